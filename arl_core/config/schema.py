@@ -1,0 +1,149 @@
+"""Every field of a run's configuration: declared, documented and checked here, and nowhere else.
+
+Names follow Sample Factory 1.23 where it has the field. The classes group the fields; `RunConfig` is their union.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Positive = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+
+# Older spellings (Sample Factory 1.23, the reference project) and the field that each means here.
+LEGACY_NAMES: dict[str, str] = {
+    "encoder_type": "encoder",
+    "encoder_custom": "encoder",
+    "encodersubtype": "encoder_subtype",
+    "set_workers_cpu_affinity": "cpu_affinity",
+    "default_niceness": "niceness",
+}
+
+
+class RunFields(BaseModel):
+    """Run"""
+
+    env: str = Field("maze", description="environment: family, family:variant, gym:<id>, py:module:attr")
+    algo: Literal["appo"] = Field("appo", description="algorithm")
+    experiment: str = Field("", description="name of the run; default: <env>-<time>")
+    train_dir: str = Field("train_dir", description="folder that holds the run directories")
+    seed: int = Field(0, ge=0, description="one seed fixes environments, actions, initialisation and shuffling")
+    device: str = Field("auto", description="auto, cpu, gpu (= cuda) or cuda:N; where the learner and central inference run")
+    train_for_env_steps: int = Field(1_000_000, ge=0, description="stop after so many frames (environment transitions)")
+    train_for_seconds: float = Field(0.0, ge=0.0, description="stop after so many seconds of training; 0: no limit")
+    save_every_sec: float = Field(60.0, gt=0.0, description="seconds between checkpoints")
+    keep_checkpoints: Positive = Field(3, description="how many of the newest checkpoints to keep")
+    stats_window: Positive = Field(100, description="episodes over which returns and lengths are averaged")
+    heartbeat_timeout_s: float = Field(
+        120.0, gt=0.0, description="a process silent for so long is taken for hung and the run ends with its name"
+    )
+
+
+class SamplingFields(BaseModel):
+    """Sampling"""
+
+    num_workers: Positive = Field(2, description="rollout workers (processes)")
+    num_envs_per_worker: Positive = Field(16, description="environments that each rollout worker steps")
+    worker_num_splits: int | None = Field(
+        None, ge=1, description="environment groups per worker; 2 is double-buffered; default: 1 local, 2 central"
+    )
+    inference: Literal["auto", "local", "central"] = Field(
+        "auto", description="where actions are computed: in the rollout workers (local) or in policy workers (central)"
+    )
+    policy_workers_per_policy: Positive = Field(1, description="policy workers for each policy (central inference)")
+    num_policies: Literal[1] = Field(1, description="policies trained at once")
+    rollout: Positive = Field(32, description="steps in a slot: the length of a trajectory, T")
+    slots_per_group: int | None = Field(
+        None, ge=2, description="rollout slots each environment group owns; default: enough for one batch and one more"
+    )
+    serial: bool = Field(False, description="everything in one process, in a fixed order; bit-reproducible")
+    sampler_only: bool = Field(False, description="sample and discard: measures the sampler, trains nothing")
+    cpu_affinity: bool = Field(False, description="pin each rollout worker to one processor")
+    niceness: int = Field(0, ge=0, le=19, description="niceness added to rollout workers")
+    torch_threads: Positive = Field(1, description="threads of the learner's CPU kernels")
+
+
+class ModelFields(BaseModel):
+    """Model"""
+
+    encoder: str | None = Field(None, description="encoder's name (mlp, conv, maze/grid, ...); default: the environment's")
+    encoder_subtype: str | None = Field(None, description="variant of the encoder, such as mlp_mujoco or convnet_simple")
+    hidden_size: Positive = Field(64, description="width of the hidden layers")
+    encoder_layers: Positive = Field(2, description="hidden layers of an mlp encoder")
+    nonlinearity: Literal["tanh", "relu", "elu"] = Field("tanh", description="activation")
+    use_rnn: bool = Field(False, description="recurrent core between encoder and heads")
+    rnn_type: Literal["gru", "lstm"] = Field("gru", description="kind of recurrent core")
+    actor_critic_share_weights: bool = Field(True, description="one encoder for policy and value, or one each")
+    normalize_input: bool = Field(False, description="normalise float observations by running mean and variance")
+    obs_subtract_mean: float = Field(0.0, description="subtracted from pixel (uint8) observations")
+    obs_scale: float = Field(255.0, gt=0.0, description="pixel (uint8) observations are divided by this")
+    initial_stddev: float = Field(1.0, gt=0.0, description="initial standard deviation of Gaussian actions")
+
+
+class LearningFields(BaseModel):
+    """Learning"""
+
+    batch_size: Positive = Field(1024, description="frames in one optimiser step")
+    num_batches_per_iteration: Positive = Field(1, description="batches collected before training on them")
+    ppo_epochs: Positive = Field(1, description="passes over the collected batches")
+    gamma: Fraction = Field(0.99, description="discount")
+    gae_lambda: Fraction = Field(0.95, description="lambda of the generalised advantage estimate (without V-trace)")
+    with_vtrace: bool = Field(True, description="V-trace targets; otherwise GAE")
+    vtrace_rho: NonNegative = Field(1.0, description="V-trace's clipping of the importance weight in the target")
+    vtrace_c: NonNegative = Field(1.0, description="V-trace's clipping of the trace coefficient")
+    ppo_clip_ratio: float = Field(0.1, gt=0.0, description="policy ratio is clipped to [1/(1+c), 1+c]")
+    ppo_clip_value: float = Field(1.0, gt=0.0, description="how far a value may move in one update (absolute)")
+    normalize_advantages: bool = Field(True, description="advantages of a batch to zero mean, unit deviation")
+    reward_scale: float = Field(1.0, gt=0.0, description="rewards are multiplied by this for training")
+    reward_clip: float = Field(1000.0, gt=0.0, description="scaled rewards are clipped to +- this for training")
+    exploration_loss_coeff: NonNegative = Field(0.003, description="coefficient of the entropy bonus")
+    value_loss_coeff: NonNegative = Field(0.5, description="coefficient of the value loss")
+    kl_loss_coeff: NonNegative = Field(0.0, description="coefficient of KL(behaviour || policy)")
+    learning_rate: float = Field(3e-4, gt=0.0, description="Adam's step size")
+    lr_schedule: Literal["constant", "linear"] = Field(
+        "constant", description="linear: falls to zero at train_for_env_steps"
+    )
+    adam_eps: float = Field(1e-6, gt=0.0, description="Adam's epsilon")
+    adam_beta1: Fraction = Field(0.9, description="Adam's first momentum")
+    adam_beta2: Fraction = Field(0.999, description="Adam's second momentum")
+    max_grad_norm: NonNegative = Field(4.0, description="gradients are clipped to this norm; 0: not clipped")
+    max_policy_lag: Positive = Field(100, description="slots that lag more optimiser steps than this are dropped")
+
+
+class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
+    """The whole configuration of a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    env_options: dict[str, Any] = Field(default_factory=dict, description="the environment's own options")
+    wrappers: list[dict[str, Any]] = Field(
+        default_factory=list, description='further wrappers, outermost last: [{"name": ..., "options": {...}}]'
+    )
+    plugins_block: list[str] = Field(default_factory=list, description="distributions whose plugins are not used")
+
+    @field_validator("experiment")
+    @classmethod
+    def _experiment_is_a_name(cls, value: str) -> str:
+        if value in {".", ".."} or "/" in value or "\\" in value:
+            raise ValueError("must be a plain folder name; use train_dir for the folder that holds it")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        splits = self.worker_num_splits
+        if splits is not None and self.num_envs_per_worker % splits:
+            raise ValueError(
+                f"num_envs_per_worker ({self.num_envs_per_worker}) must be a multiple of worker_num_splits ({splits})"
+            )
+        if self.batch_size % self.rollout:
+            raise ValueError(
+                f"batch_size ({self.batch_size}) must be a multiple of rollout ({self.rollout}): "
+                "a batch is made of whole trajectories"
+            )
+        return self
+
+
+FIELD_GROUPS: tuple[type[BaseModel], ...] = (RunFields, SamplingFields, ModelFields, LearningFields)

@@ -1,0 +1,108 @@
+"""Every hook a plugin may implement. One file, typed, each with a complete example.
+
+A plugin is a separately installed package with an entry point in the group `arl.plugins.v1` whose *name* is the
+environment family it provides and the namespace of what it registers::
+
+    # pyproject.toml
+    [project.entry-points."arl.plugins.v1"]
+    corridor = "arl_plugin_corridor.plugin"
+
+Hooks return descriptions (`arl_core.interfaces`), never live objects: code is named as `"module:attribute"`, and imported
+by the process that uses it. So the hook module itself should import neither torch nor the environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pluggy
+
+from arl_core.interfaces import EncoderSpec, EnvFamily, WrapperSpec
+
+PROJECT = "arl"
+ENTRY_POINT_GROUP = "arl.plugins.v1"
+PREFIX_GROUP = "arl.prefixes.v1"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class ArlHooks:
+    """The hooks of API version 1."""
+
+    @hookspec
+    def arl_environments(self) -> Iterable[EnvFamily]:  # type: ignore[empty-body]  # a specification has no body
+        """Environment families, their variants and their typed options.
+
+        Example::
+
+            from arl_core.hookspecs import hookimpl
+            from arl_core.interfaces import EnvFamily, EnvSpec
+
+            @hookimpl
+            def arl_environments():
+                return [
+                    EnvFamily(
+                        name="corridor",
+                        summary="walk to the right end",
+                        variants=(EnvSpec(id="short", maker="arl_plugin_corridor.env:make", kwargs={"length": 8}),),
+                        default_variant="short",
+                        options="arl_plugin_corridor.options:CorridorOptions",
+                        encoder="mlp",
+                    )
+                ]
+        """
+
+    @hookspec
+    def arl_param_overrides(self, env: str, algo: str) -> Mapping[str, Any] | None:
+        """Other defaults for the run's configuration, for `env` (`"family:variant"`). Asked only of the plugin that owns it.
+
+        A mapping of configuration fields (`arl config --env ENV --explain` lists them), or None. What a user sets wins.
+
+        Example::
+
+            @hookimpl
+            def arl_param_overrides(env, algo):
+                if env == "corridor:long":
+                    return {"gamma": 0.999, "rollout": 64}
+                return {"gamma": 0.99}
+        """
+
+    @hookspec
+    def arl_encoders(self) -> Iterable[EncoderSpec]:  # type: ignore[empty-body]
+        """Encoders, named `"<plugin>/<name>"`, that any run can use with `--encoder`.
+
+        Example::
+
+            from arl_core.interfaces import EncoderSpec
+
+            @hookimpl
+            def arl_encoders():
+                return [EncoderSpec(name="corridor/onehot", maker="arl_plugin_corridor.encoder:OneHotEncoder")]
+
+            # arl_plugin_corridor/encoder.py
+            class OneHotEncoder(torch.nn.Module):
+                def __init__(self, obs_space, cfg):
+                    super().__init__()
+                    self.output_size = cfg.hidden_size
+                    ...
+                def forward(self, obs):        # {"obs": [N, ...]} -> [N, output_size]
+                    ...
+        """
+
+    @hookspec
+    def arl_wrappers(self) -> Iterable[WrapperSpec]:  # type: ignore[empty-body]
+        """Environment wrappers that any family or run can use by name.
+
+        Example::
+
+            from arl_core.interfaces import WrapperSpec
+
+            @hookimpl
+            def arl_wrappers():
+                return [WrapperSpec(name="corridor/mirror", maker="arl_plugin_corridor.env:MirrorWrapper")]
+        """
+
+
+HOOK_NAMES = tuple(name for name in vars(ArlHooks) if name.startswith("arl_"))

@@ -1,0 +1,195 @@
+"""The vocabulary that every other room speaks: small frozen types and protocols, nothing else.
+
+Types that travel between processes (`ResolvedEnv`, `EnvContext`) pickle and round-trip through JSON. Code is named as
+`"module:attribute"` and imported where it is used, so a spawned worker needs neither pluggy nor the plugin's hook module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+JSON: TypeAlias = "None | bool | int | float | str | list[JSON] | dict[str, JSON]"
+
+
+class UserError(Exception):
+    """A mistake of the user's: shown as one clear line (what, where, nearest valid choice, what to do), exit code 2."""
+
+
+def load_object(reference: str) -> Any:
+    """Import what `"module:attribute"` names. Raises whatever the import raises."""
+    module, _, attribute = reference.partition(":")
+    value: Any = import_module(module)
+    for part in attribute.split("."):
+        value = getattr(value, part)
+    return value
+
+
+# --------------------------------------------------------------------------- what plugins describe
+
+
+@dataclass(frozen=True)
+class WrapperRef:
+    """A wrapper by its registered name, with its options."""
+
+    name: str
+    options: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """One variant of an environment family.
+
+    `maker(*, options, context, **kwargs) -> gymnasium.Env`; `vector_maker(*, options, contexts, **kwargs) -> EnvGroup`,
+    where `options` is an instance of the family's options model (or None) and `contexts` has one entry an environment.
+    Both makers of one spec describe the same environment, step for step. `max_episode_steps` is a time limit that the core
+    applies around `maker`; a `vector_maker` applies its own.
+    """
+
+    id: str
+    maker: str
+    kwargs: Mapping[str, JSON] = field(default_factory=dict)
+    max_episode_steps: int | None = None
+    summary: str = ""
+    vector_maker: str | None = None
+
+
+@dataclass(frozen=True)
+class EnvFamily:
+    """An environment family, `name`, with its variants (`name:variant`).
+
+    `options` names a pydantic model with `extra="forbid"`. `aliases` maps whole historical ids to variants
+    (`"maze-random-10x10-plus-v0" -> "random-10x10-plus"`). `open_ended` families (such as `gym`) accept any variant and
+    have `resolver`, a `(variant) -> EnvSpec` that raises `UserError` for one it does not know.
+    """
+
+    name: str
+    summary: str
+    variants: tuple[EnvSpec, ...] = ()
+    default_variant: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    options: str | None = None
+    encoder: str | None = None
+    wrappers: tuple[WrapperRef, ...] = ()
+    resolver: str | None = None
+    docs_url: str = ""
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """`maker(obs_space: gymnasium.spaces.Dict, cfg: RunConfig) -> torch.nn.Module`.
+
+    The module has an integer `output_size` and maps `{key: tensor [N, ...]}` (float32, preprocessed; a plain observation
+    space has the one key "obs") to `[N, output_size]`.
+    """
+
+    name: str
+    maker: str
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class WrapperSpec:
+    """`maker(env: gymnasium.Env, **options) -> gymnasium.Env`."""
+
+    name: str
+    maker: str
+    summary: str = ""
+
+
+# --------------------------------------------------------------------------- what crosses into a worker
+
+
+@dataclass(frozen=True)
+class ResolvedEnv:
+    """An environment with every question answered: enough to build it in a fresh process, by imports alone."""
+
+    id: str  # canonical "family:variant"
+    maker: str
+    kwargs: Mapping[str, JSON]
+    options_model: str | None  # "module:attribute" of the pydantic model
+    options: Mapping[str, JSON]  # validated, dumped to JSON types
+    wrappers: tuple[tuple[str, Mapping[str, JSON]], ...]  # (maker, options), innermost first
+    max_episode_steps: int | None
+    vector_maker: str | None
+    dist: str  # the distribution that provides it, "" for local code
+    version: str
+    imports: tuple[str, ...] = ()  # modules to import first (they register ids with gymnasium)
+    code: bytes | None = None  # an environment class given by value (cloudpickle), from the user's own script
+
+
+@dataclass(frozen=True)
+class EnvContext:
+    """Where an environment stands in the run. `index` counts all environments of the run, so streams that derive from
+    (`run_seed`, `index`) do not depend on the number of workers. `seed` is the stream's first reset seed."""
+
+    run_seed: int
+    index: int
+    seed: int
+    worker: int = 0
+    render_mode: str | None = None
+
+
+# --------------------------------------------------------------------------- the way of a frame
+
+
+class ArraySpec(NamedTuple):
+    """Shape (of one row, without batch axes) and NumPy dtype name."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class StepViews(NamedTuple):
+    """Where one step of a group lands: views of shared memory, one row an environment.
+
+    `obs` is what the action's transition leads to (row t+1 of the slot); the others are row t. Every entry is written at
+    every step.
+    """
+
+    obs: Mapping[str, NDArray[Any]]  # key -> [E, ...]
+    rewards: NDArray[np.float32]  # [E]
+    terminated: NDArray[np.bool_]  # [E]
+    truncated: NDArray[np.bool_]  # [E]
+    valid: NDArray[np.bool_]  # [E]; False where the step was a reset (next-step autoreset): no frame, weighs nothing
+
+
+class EpisodeEnd(NamedTuple):
+    """An episode that ended in this step, and the numbers its environment reported in `info`."""
+
+    row: int
+    metrics: Mapping[str, float]
+
+
+class EnvGroup(Protocol):
+    """Environments that step together and write straight into given memory: the one interface to the engine.
+
+    Autoreset is next-step: the observation written at an ending is the true final one; the step after it ignores its
+    action, resets, writes the new episode's first observation, reward 0 and `valid=False`.
+    """
+
+    num_envs: int
+    obs_specs: Mapping[str, ArraySpec]
+
+    def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:
+        """Reset every environment with its context's seed; write first observations, key -> [E, ...]."""
+
+    def send(self, actions: NDArray[Any]) -> None:
+        """Begin a step with `actions` [E, A] (see `envs.spaces.ActionLayout`); may return before it has ended."""
+
+    def recv_into(self, views: StepViews) -> Sequence[EpisodeEnd]:
+        """End the step: fill `views`, report the episodes that ended."""
+
+    def get_state(self) -> dict[str, NDArray[Any]] | None:
+        """All that `set_state` needs to go on bit for bit, or None where the environments cannot be saved."""
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Return to a saved state. Raises ValueError where it does not fit."""
+
+    def close(self) -> None:
+        """Release the environments. Idempotent."""
