@@ -6,7 +6,7 @@ Types that travel between processes (`ResolvedEnv`, `EnvContext`) pickle and rou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -159,11 +159,11 @@ class StepViews(NamedTuple):
     valid: NDArray[np.bool_]  # [E]; False where the step was a reset (next-step autoreset): no frame, weighs nothing
 
 
-class EpisodeEnd(NamedTuple):
-    """An episode that ended in this step, and the numbers its environment reported in `info`."""
+class EpisodeEnds(NamedTuple):
+    """What environments reported about episodes that ended in one step: `rows` [n], each metric [n], NaN where absent."""
 
-    row: int
-    metrics: Mapping[str, float]
+    rows: NDArray[np.int64]
+    metrics: Mapping[str, NDArray[np.float64]]
 
 
 class EnvGroup(Protocol):
@@ -182,8 +182,8 @@ class EnvGroup(Protocol):
     def send(self, actions: NDArray[Any]) -> None:
         """Begin a step with `actions` [E, A] (see `envs.spaces.ActionLayout`); may return before it has ended."""
 
-    def recv_into(self, views: StepViews) -> Sequence[EpisodeEnd]:
-        """End the step: fill `views`, report the episodes that ended."""
+    def recv_into(self, views: StepViews) -> EpisodeEnds | None:
+        """End the step: fill `views`; report metrics of the episodes that ended, None where there is nothing to report."""
 
     def get_state(self) -> dict[str, NDArray[Any]] | None:
         """All that `set_state` needs to go on bit for bit, or None where the environments cannot be saved."""

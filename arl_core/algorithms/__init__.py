@@ -1,0 +1,1 @@
+"""Losses and targets as pure functions on time-major [T, B] tensors."""

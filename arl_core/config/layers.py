@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from arl_core.config.schema import LEGACY_NAMES, RunConfig
 from arl_core.interfaces import UserError
@@ -35,9 +37,10 @@ class ResolvedConfig:
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """`" Did you mean 'x'?"` for the closest choice, or an empty string."""
-    found = difflib.get_close_matches(word, list(choices), n=1, cutoff=0.6)
-    return f" Did you mean '{found[0]}'?" if found else ""
+    """`" Did you mean 'x'?"` for the closest choice (letter case does not count), or an empty string."""
+    by_lower = {choice.lower(): choice for choice in sorted(choices, reverse=True)}
+    found = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=0.6)
+    return f" Did you mean '{by_lower[found[0]]}'?" if found else ""
 
 
 def canonical_field(name: str, origin: str) -> str:
@@ -49,19 +52,25 @@ def canonical_field(name: str, origin: str) -> str:
     return plain
 
 
+def complaint(error: ErrorDetails) -> str:
+    """What pydantic says about one value, with the value and the nearest of the choices where there are any."""
+    message = error["msg"].removeprefix("Value error, ")
+    choices = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
+    hint = nearest(str(error["input"]), choices)
+    return f"{message[0].lower()}{message[1:]}, got {error['input']!r}{'.' if hint else ''}{hint}"
+
+
 def one_line(error: ValidationError, model: type[BaseModel], origins: Mapping[str, str]) -> str:
     """The first complaint of a pydantic validation, as one line for people."""
     first = error.errors(include_url=False)[0]
     location = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
     if not location:
-        return message
-    name = location.split(".")[0]
-    origin = origins.get(name)
-    where = f" (from {origin})" if origin else ""
+        return first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         return f"no option '{location}'.{nearest(location, model.model_fields)}"
-    return f"{location}{where}: {message[0].lower()}{message[1:]}, got {first['input']!r}"
+    origin = origins.get(str(first["loc"][0]))
+    where = f" (from {origin})" if origin else ""
+    return f"{location}{where}: {complaint(first)}"
 
 
 def merge_layers(layers: Iterable[Layer]) -> ResolvedConfig:
@@ -71,13 +80,14 @@ def merge_layers(layers: Iterable[Layer]) -> ResolvedConfig:
     for layer in layers:
         for name, value in layer.values.items():
             key = canonical_field(name, layer.origin)
-            if key == "env_options":
-                value = {**values.get(key, {}), **value}
+            earlier = values.get(key)
+            if key == "env_options" and isinstance(earlier, Mapping) and isinstance(value, Mapping):
+                value = {**earlier, **value}
             values[key] = value
             origins[key] = layer.origin
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise UserError(one_line(error, RunConfig, origins)) from None
-    defaults = RunConfig().model_dump()
+    defaults = RunConfig.model_validate({}).model_dump()
     return ResolvedConfig(config, origins, defaults)

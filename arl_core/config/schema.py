@@ -31,7 +31,9 @@ class RunFields(BaseModel):
     experiment: str = Field("", description="name of the run; default: <env>-<time>")
     train_dir: str = Field("train_dir", description="folder that holds the run directories")
     seed: int = Field(0, ge=0, description="one seed fixes environments, actions, initialisation and shuffling")
-    device: str = Field("auto", description="auto, cpu, gpu (= cuda) or cuda:N; where the learner and central inference run")
+    device: str = Field(
+        "auto", description="auto, cpu, gpu (= cuda) or cuda:N; where the learner and central inference run"
+    )
     train_for_env_steps: int = Field(1_000_000, ge=0, description="stop after so many frames (environment transitions)")
     train_for_seconds: float = Field(0.0, ge=0.0, description="stop after so many seconds of training; 0: no limit")
     save_every_sec: float = Field(60.0, gt=0.0, description="seconds between checkpoints")
@@ -69,8 +71,12 @@ class SamplingFields(BaseModel):
 class ModelFields(BaseModel):
     """Model"""
 
-    encoder: str | None = Field(None, description="encoder's name (mlp, conv, maze/grid, ...); default: the environment's")
-    encoder_subtype: str | None = Field(None, description="variant of the encoder, such as mlp_mujoco or convnet_simple")
+    encoder: str | None = Field(
+        None, description="encoder's name (mlp, conv, maze/grid, ...); default: the environment's"
+    )
+    encoder_subtype: str | None = Field(
+        None, description="variant of the encoder, such as mlp_mujoco or convnet_simple"
+    )
     hidden_size: Positive = Field(64, description="width of the hidden layers")
     encoder_layers: Positive = Field(2, description="hidden layers of an mlp encoder")
     nonlinearity: Literal["tanh", "relu", "elu"] = Field("tanh", description="activation")

@@ -1,0 +1,1 @@
+"""Encoders, recurrent cores, action distributions, the actor-critic and its normalisers."""

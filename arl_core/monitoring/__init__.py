@@ -1,0 +1,1 @@
+"""What a run measures of itself: statistics, event files, the live view, the summary, the log."""

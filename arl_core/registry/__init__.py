@@ -1,0 +1,49 @@
+"""Plugins and names: which distributions provide what, and what an environment's name means.
+
+Names resolve lazily: importing this package costs nothing, and `discovery` alone uses the standard library only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from arl_core.registry.catalog import default_encoder, encoder_maker, param_overrides, wrapper_maker
+    from arl_core.registry.discovery import PluginRecord, plugin_records
+    from arl_core.registry.making import make_env
+    from arl_core.registry.names import family_of
+    from arl_core.registry.resolve import resolve_env
+    from arl_core.registry.runs import resolve_run
+
+_LAZY = {
+    "PluginRecord": "discovery",
+    "default_encoder": "catalog",
+    "encoder_maker": "catalog",
+    "family_of": "names",
+    "make_env": "making",
+    "param_overrides": "catalog",
+    "plugin_records": "discovery",
+    "resolve_env": "resolve",
+    "resolve_run": "runs",
+    "wrapper_maker": "catalog",
+}
+
+__all__ = [
+    "PluginRecord",
+    "default_encoder",
+    "encoder_maker",
+    "family_of",
+    "make_env",
+    "param_overrides",
+    "plugin_records",
+    "resolve_env",
+    "resolve_run",
+    "wrapper_maker",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"arl_core.registry.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'arl_core.registry' has no attribute '{name}'")

@@ -1,0 +1,69 @@
+"""`arl eval`: play a trained run's newest checkpoint and report returns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from arl_core.cli.flags import Parsed, parse
+from arl_core.cli.output import print_json, print_table
+from arl_core.interfaces import UserError
+
+FLAGS = {"episodes": False, "deterministic": True, "seed": False, "json": True, "picture": False}
+USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N] [--json] [--picture FILE.png]
+
+  RUN_DIR              a run's directory, such as train_dir/NAME
+  --episodes N         how many episodes to play (default: 10)
+  --deterministic      the most probable action (default), or --no-deterministic: sampled ones
+  --seed N             of the evaluation's environments (default: one of their own, apart from training's)
+  --json               the numbers as JSON
+  --picture FILE.png   also save a picture of an episode"""
+
+
+def command(arguments: list[str]) -> int:
+    """Evaluate a run. Returns the exit code."""
+    parsed = parse(arguments, FLAGS, positional=("RUN_DIR",))
+    if parsed.help:
+        print(USAGE)
+        return 0
+    if parsed.options:
+        family, option = next(iter(parsed.options))
+        raise UserError(f"no flag --{family}.{option}: a run is evaluated in the environment that it was trained on")
+    if not parsed.positional:
+        raise UserError("arl eval: name the run's directory, such as train_dir/NAME")
+    run_dir = Path(parsed.positional[0])
+    if not run_dir.is_dir():
+        raise UserError(f"arl eval: no directory {run_dir}")
+    episodes = _whole(parsed, "episodes", least=1)
+    seed = _whole(parsed, "seed", least=0)
+    picture = parsed.values.get("picture")
+    from arl_core.runtime.evaluate import evaluate_run
+
+    result = evaluate_run(
+        run_dir,
+        episodes=10 if episodes is None else episodes,
+        deterministic=bool(parsed.values.get("deterministic", True)),
+        seed=seed,
+        picture=Path(picture) if isinstance(picture, str) else None,
+    )
+    if parsed.values.get("json"):
+        print_json(result)
+    else:
+        print_table(("metric", "value"), [(name, _number(value)) for name, value in result.items()])
+    return 0
+
+
+def _whole(parsed: Parsed, name: str, least: int) -> int | None:
+    text = parsed.values.get(name)
+    if text is None:
+        return None
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise UserError(f"--{name}: expected a whole number of at least {least}, got '{text}'")
+    return value
+
+
+def _number(value: float | int | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

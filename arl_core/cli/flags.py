@@ -1,0 +1,119 @@
+"""Parse `--name VALUE`, `--name=VALUE`, switches, and `--family.option VALUE`, with mistakes told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from arl_core.config.layers import nearest
+from arl_core.interfaces import UserError
+
+TRUE = {"true", "yes", "on", "1"}
+FALSE = {"false", "no", "off", "0"}
+
+
+@dataclass
+class Parsed:
+    """What was typed: flags by their names with underscores, options by (family, name), and what is no flag."""
+
+    values: dict[str, str | bool] = field(default_factory=dict)
+    options: dict[tuple[str, str], str] = field(default_factory=dict)
+    positional: list[str] = field(default_factory=list)
+    help: bool = False
+
+
+def parse(
+    arguments: Sequence[str],
+    flags: Mapping[str, bool],
+    *,
+    legacy: Mapping[str, str] | None = None,
+    positional: Sequence[str] = (),
+) -> Parsed:
+    """Parse `arguments`; `flags` maps each flag to whether it is a switch, `legacy` older spellings to flags.
+
+    `positional` names what may stand without a flag. The last of repeated flags wins. Raises UserError.
+    """
+    parsed = Parsed()
+    rest = list(arguments)
+    while rest:
+        token = rest.pop(0)
+        if token in {"-h", "--help"}:
+            parsed.help = True
+        elif token.startswith("--") and len(token) > 2:
+            name, equals, text = token[2:].partition("=")
+            attached = text if equals else None
+            if "." in name:
+                family, _, option = name.partition(".")
+                parsed.options[family, option.replace("-", "_")] = _option_value(attached, rest)
+            else:
+                _flag(parsed, name, attached, rest, flags, legacy or {})
+        elif token.startswith("-") and len(token) > 1:
+            raise UserError(f"no flag {token}.{_nearest_flag(token.lstrip('-'), flags)}")
+        elif len(parsed.positional) < len(positional):
+            parsed.positional.append(token)
+        else:
+            raise UserError(f"'{token}' is not a flag; flags are written --name VALUE")
+    return parsed
+
+
+def _flag(
+    parsed: Parsed,
+    typed: str,
+    attached: str | None,
+    rest: list[str],
+    flags: Mapping[str, bool],
+    legacy: Mapping[str, str],
+) -> None:
+    plain = typed.replace("-", "_")
+    name = legacy.get(plain, plain)
+    if flags.get(name):
+        parsed.values[name] = _switch(typed, _value(attached, rest))
+        return
+    if name in flags:
+        value = _value(attached, rest)
+        if value is None:
+            raise UserError(f"--{typed} needs a value")
+        parsed.values[name] = value
+        return
+    negated = plain.removeprefix("no_")
+    if negated != plain and flags.get(legacy.get(negated, negated)):
+        if attached is not None:
+            raise UserError(f"--{typed} takes no value")
+        parsed.values[legacy.get(negated, negated)] = False
+        return
+    raise UserError(f"no flag --{typed}.{_nearest_flag(plain, flags)}")
+
+
+def _value(attached: str | None, rest: list[str]) -> str | None:
+    """The value of a flag: attached by "=", or the next word, which may be a negative number but no flag."""
+    if attached is not None:
+        return attached
+    if rest and (not rest[0].startswith("-") or _is_number(rest[0]) or rest[0] == "-"):
+        return rest.pop(0)
+    return None
+
+
+def _option_value(attached: str | None, rest: list[str]) -> str:
+    value = _value(attached, rest)
+    return "true" if value is None else value
+
+
+def _switch(name: str, text: str | None) -> bool:
+    if text is None or text.lower() in TRUE:
+        return True
+    if text.lower() in FALSE:
+        return False
+    raise UserError(f"--{name}: expected true or false, got '{text}'")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _nearest_flag(name: str, flags: Mapping[str, bool]) -> str:
+    hint = nearest(name, flags)
+    return hint.replace("'", "--", 1).replace("'", "") if hint else " See --help"

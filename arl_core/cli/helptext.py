@@ -1,0 +1,102 @@
+"""Help that is made from the configuration's fields and a family's options, so that it cannot go stale."""
+
+from __future__ import annotations
+
+import textwrap
+import types
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from arl_core.cli.output import shown
+from arl_core.config.schema import FIELD_GROUPS, RunConfig
+
+WIDTH = 110
+COLUMN = 38
+
+
+def field_lines() -> list[str]:
+    """Every field of the configuration, under the title of its group."""
+    lines: list[str] = []
+    grouped: set[str] = set()
+    for group in FIELD_GROUPS:
+        names = [name for name in group.__annotations__ if name in RunConfig.model_fields]
+        grouped.update(names)
+        lines += ["", f"{(group.__doc__ or group.__name__).strip()}:"]
+        lines += option_lines({name: RunConfig.model_fields[name] for name in names})
+    others = {name: field for name, field in RunConfig.model_fields.items() if name not in grouped}
+    return [*lines, "", "Environment and plugins:", *option_lines(others)]
+
+
+def option_lines(fields: Mapping[str, FieldInfo], prefix: str = "") -> list[str]:
+    """One entry a field: flag, kind of value, description, default."""
+    lines: list[str] = []
+    for name, field in fields.items():
+        default = field.get_default(call_default_factory=True) if not field.is_required() else PydanticUndefined
+        note = "" if default in (PydanticUndefined, None, "", [], {}) else f" (default: {shown(_plain(default))})"
+        lines += entry(f"--{prefix}{name} {_kind(field.annotation)}".rstrip(), f"{field.description or ''}{note}")
+    return lines
+
+
+def entry(flag: str, text: str) -> list[str]:
+    """A flag and its wrapped description, in two columns."""
+    body = textwrap.wrap(text, WIDTH - COLUMN) or [""]
+    head = f"  {flag}"
+    first = [f"{head:<{COLUMN}}{body.pop(0)}"] if len(head) < COLUMN - 1 else [head]
+    return [line.rstrip() for line in (*first, *(" " * COLUMN + line for line in body))]
+
+
+def env_lines(env: str, algo: str) -> list[str]:
+    """What the environment's plugin adds: its variants, its options, the defaults that it changes."""
+    from arl_core.registry.catalog import param_overrides
+    from arl_core.registry.options import options_model
+    from arl_core.registry.resolve import describe_family, resolve_env
+
+    family, owner = describe_family(env)
+    lines = ["", f"{family.name}: {family.summary}"]
+    if family.variants:
+        names = ", ".join(f"{family.name}:{spec.id}" for spec in family.variants)
+        lines += textwrap.wrap(names, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    model = options_model(family)
+    lines += ["", f"{family.name} options ({owner}):"]
+    if model is not None and model.model_fields:
+        lines += option_lines(model.model_fields, f"{family.name}.")
+    else:
+        free = model is not None
+        lines.append(f"  --{family.name}.NAME VALUE: the constructor's own arguments" if free else "  none")
+    if family.resolver is not None and env == family.name:
+        return lines
+    changes = param_overrides(resolve_env(env), algo)
+    if changes is not None:
+        lines += ["", f"defaults changed by {env}: {_changes(changes.values)}"]
+    return lines
+
+
+def _changes(values: Mapping[str, Any]) -> str:
+    defaults = RunConfig.model_fields
+    items: Iterable[str] = (
+        f"{name} {shown(defaults[name].get_default(call_default_factory=True))} -> {shown(value)}"
+        for name, value in values.items()
+        if name in defaults
+    )
+    return ", ".join(items)
+
+
+def _kind(annotation: Any) -> str:
+    """The kind of value, as it stands in a help text."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kind(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return " | ".join(_kind(part) for part in get_args(annotation) if part is not type(None))
+    if origin is Literal:
+        return "{" + ",".join(str(choice) for choice in get_args(annotation)) + "}"
+    names = {int: "N", float: "X", str: "TEXT", bool: "[true|false]"}
+    return names.get(annotation, "YAML")
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

@@ -1,0 +1,58 @@
+"""The command `arl`. Imports nothing that the asked-for command does not need: `arl --help` needs nothing at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = {
+    "run": "train: arl run --env gym:CartPole-v1",
+    "eval": "play a trained run: arl eval train_dir/NAME",
+    "config": "show a run's configuration and where each value comes from",
+    "plugins": "list the installed plugins",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit code: 0, 2 for a user's mistake (told in one line), 130 when interrupted."""
+    try:
+        return _dispatch(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left; nothing more can be said
+        return 141
+    except Exception as error:
+        from arl_core.interfaces import UserError
+
+        if not isinstance(error, UserError):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+        print(_help())
+        return 0
+    if arguments[0] in {"-V", "--version"}:
+        from arl_core._version import __version__
+
+        print(f"arl {__version__}")
+        return 0
+    if arguments[0] not in COMMANDS:
+        from arl_core.config.layers import nearest
+        from arl_core.interfaces import UserError
+
+        hint = nearest(arguments[0], COMMANDS) or f" Commands: {', '.join(COMMANDS)}"
+        raise UserError(f"no command '{arguments[0]}'.{hint}")
+    code: int = import_module(f"arl_core.cli.{arguments[0]}").command(arguments[1:])
+    return code
+
+
+def _help() -> str:
+    lines = ["arl: asynchronous reinforcement learning, with plugins", "", "usage: arl COMMAND [--help] ...", ""]
+    lines += [f"  {name:<9}{summary}" for name, summary in COMMANDS.items()]
+    lines += ["", "  --version  the version", "  --help     this text; arl COMMAND --help for a command's flags"]
+    return "\n".join(lines)

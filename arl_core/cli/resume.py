@@ -1,0 +1,75 @@
+"""What `--resume` goes on with: a run directory's saved configuration. Data only: nothing that it names is executed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from arl_core.cli.request import Request, named_field
+from arl_core.config.layers import Layer, nearest
+from arl_core.interfaces import ResolvedEnv, UserError
+
+ORIGIN = "saved run"
+
+
+class SavedRun(NamedTuple):
+    """A run directory, its configuration as a layer, and what it said of its environment."""
+
+    path: Path
+    layer: Layer
+    env_id: str
+    dist: str
+    version: str
+
+
+def find_saved_run(request: Request) -> SavedRun:
+    """The run `--experiment` of `--train_dir`, or the newest one (of `--env`, where given). Raises UserError."""
+    train_dir = Path(str(named_field(request, "train_dir")))
+    experiment = str(named_field(request, "experiment"))
+    if experiment:
+        file = train_dir / experiment / "config.json"
+        if not file.is_file():
+            names = [path.parent.name for path in train_dir.glob("*/config.json")]
+            raise UserError(f"--resume: no run '{experiment}' in {train_dir}.{nearest(experiment, names)}")
+        return read_saved_run(file)
+    files = sorted(train_dir.glob("*/config.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    wanted = _resolved_id(request)
+    for file in files:
+        saved = read_saved_run(file)
+        if wanted in (None, saved.env_id):
+            return saved
+    of_env = f" of '{wanted}'" if wanted else ""
+    raise UserError(f"--resume: no run{of_env} in {train_dir}; name one with --train_dir and --experiment")
+
+
+def read_saved_run(file: Path) -> SavedRun:
+    """Read `config.json`. Raises UserError where it is not what a run writes."""
+    try:
+        data: Any = json.loads(file.read_text(encoding="utf-8"))
+        config, env = dict(data["config"]), data["env"]
+        described = str(env["id"]), str(env["dist"]), str(env["version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file}: not a run's configuration: {type(error).__name__}: {error}") from error
+    place = {"train_dir": str(file.parent.parent), "experiment": file.parent.name}
+    return SavedRun(file.parent, Layer(ORIGIN, {**config, **place}), *described)
+
+
+def same_environment(saved: SavedRun, env: ResolvedEnv) -> None:
+    """Raise UserError where the run would go on in another environment, or in another version of its plugin."""
+    if env.id != saved.env_id:
+        raise UserError(f"--resume: {saved.path} was trained on '{saved.env_id}', not on '{env.id}': begin a new run")
+    if (env.dist, env.version) != (saved.dist, saved.version):
+        raise UserError(
+            f"--resume: {saved.path} was trained with {saved.dist} {saved.version}, but {env.dist} {env.version} is "
+            f"installed: pip install {saved.dist}=={saved.version}, or begin a new run"
+        )
+
+
+def _resolved_id(request: Request) -> str | None:
+    """The environment that the command line names, in full; None where it names none."""
+    if "env" not in request.fields:
+        return None
+    from arl_core.registry.resolve import resolve_env
+
+    return resolve_env(request.fields["env"]).id

@@ -1,0 +1,113 @@
+"""Where layers come from besides Python: a YAML file, `ARL_*` environment variables, text typed on the command line."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+
+from arl_core.config.layers import Layer, canonical_field, nearest
+from arl_core.config.schema import LEGACY_NAMES, RunConfig
+from arl_core.interfaces import UserError
+
+ENVIRONMENT_PREFIX = "ARL_"
+
+
+class Text(str):
+    """A value as typed on the command line or in an environment variable: what it means depends on the field's type."""
+
+    __slots__ = ()
+
+
+def typed(text: str, annotation: Any) -> Any:
+    """What `text` means for a field of type `annotation`.
+
+    Text where text is allowed, None for "none" where None is allowed, YAML for lists and mappings (and where the type
+    says nothing). Numbers and switches stay text, for pydantic.
+    """
+    kinds = _alternatives(annotation)
+    if str in kinds:
+        return str(text)
+    if type(None) in kinds and text.lower() in {"none", "null"}:
+        return None
+    if all(_is_scalar(kind) for kind in kinds):
+        return str(text)
+    return parse_yaml(text)
+
+
+def parse_yaml(text: str) -> Any:
+    """One YAML value; numbers such as 1e-3 are numbers. Text that is not YAML stays text."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return str(text)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def field_value(name: str, text: str) -> Any:
+    """`typed` for the configuration's field `name`."""
+    return typed(text, RunConfig.model_fields[name].annotation)
+
+
+def yaml_layer(path: str | Path) -> Layer:
+    """The values of a YAML file. Raises UserError that names file, line and key."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = yaml.safe_load(file)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise UserError(f"{where}: not YAML: {getattr(error, 'problem', None) or 'cannot be decoded'}") from error
+    if values is None:
+        values = {}
+    if not isinstance(values, Mapping):
+        raise UserError(f"{path}: must be a mapping of configuration fields, such as 'gamma: 0.99'")
+    return Layer(str(path), {canonical_field(str(name), str(path)): value for name, value in values.items()})
+
+
+def environment_layer(environ: Mapping[str, str]) -> Layer:
+    """The `ARL_*` variables: `ARL_NUM_WORKERS=4`. Raises UserError for one that names no field."""
+    values: dict[str, Any] = {}
+    for variable in sorted(environ):
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        lower = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        name = LEGACY_NAMES.get(lower, lower)
+        if name not in RunConfig.model_fields:
+            choices = (ENVIRONMENT_PREFIX + field.upper() for field in RunConfig.model_fields)
+            raise UserError(
+                f"environment variable {variable}: no such configuration field.{nearest(variable, choices)}"
+            )
+        values[name] = field_value(name, environ[variable])
+    return Layer("environment variables", values)
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The members of a union, without `Annotated`; a type's own name otherwise."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return [kind for member in get_args(annotation) for kind in _alternatives(member)]
+    return [annotation]
+
+
+def _is_scalar(kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return True
+    return (
+        isinstance(kind, type)
+        and get_origin(kind) is None
+        and not issubclass(kind, (list, tuple, dict, set, frozenset, BaseModel))
+    )

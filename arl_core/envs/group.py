@@ -1,0 +1,211 @@
+"""Single environments stepped together: the tightest loop that Python allows, straight into shared memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+from numpy.typing import NDArray
+
+from arl_core.envs.make import build_env
+from arl_core.envs.spaces import ActionLayout, obs_specs, obs_writer
+from arl_core.envs.state import load_env_state, save_env_state
+from arl_core.interfaces import EnvContext, EnvGroup, EpisodeEnds, ResolvedEnv, StepViews, load_object
+
+_NO_LIMIT = np.iinfo(np.int64).max
+
+
+class EnvironmentFault(RuntimeError):
+    """An environment raised or broke its contract. Says which one, where, and with which seed."""
+
+
+def make_contexts(run_seed: int, first_index: int, count: int, worker: int = 0) -> list[EnvContext]:
+    """Contexts of environments `first_index` onwards. A stream depends on (`run_seed`, index), nothing else."""
+    contexts = []
+    for index in range(first_index, first_index + count):
+        seed = int(np.random.SeedSequence(run_seed, spawn_key=(index,)).generate_state(1)[0] >> 1)
+        contexts.append(EnvContext(run_seed=run_seed, index=index, seed=seed, worker=worker))
+    return contexts
+
+
+def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext]) -> EnvGroup:
+    """The fastest group that this environment has: its own vectorised one, or single environments in a loop."""
+    if resolved.vector_maker is not None and not resolved.wrappers:
+        options = None
+        if resolved.options_model is not None:
+            options = load_object(resolved.options_model).model_validate(dict(resolved.options))
+        group: EnvGroup = load_object(resolved.vector_maker)(options=options, contexts=contexts, **resolved.kwargs)
+        return group
+    return SingleEnvGroup([build_env(resolved, context) for context in contexts], contexts)
+
+
+def _peel(env: gym.Env[Any, Any]) -> tuple[gym.Env[Any, Any], int]:
+    """Take off outer wrappers whose work the group does for all its environments at once; returns the time limit."""
+    limit = _NO_LIMIT
+    while isinstance(env, TimeLimit | OrderEnforcing | PassiveEnvChecker):
+        if isinstance(env, TimeLimit):
+            limit = min(limit, int(env._max_episode_steps))
+        env = env.env
+    return env, limit
+
+
+class SingleEnvGroup:
+    """Steps a list of `gymnasium.Env` one after the other (an `EnvGroup`)."""
+
+    def __init__(self, envs: Sequence[gym.Env[Any, Any]], contexts: Sequence[EnvContext]) -> None:
+        peeled = [_peel(env) for env in envs]
+        self.envs = [env for env, _ in peeled]
+        self.num_envs = len(envs)
+        space = self.envs[0].observation_space
+        self.obs_specs: Mapping[str, Any] = obs_specs(space)
+        self._contexts = list(contexts)
+        self._layout = ActionLayout(self.envs[0].action_space)
+        self._write = obs_writer(space)
+        self._shape = space.shape if self._write is None else None
+        self._steps = [env.step for env in self.envs]
+        self._limits = np.array([limit for _, limit in peeled], np.int64)
+        self._limited = bool((self._limits != _NO_LIMIT).any())
+        self._elapsed = np.zeros(self.num_envs, np.int64)
+        self._ended = [False] * self.num_envs
+        self._any_ended = False
+        self._actions: Sequence[Any] = ()
+
+    def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:
+        """See `EnvGroup`."""
+        for i, context in enumerate(self._contexts):
+            self._reset(i, dict(obs), context.seed)
+        self._ended = [False] * self.num_envs
+        self._any_ended = False
+        self._elapsed[:] = 0
+
+    def send(self, actions: NDArray[Any]) -> None:
+        """See `EnvGroup`; the environments step in `recv_into`."""
+        self._actions = self._layout.to_env(actions)
+
+    def recv_into(self, views: StepViews) -> EpisodeEnds | None:
+        """See `EnvGroup`."""
+        rewards: list[float] = []
+        terminations: list[bool] = []
+        truncations: list[bool] = []
+        infos: dict[int, Mapping[str, Any]] = {}
+        rows, write = dict(views.obs), self._write
+        plain = rows["obs"] if write is None else None
+        ended = self._ended
+        i = 0
+        try:
+            for i, (step, action) in enumerate(zip(self._steps, self._actions, strict=True)):
+                if ended[i]:
+                    self._reset(i, rows, None)
+                    rewards.append(0.0)
+                    terminations.append(False)
+                    truncations.append(False)
+                    continue
+                observation, reward, terminated, truncated, info = step(action)
+                if plain is not None:
+                    plain[i] = observation
+                else:
+                    write(observation, rows, i)  # type: ignore[misc]  # one of the two is always there
+                rewards.append(reward)  # type: ignore[arg-type]  # checked when it is stored
+                terminations.append(terminated)
+                truncations.append(truncated)
+                if info:
+                    infos[i] = info
+            views.rewards[:] = rewards
+        except EnvironmentFault:
+            raise
+        except Exception as error:
+            raise self._fault(i, "step", error) from error
+        views.terminated[:] = terminations
+        views.truncated[:] = truncations
+        return self._finish(views, infos)
+
+    def _finish(self, views: StepViews, infos: Mapping[int, Mapping[str, Any]]) -> EpisodeEnds | None:
+        if self._any_ended:
+            np.logical_not(self._ended, out=views.valid)
+        else:
+            views.valid[:] = True
+        if self._limited:
+            self._elapsed += 1
+            if self._any_ended:
+                self._elapsed[self._ended] = 0
+            over = self._elapsed >= self._limits
+            if over.any():
+                np.logical_or(views.truncated, over & views.valid, out=views.truncated)
+        done = views.terminated | views.truncated
+        self._ended = done.tolist()
+        self._any_ended = True in self._ended
+        if not (self._any_ended and infos):
+            return None
+        return _metrics_of_ends(np.flatnonzero(done), infos)
+
+    def _reset(self, i: int, rows: dict[str, NDArray[Any]], seed: int | None) -> None:
+        try:
+            observation, _ = self.envs[i].reset(seed=seed)
+            if self._write is None:
+                if np.shape(observation) != self._shape:
+                    raise ValueError(f"observation has shape {np.shape(observation)}, its space says {self._shape}")
+                rows["obs"][i] = observation
+            else:
+                self._write(observation, rows, i)
+        except Exception as error:
+            raise self._fault(i, "reset", error) from error
+
+    def _fault(self, i: int, where: str, error: Exception) -> EnvironmentFault:
+        context = self._contexts[i]
+        return EnvironmentFault(
+            f"environment {context.index} (worker {context.worker}, seed {context.seed}) failed in {where}, "
+            f"{int(self._elapsed[i])} steps into its episode: {type(error).__name__}: {error}"
+        )
+
+    def get_state(self) -> dict[str, NDArray[Any]] | None:
+        """See `EnvGroup`; None unless every environment can be saved."""
+        state: dict[str, NDArray[Any]] = {"elapsed": self._elapsed.copy(), "ended": np.array(self._ended)}
+        for i, env in enumerate(self.envs):
+            saved = save_env_state(env)
+            if saved is None:
+                return None
+            state |= {f"{i}.{key}": value for key, value in saved.items()}
+        return state
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """See `EnvGroup`."""
+        if len(state["ended"]) != self.num_envs:
+            raise ValueError(f"the state is of {len(state['ended'])} environments, this group has {self.num_envs}")
+        self._elapsed[:] = state["elapsed"]
+        self._ended = [bool(value) for value in state["ended"]]
+        self._any_ended = True in self._ended
+        for i, env in enumerate(self.envs):
+            prefix = f"{i}."
+            load_env_state(env, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+
+    def close(self) -> None:
+        """Close every environment."""
+        for env in self.envs:
+            env.close()
+        self.envs, self._steps = [], []
+
+
+def _metrics_of_ends(rows: NDArray[np.int64], infos: Mapping[int, Mapping[str, Any]]) -> EpisodeEnds | None:
+    """Numbers in the `info` of the rows that ended; gymnasium's `episode` dict becomes `episode.r`, `episode.l`."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for position, row in enumerate(rows):
+        for key, value in _numbers(infos.get(int(row), {})):
+            if key not in found:
+                found[key] = np.full(len(rows), np.nan)
+            found[key][position] = value
+    return EpisodeEnds(rows, found) if found else None
+
+
+def _numbers(info: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    numbers: list[tuple[str, float]] = []
+    for key, value in info.items():
+        if isinstance(value, bool | int | float | np.number | np.bool_):
+            numbers.append((f"{prefix}{key}", float(value)))
+        elif isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "biuf":
+            numbers.append((f"{prefix}{key}", float(value.reshape(()))))
+        elif isinstance(value, Mapping) and not prefix:
+            numbers += _numbers(value, f"{key}.")
+    return numbers

@@ -1,0 +1,104 @@
+"""Build an environment from its resolved description, by imports alone: no plugin discovery, no pluggy."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+import gymnasium
+
+from arl_core.interfaces import JSON, EnvContext, ResolvedEnv, UserError, load_object
+
+
+def build_env(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any]:
+    """The environment with its wrappers, innermost first, and its time limit outermost. Raises what its code raises."""
+    for module in resolved.imports:
+        import_module(module)
+    options = load_object(resolved.options_model).model_validate(resolved.options) if resolved.options_model else None
+    kwargs: dict[str, Any] = dict(resolved.kwargs)
+    if resolved.code is not None:
+        import cloudpickle
+
+        kwargs["target"] = cloudpickle.loads(resolved.code)
+    env = as_gymnasium(load_object(resolved.maker)(options=options, context=context, **kwargs), resolved.id, context)
+    for maker, wrapper_options in resolved.wrappers:
+        env = load_object(maker)(env, **wrapper_options)
+    if resolved.max_episode_steps is not None:
+        env = gymnasium.wrappers.TimeLimit(env, resolved.max_episode_steps)
+    return env
+
+
+def make_gymnasium(
+    *,
+    options: Any,
+    context: EnvContext,
+    spec: Mapping[str, JSON] | None = None,
+    target: Any = None,
+) -> gymnasium.Env[Any, Any]:
+    """An environment of a `gymnasium.envs.registration.EnvSpec`, given as JSON (`spec`) or as the object (`target`)."""
+    from gymnasium.envs.registration import EnvSpec
+
+    made_from = target if spec is None else EnvSpec.from_json(json.dumps(spec))
+    return gymnasium.make(made_from, disable_env_checker=True, **constructor_arguments(options, context))
+
+
+def make_target(*, options: Any, context: EnvContext, target: str | Callable[..., Any]) -> Any:
+    """What the user's class or callable (or the one that `"module:attr"` names) returns."""
+    creator = load_object(target) if isinstance(target, str) else target
+    return creator(**constructor_arguments(options, context))
+
+
+def constructor_arguments(options: Any, context: EnvContext) -> dict[str, Any]:
+    """Keyword arguments for an environment's own constructor; `render_mode` only where one is asked for."""
+    arguments: dict[str, Any] = {} if options is None else options.model_dump()
+    if context.render_mode is not None:
+        arguments["render_mode"] = context.render_mode
+    return arguments
+
+
+def as_gymnasium(env: Any, name: str, context: EnvContext) -> gymnasium.Env[Any, Any]:
+    """`env` itself, or a legacy gym environment in its adapter. Raises UserError for anything else."""
+    if isinstance(env, gymnasium.Env):
+        return env
+    if any(base.__module__.partition(".")[0] == "gym" for base in type(env).__mro__):
+        from arl_core.envs.legacy_gym import LegacyGymEnv
+
+        return LegacyGymEnv(env, context.render_mode)
+    raise UserError(f"environment '{name}' made {type(env).__name__}, which is not a gymnasium.Env")
+
+
+def resolved_to_json(resolved: ResolvedEnv) -> dict[str, JSON]:
+    """`resolved` as JSON, for files and displays; code by value is base64."""
+    return {
+        "id": resolved.id,
+        "maker": resolved.maker,
+        "kwargs": dict(resolved.kwargs),
+        "options_model": resolved.options_model,
+        "options": dict(resolved.options),
+        "wrappers": [[maker, dict(options)] for maker, options in resolved.wrappers],
+        "max_episode_steps": resolved.max_episode_steps,
+        "vector_maker": resolved.vector_maker,
+        "dist": resolved.dist,
+        "version": resolved.version,
+        "imports": list(resolved.imports),
+        "code": None if resolved.code is None else base64.b64encode(resolved.code).decode("ascii"),
+    }
+
+
+def resolved_from_json(data: Mapping[str, Any]) -> ResolvedEnv:
+    """The inverse of `resolved_to_json`, for what this very program wrote a moment ago.
+
+    Never for a checkpoint or other file: building the result runs the code that it names. Resolve its id again.
+    """
+    code = data["code"]
+    return ResolvedEnv(
+        **{
+            **data,
+            "wrappers": tuple((maker, options) for maker, options in data["wrappers"]),
+            "imports": tuple(data["imports"]),
+            "code": None if code is None else base64.b64decode(code),
+        }
+    )

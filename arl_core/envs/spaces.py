@@ -1,0 +1,108 @@
+"""How gymnasium's spaces lie in arrays: observations by key, actions as columns.
+
+Observations: a Dict space has its keys (nested ones joined by "."), a Tuple space "0", "1", ..., any other space the one
+key "obs". Actions are `[E, A]`: Discrete one column, MultiDiscrete and MultiBinary one each (int64, counted from 0), Box one
+per element (float32).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from arl_core.interfaces import ArraySpec, UserError
+
+Getter = tuple[Any, ...]  # path of keys into an observation
+
+
+def obs_paths(space: spaces.Space[Any]) -> dict[str, tuple[Getter, spaces.Space[Any]]]:
+    """Key -> (path into an observation, leaf space). Raises UserError for a space that has no array form."""
+    if not isinstance(space, spaces.Dict | spaces.Tuple):
+        _array_spec("obs", space)
+        return {"obs": ((), space)}
+    found: dict[str, tuple[Getter, spaces.Space[Any]]] = {}
+    _walk(space, (), found)
+    return found
+
+
+def _walk(space: spaces.Space[Any], path: Getter, found: dict[str, tuple[Getter, spaces.Space[Any]]]) -> None:
+    if isinstance(space, spaces.Dict):
+        for key, child in space.spaces.items():
+            _walk(child, (*path, key), found)
+    elif isinstance(space, spaces.Tuple):
+        for index, child in enumerate(space.spaces):
+            _walk(child, (*path, index), found)
+    else:
+        key = ".".join(str(part) for part in path)
+        _array_spec(key, space)
+        found[key] = (path, space)
+
+
+def _array_spec(key: str, space: spaces.Space[Any]) -> ArraySpec:
+    if isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
+        assert space.dtype is not None
+        dtype = np.dtype(space.dtype)
+        if dtype == np.float64:  # networks compute in float32: half the memory and one conversion, here
+            dtype = np.dtype(np.float32)
+        return ArraySpec(tuple(space.shape or ()), dtype.name)
+    raise UserError(
+        f"observation '{key}' is a {type(space).__name__} space, which has no fixed array form; "
+        "wrap the environment to give Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of them"
+    )
+
+
+def obs_specs(space: spaces.Space[Any]) -> dict[str, ArraySpec]:
+    """Key -> shape and dtype of one observation."""
+    return {key: _array_spec(key, leaf) for key, (_, leaf) in obs_paths(space).items()}
+
+
+def obs_writer(space: spaces.Space[Any]) -> Callable[[Any, dict[str, NDArray[Any]], int], None] | None:
+    """A function that writes one observation into row i of `{key: [E, ...]}`; None where the space has the one key "obs"
+    and `rows["obs"][i] = observation` does it."""
+    paths = [(key, path) for key, (path, _) in obs_paths(space).items()]
+    if paths == [("obs", ())]:
+        return None
+
+    def write(observation: Any, rows: dict[str, NDArray[Any]], i: int) -> None:
+        for key, path in paths:
+            value = observation
+            for part in path:
+                value = value[part]
+            rows[key][i] = value
+
+    return write
+
+
+class ActionLayout:
+    """Columns of an action space and their translation into what `env.step` takes."""
+
+    def __init__(self, space: spaces.Space[Any]) -> None:
+        self.space = space
+        if isinstance(space, spaces.Discrete):
+            self.size = 1
+        elif isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary | spaces.Box):
+            self.size = int(np.prod(space.shape))
+        else:
+            raise UserError(
+                f"action space {type(space).__name__} is not supported yet; Discrete, MultiDiscrete, MultiBinary and Box are"
+            )
+        self.dtype = "float32" if isinstance(space, spaces.Box) else "int64"
+
+    def to_env(self, columns: NDArray[Any]) -> Sequence[Any]:
+        """One action per environment from columns [E, A]. Box actions are clipped to their bounds: what is outside never
+        reaches the environment."""
+        space = self.space
+        if isinstance(space, spaces.Discrete):
+            start = int(space.start)
+            rows: list[int] = columns[:, 0].tolist()
+            return [row + start for row in rows] if start else rows
+        if isinstance(space, spaces.Box):
+            shaped = columns.reshape(-1, *space.shape)
+            return np.clip(shaped, space.low, space.high).astype(space.dtype)  # type: ignore[no-any-return]
+        if isinstance(space, spaces.MultiDiscrete):
+            return (columns.reshape(-1, *space.shape) + space.start).astype(space.dtype)  # type: ignore[no-any-return]
+        return columns.reshape(-1, *(space.shape or ())).astype(np.int8)

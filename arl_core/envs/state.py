@@ -1,0 +1,82 @@
+"""Saving an environment's exact state as plain arrays (no pickle: a checkpoint executes nothing).
+
+An environment of anybody's can be saved if it has `get_state() -> dict[str, array]` and `set_state(dict)`. Gymnasium's
+classic-control environments are saved by their attributes, which are all numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+_MASK = (1 << 64) - 1
+# class in gymnasium.envs.classic_control -> attributes that make up its state
+_CLASSIC: dict[str, tuple[str, ...]] = {
+    "CartPoleEnv": ("state", "steps_beyond_terminated"),
+    "AcrobotEnv": ("state",),
+    "MountainCarEnv": ("state",),
+    "Continuous_MountainCarEnv": ("state",),
+    "PendulumEnv": ("state", "last_u"),
+}
+
+
+def rng_to_array(rng: np.random.Generator) -> NDArray[np.uint64]:
+    """The state of a PCG64 generator, [6] uint64."""
+    state: dict[str, Any] = dict(rng.bit_generator.state)
+    if state["bit_generator"] != "PCG64":
+        raise ValueError(f"can save PCG64 generators, not {state['bit_generator']}")
+    inner = state["state"]
+    words = [inner["state"] & _MASK, inner["state"] >> 64, inner["inc"] & _MASK, inner["inc"] >> 64]
+    return np.array([*words, state["has_uint32"], state["uinteger"]], np.uint64)
+
+
+def rng_from_array(array: NDArray[np.uint64]) -> np.random.Generator:
+    """The generator that `rng_to_array` saved."""
+    w = [int(x) for x in array]
+    bits = np.random.PCG64()
+    bits.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": w[0] | (w[1] << 64), "inc": w[2] | (w[3] << 64)},
+        "has_uint32": w[4],
+        "uinteger": w[5],
+    }
+    return np.random.Generator(bits)
+
+
+def _classic_attributes(env: gym.Env[Any, Any]) -> tuple[str, ...] | None:
+    if type(env).__module__.startswith("gymnasium.envs.classic_control."):
+        return _CLASSIC.get(type(env).__name__)
+    return None
+
+
+def save_env_state(env: gym.Env[Any, Any]) -> dict[str, NDArray[Any]] | None:
+    """All that `load_env_state` needs, or None if this environment cannot be saved."""
+    if hasattr(env, "get_state") and hasattr(env, "set_state"):
+        state: dict[str, NDArray[Any]] = env.get_state()
+        return state
+    attributes = _classic_attributes(env)
+    if attributes is None:
+        return None
+    saved: dict[str, NDArray[Any]] = {"rng": rng_to_array(env.np_random)}
+    for name in attributes:
+        value = getattr(env, name, None)
+        if value is not None:
+            saved[name] = np.asarray(value)
+    return saved
+
+
+def load_env_state(env: gym.Env[Any, Any], state: Mapping[str, NDArray[Any]]) -> None:
+    """Put an environment back to where `save_env_state` saw it."""
+    attributes = _classic_attributes(env)
+    if attributes is None:
+        env.set_state(dict(state))  # type: ignore[attr-defined]  # it had get_state and set_state when it was saved
+        return
+    env.np_random = rng_from_array(state["rng"])
+    for name in attributes:
+        value = state.get(name)
+        scalar = value is not None and value.ndim == 0
+        setattr(env, name, value.item() if scalar and value is not None else None if value is None else value.copy())

@@ -1,0 +1,50 @@
+"""Doorbells: "something of yours has changed, look at the shared words". They carry no data and are never lost.
+
+A bell is an eventfd (a pipe where there is none). Anyone may ring; its one owner waits, always with a time limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+
+_ONE = (1).to_bytes(8, "little")
+
+
+class Bell:
+    """`ring()` from any process, `wait(timeout_s)` in the owner. A ring before the wait is not lost."""
+
+    def __init__(self, fds: tuple[int, ...] | None = None) -> None:
+        if fds is None:
+            if hasattr(os, "eventfd"):
+                fds = (os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC),)
+            else:
+                fds = os.pipe()
+                for fd in fds:
+                    os.set_blocking(fd, False)
+        self.fds = fds
+        self._poll: select.poll | None = None
+
+    def ring(self) -> None:
+        """Wake the owner, now or at its next wait."""
+        with contextlib.suppress(BlockingIOError):  # full: the owner has not looked yet, and will
+            os.write(self.fds[-1], _ONE)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Sleep until rung, at most `timeout_s`. True if it was rung."""
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.fds[0], select.POLLIN)
+        if not self._poll.poll(timeout_s * 1000.0):
+            return False
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fds[0], 8 if len(self.fds) == 1 else 65536)
+        return True
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        for fd in self.fds:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        self.fds = ()

@@ -1,0 +1,124 @@
+"""What every process of a run has in common: its place in the arena, its bell, its mailboxes, its way to end.
+
+A component is a loop `body(link)`; `run_component` gives it its link, reports what it raises, and never lets it outlive a
+STOP or its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from arl_core.interfaces import ArraySpec
+from arl_core.ipc.arena import Arena
+from arl_core.ipc.bell import Bell
+from arl_core.ipc.control import ComponentControl, Role, Wanted, wanted_of
+from arl_core.ipc.mailbox import Mailbox
+
+MAX_WAIT_S = 0.5  # no wait is longer; heartbeats and orphans are looked at in between
+MAX_TRACEBACK_CHARACTERS = 50_000
+
+
+@dataclass(frozen=True)
+class ComponentSpec:
+    """Who a process is. Component numbers run over the whole run; the trainer itself has bell number -1 (the last)."""
+
+    name: str  # "rollout-3", "policy-0", "learner-0"
+    role: Role
+    index: int  # within its role
+    component: int  # over all roles
+
+
+@dataclass(frozen=True)
+class SharedHandles:
+    """Descriptors as they are numbered in this process, and the table of the arena's arrays."""
+
+    arena_fd: int
+    bell_fds: Sequence[tuple[int, ...]]
+    table: Mapping[str, ArraySpec]
+
+
+class ComponentLink:
+    """A component's connection to its run."""
+
+    def __init__(self, spec: ComponentSpec, handles: SharedHandles) -> None:
+        self.spec = spec
+        self.arena = Arena(handles.arena_fd, handles.table)
+        self.bells = [Bell(fds) for fds in handles.bell_fds]
+        self.bell = self.bells[spec.component]
+        self.control = ComponentControl(self.arena, spec.role, spec.component)
+        c = spec.component
+        self.outbox = Mailbox(self.arena["reports.turn"][c], self.arena["reports.memory"][c], self.bells[-1])
+        self.inbox = Mailbox(self.arena["commands.turn"][c], self.arena["commands.memory"][c])
+        self._seen = -1
+
+    def ring_trainer(self) -> None:
+        """Tell the trainer that something of ours has changed."""
+        self.bells[-1].ring()
+
+    def wait(self, timeout_s: float = MAX_WAIT_S) -> float:
+        """Sleep until rung; returns the seconds slept. Ends the process when its parent is gone."""
+        begin = time.perf_counter()
+        self.bell.wait(min(timeout_s, MAX_WAIT_S))
+        self.control.beat()
+        if self.control.orphaned():
+            os._exit(1)
+        return time.perf_counter() - begin
+
+    def changed(self) -> bool:
+        """True when there is a command that was not acknowledged yet."""
+        return self.control.word() != self._seen
+
+    def obey(self, on_pause: Callable[[], None], on_idle: Callable[[], None]) -> bool:
+        """Follow the present command: acknowledge it and stay here while it says PAUSE. False when it says STOP.
+
+        `on_pause` runs before a pause is acknowledged (all that the trainer reads during a pause is in place then),
+        `on_idle` each time the pausing component wakes.
+        """
+        while True:
+            word = self.control.word()
+            if word != self._seen:
+                if wanted_of(word) is Wanted.PAUSE:
+                    on_pause()
+                self._seen = word
+                self.control.acknowledge(word)
+                self.ring_trainer()
+            if wanted_of(word) is not Wanted.PAUSE:
+                return wanted_of(word) is Wanted.RUN
+            on_idle()
+            self.outbox.flush()
+            if self.control.word() == word:
+                self.wait()
+
+
+def run_component(spec: ComponentSpec, handles: SharedHandles, body: Callable[[ComponentLink], None]) -> int:
+    """Run `body` to its end; returns the process's exit code. What it raises is reported to the trainer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer decides when a run ends
+    link = ComponentLink(spec, handles)
+    try:
+        body(link)
+    except BaseException as error:  # noqa: BLE001  # environments raise anything, SystemExit too: all of it is reported
+        text = traceback.format_exc()[-MAX_TRACEBACK_CHARACTERS:]
+        link.outbox.post(("error", type(error).__name__, str(error)[:2000], text))
+        _deliver(link, deadline=time.monotonic() + 2.0)
+        return 1
+    _deliver(link, deadline=time.monotonic() + 0.5)
+    return 0
+
+
+def _deliver(link: ComponentLink, deadline: float) -> None:
+    with contextlib.suppress(OSError):
+        while not link.outbox.flush() and time.monotonic() < deadline:
+            link.wait(0.05)
+
+
+def post_metrics(link: ComponentLink, kind: str, values: Any) -> None:
+    """Send statistics unless the last ones were not taken yet: a slow trainer must not make our memory grow."""
+    if link.outbox.flush():
+        link.outbox.post((kind, values))

@@ -1,0 +1,144 @@
+"""Slots: T consecutive steps of one environment group under one policy. The unit that changes hands.
+
+Every array of a trajectory is time-major, `[S, T(+1), E, ...]` over all slots S. One state word per slot says who may touch
+it: FREE and FILLING belong to the group's sampler, FULL and TRAINING to the learner; only the present owner writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arl_core.interfaces import ArraySpec
+from arl_core.ipc.arena import Arena
+from arl_core.ipc.fence import fence
+
+
+class SlotState(IntEnum):
+    """Who owns a slot."""
+
+    FREE = 0
+    FILLING = 1
+    FULL = 2
+    TRAINING = 3
+
+
+@dataclass(frozen=True)
+class SlotShape:
+    """All that the size of the trajectory arrays follows from. Pickles; every component of a run has the same one."""
+
+    num_policies: int
+    num_groups: int
+    slots_per_group: int
+    rollout: int  # T
+    group_size: int  # E
+    obs: Mapping[str, ArraySpec]
+    action_size: int  # A
+    action_dtype: str
+    params_size: int  # P, parameters of the action distribution
+    state_size: int  # H, recurrent state; 0 without
+
+    @property
+    def num_slots(self) -> int:
+        """S, over all policies and groups."""
+        return self.num_policies * self.num_groups * self.slots_per_group
+
+    def ring(self, policy: int, group: int) -> range:
+        """The slots that `group` fills under `policy`, in turn."""
+        first = (policy * self.num_groups + group) * self.slots_per_group
+        return range(first, first + self.slots_per_group)
+
+
+def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
+    """The one table of a trajectory's arrays."""
+    s, t, e = shape.num_slots, shape.rollout, shape.group_size
+    obs = {f"obs.{key}": ArraySpec((s, t + 1, e, *spec.shape), spec.dtype) for key, spec in shape.obs.items()}
+    return {
+        "slot.state": ArraySpec((s,), "int64"),
+        "slot.sequence": ArraySpec((s,), "int64"),  # order of completion: monotonic clock, nanoseconds
+        "slot.weights_epoch": ArraySpec((s,), "int64"),
+        **obs,
+        "actions": ArraySpec((s, t, e, shape.action_size), shape.action_dtype),
+        "log_probs": ArraySpec((s, t, e), "float32"),
+        "values": ArraySpec((s, t, e), "float32"),
+        "params": ArraySpec((s, t, e, shape.params_size), "float32"),
+        "rewards": ArraySpec((s, t, e), "float32"),
+        "terminated": ArraySpec((s, t, e), "bool"),
+        "truncated": ArraySpec((s, t, e), "bool"),
+        "valid": ArraySpec((s, t, e), "bool"),
+        "versions": ArraySpec((s, t), "int64"),  # of the weights that chose the actions
+        "rnn_state": ArraySpec((s, e, shape.state_size), "float32"),  # at row 0
+        # per group: what outlives a slot
+        "group.last_valid": ArraySpec((shape.num_groups, e), "bool"),  # False: that step was a reset, memory starts anew
+        "group.request": ArraySpec((shape.num_groups, 8), "int64"),  # central inference: slot, t, sequence, repeated
+        "group.answer": ArraySpec((shape.num_groups, 8), "int64"),  # central inference: sequence
+        "group.position": ArraySpec((shape.num_groups, 8), "int64"),  # slot (-1: none), t
+        "group.frames": ArraySpec((shape.num_groups, 8), "int64"),  # produced, discarded by a change of weights
+    }
+
+
+class SlotRing:
+    """A group's own slots under one policy, from the sampler's side."""
+
+    def __init__(self, arena: Arena, slots: range) -> None:
+        self._state: NDArray[np.int64] = arena["slot.state"]
+        self._slots = slots
+        self._next = 0
+
+    def acquire(self) -> int:
+        """The next slot if it is free, now FILLING; otherwise -1 (backpressure: the learner is behind)."""
+        slot = self._slots[self._next]
+        if self._state[slot] != SlotState.FREE:
+            return -1
+        fence()
+        self._state[slot] = SlotState.FILLING
+        self._next = (self._next + 1) % len(self._slots)
+        return slot
+
+    def hand_over(self, slot: int) -> None:
+        """Give a filled slot to the learner."""
+        fence()
+        self._state[slot] = SlotState.FULL
+
+    @property
+    def next_index(self) -> int:
+        """Which slot of the ring comes next (for exact resume)."""
+        return self._next
+
+    @next_index.setter
+    def next_index(self, value: int) -> None:
+        self._next = value
+
+
+class SlotInbox:
+    """Full slots of one policy, from the learner's side."""
+
+    def __init__(self, arena: Arena, shape: SlotShape, policy: int) -> None:
+        first = shape.ring(policy, 0).start
+        last = shape.ring(policy, shape.num_groups - 1).stop
+        self._first = first
+        self._state: NDArray[np.int64] = arena["slot.state"][first:last]
+        self._sequence: NDArray[np.int64] = arena["slot.sequence"][first:last]
+
+    def oldest_full(self) -> int:
+        """The full slot that was completed first, now TRAINING; -1 if there is none."""
+        full = np.flatnonzero(self._state == SlotState.FULL)
+        if not len(full):
+            return -1
+        index = int(full[np.argmin(self._sequence[full])])
+        fence()
+        self._state[index] = SlotState.TRAINING
+        return self._first + index
+
+    def release(self, slot: int) -> None:
+        """Give a slot back to its group."""
+        fence()
+        self._state[slot - self._first] = SlotState.FREE
+
+    def count(self, state: SlotState) -> int:
+        """How many slots are in `state`."""
+        return int(np.count_nonzero(self._state == state))

@@ -1,0 +1,112 @@
+"""Batches out of slots: columns (environments) are copied into one contiguous batch, and the slot is given back at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arl_core.algorithms.batch import TrainingBatch
+from arl_core.ipc.arena import Arena
+from arl_core.ipc.slots import SlotInbox, SlotShape
+
+_PER_STEP = ("actions", "log_probs", "values", "params", "rewards", "terminated", "truncated", "valid")
+
+
+class BatchAssembler:
+    """Collects `columns` trajectories [T+1, columns, ...]. Large slots are split among batches, small ones joined."""
+
+    def __init__(self, arena: Arena, shape: SlotShape, inbox: SlotInbox, columns: int) -> None:
+        self.columns = columns
+        self.filled = 0
+        self.slot_rows = 0  # columns of the present slot that went into a batch already
+        self.slot = -1
+        self._inbox = inbox
+        self._group_size = shape.group_size
+        names = [*(f"obs.{key}" for key in shape.obs), *_PER_STEP]
+        self._sources: dict[str, Tensor] = {name: torch.from_numpy(arena[name]) for name in names}
+        self._batch: dict[str, Tensor] = {
+            name: torch.empty(source.shape[1], columns, *source.shape[3:], dtype=source.dtype)
+            for name, source in self._sources.items()
+        }
+        self._state_source = torch.from_numpy(arena["rnn_state"])
+        self._state = torch.empty(columns, shape.state_size) if shape.state_size else None
+        self._versions = arena["versions"]
+        self._obs_keys = list(shape.obs)
+        self.column_versions = np.zeros((shape.rollout, columns), np.int64)
+
+    def add(self, slot: int) -> None:
+        """Begin with `slot`, which is ours (TRAINING)."""
+        self.slot, self.slot_rows = slot, 0
+        self._copy()
+
+    def _copy(self) -> None:
+        begin = self.slot_rows
+        count = min(self._group_size - begin, self.columns - self.filled)
+        target = slice(self.filled, self.filled + count)
+        for name, source in self._sources.items():
+            self._batch[name][:, target] = source[self.slot, :, begin : begin + count]
+        if self._state is not None:
+            self._state[target] = self._state_source[self.slot, begin : begin + count]
+        self.column_versions[:, target] = self._versions[self.slot][:, None]
+        self.filled += count
+        self.slot_rows += count
+        if self.slot_rows == self._group_size:
+            self._inbox.release(self.slot)
+            self.slot = -1
+
+    @property
+    def complete(self) -> bool:
+        """True when a whole batch has been collected."""
+        return self.filled == self.columns
+
+    def take(self) -> TrainingBatch:
+        """The batch; its memory is used again by the next `add`, so train on it first."""
+        b = self._batch
+        return TrainingBatch(
+            obs={key: b[f"obs.{key}"] for key in self._obs_keys},
+            rnn_state=self._state,
+            **{name: b[name] for name in _PER_STEP},
+        )
+
+    def next_batch(self) -> None:
+        """Begin the next batch, with what is left of the present slot."""
+        self.filled = 0
+        if self.slot >= 0:
+            self._copy()
+
+    def drop(self) -> int:
+        """Discard what was collected, the rest of the present slot too; returns its number of valid frames."""
+        frames = self.staged_frames()
+        self.filled = 0
+        if self.slot >= 0:
+            self._inbox.release(self.slot)
+            self.slot = -1
+        return frames
+
+    def staged_frames(self) -> int:
+        """Valid frames that are collected and not trained on yet."""
+        staged = int(self._batch["valid"][:, : self.filled].sum())
+        if self.slot >= 0:
+            staged += int(self._sources["valid"][self.slot, :, self.slot_rows :].sum())
+        return staged
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What was collected so far, and where."""
+        state = {name: rows[:, : self.filled] for name, rows in self._batch.items()}
+        if self._state is not None:
+            state["rnn_state"] = self._state[: self.filled]
+        state["column_versions"] = torch.from_numpy(self.column_versions[:, : self.filled])
+        state["cursor"] = torch.tensor([self.filled, self.slot, self.slot_rows])
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Return to a saved state; the present slot's arrays are put back by the caller."""
+        self.filled, self.slot, self.slot_rows = (int(x) for x in state["cursor"])
+        for name, rows in self._batch.items():
+            rows[:, : self.filled] = state[name]
+        if self._state is not None:
+            self._state[: self.filled] = state["rnn_state"]
+        self.column_versions[:, : self.filled] = state["column_versions"].numpy()

@@ -1,0 +1,107 @@
+"""Checkpoints that are whole or not there, and that say by their own name whether they are intact.
+
+A checkpoint is written under a temporary name, synced, and renamed to
+`checkpoint_<version>_<frames>_<first 16 digits of its SHA-256>.pt`. One that is cut short or altered does not match its
+name and is passed over for the one before. Nothing in a checkpoint is executed: it loads with torch's `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from arl_core.interfaces import UserError
+
+_NAME = re.compile(r"checkpoint_(\d{9,})_(\d+)_([0-9a-f]{16})\.pt")
+
+
+def save_state(target: Path, state: Mapping[str, Any], *, version: int, frames: int, keep: int) -> Path:
+    """Write a checkpoint atomically. `target` is one file (`*.pt`), or the folder of a run's checkpoints, of which all but
+    the newest `keep` are removed, with what interrupted saves left behind."""
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    content = buffer.getbuffer()
+    if target.suffix == ".pt":
+        return _write(target, content)
+    target.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    path = _write(target / f"checkpoint_{version:09d}_{frames}_{digest}.pt", content)
+    for old in checkpoints(target)[keep:]:
+        old.unlink()
+    remove_leftovers(target)
+    return path
+
+
+def _write(path: Path, content: memoryview) -> Path:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from None
+    _sync_folder(path.parent)
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what interrupted saves left under temporary names."""
+    for partial in folder.glob(".checkpoint_*.partial"):
+        with contextlib.suppress(FileNotFoundError):
+            partial.unlink()
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """All checkpoints in `folder`, newest first."""
+    found = [(int(m[1]), path) for path in folder.glob("checkpoint_*.pt") if (m := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def load_file(path: Path) -> dict[str, Any]:
+    """One checkpoint. Raises UserError when it is not intact."""
+    match = _NAME.fullmatch(path.name)  # a file that a user named has no checksum in its name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"checkpoint {path}: {error.strerror}") from None
+    if match and hashlib.sha256(content).hexdigest()[:16] != match[3]:
+        raise UserError(f"checkpoint {path} is damaged: its content does not match the checksum in its name")
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"checkpoint {path} cannot be read: {type(error).__name__}: {str(error)[:200]}") from None
+    return state
+
+
+def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[dict[str, Any], Path] | None:
+    """The newest intact checkpoint; `warn` hears of damaged ones. None only if there is none at all: where there are some
+    and none is intact, a UserError, never a silent start from scratch."""
+    found = checkpoints(folder)
+    for path in found:
+        try:
+            return load_file(path), path
+        except UserError as error:
+            warn(f"{error}; falling back to the one before")
+    if found:
+        raise UserError(f"none of the {len(found)} checkpoints in {folder} is intact")
+    return None

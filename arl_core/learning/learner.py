@@ -1,0 +1,157 @@
+"""The learner: turns batches into optimiser steps and published weights. The same object in its process and in serial mode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from arl_core.algorithms import appo
+from arl_core.algorithms.batch import TrainingBatch
+from arl_core.config import RunConfig
+from arl_core.ipc.arena import Arena
+from arl_core.ipc.weights import WeightsBoard
+from arl_core.models.flat import flatten_module
+from arl_core.models.recipe import ModelRecipe
+
+LIVE_HYPERPARAMETERS = frozenset(
+    {
+        "learning_rate", "gamma", "gae_lambda", "exploration_loss_coeff", "value_loss_coeff", "kl_loss_coeff",
+        "ppo_clip_ratio", "ppo_clip_value", "max_grad_norm", "max_policy_lag", "reward_scale", "reward_clip", "ppo_epochs",
+        "vtrace_rho", "vtrace_c",
+    }
+)  # fmt: skip
+
+
+class LearnerFault(RuntimeError):
+    """Loss or gradient is not finite; the weights are those before the step."""
+
+
+class Learner:
+    """Network, optimiser and counters of one policy."""
+
+    def __init__(self, recipe: ModelRecipe, board: WeightsBoard, device: str, policy: int = 0) -> None:
+        self.cfg: RunConfig = recipe.cfg
+        self.policy = policy
+        self.device = torch.device(device)
+        self.model = recipe.build().to(self.device)
+        self.flat = flatten_module(self.model)
+        self.board = board
+        self.version = 0  # optimiser steps, and one for each set of weights from outside
+        self.frames = 0
+        self.metrics: dict[str, float] = {}
+        cfg = self.cfg
+        self.optimizer = torch.optim.Adam(
+            [self.flat.parameter],
+            lr=cfg.learning_rate,
+            betas=(cfg.adam_beta1, cfg.adam_beta2),
+            eps=cfg.adam_eps,
+            fused=True,
+        )
+        self._shuffle = torch.Generator()
+        self._shuffle.manual_seed(cfg.seed)
+
+    def publish(self) -> None:
+        """Make the present weights and normalisers those that act."""
+        self.flat.write_to(torch.from_numpy(self.board.buffer_to_write()))
+        self.board.publish(self.version)
+
+    def train(self, batch: TrainingBatch, frames: int, *, with_metrics: bool) -> None:
+        """`ppo_epochs` passes over the batch in minibatches of whole trajectories; then publish.
+
+        `frames` valid frames are in it. `metrics` are refreshed when `with_metrics` (reading them waits for the device).
+        """
+        cfg = self.cfg
+        if self.device.type != "cpu":
+            batch = batch.to(self.device)
+        targets = appo.prepare(self.model, batch, cfg)
+        columns = batch.rewards.shape[1]
+        size = min(cfg.batch_size // cfg.rollout, columns)
+        last: dict[str, Tensor] = {}
+        for epoch in range(cfg.ppo_epochs):
+            pieces: list[Tensor | None] = [None]
+            if size < columns:
+                order = torch.randperm(columns, generator=self._shuffle).to(self.device)
+                pieces = list(order.split(size))
+            for number, piece in enumerate(pieces):
+                wanted = with_metrics and epoch == cfg.ppo_epochs - 1 and number == len(pieces) - 1
+                part = batch if piece is None else batch.columns(piece)
+                part_targets = targets if piece is None or targets is None else targets.columns(piece)
+                last = self._step(part, part_targets, wanted)
+        rows = {key: value[:-1].flatten(0, 1) for key, value in batch.obs.items()}
+        self.model.update_normalizers(rows, batch.valid.flatten())
+        self.frames += frames
+        self.publish()
+        if with_metrics:
+            self.metrics = {key: float(value) for key, value in last.items()}
+            self.metrics["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+
+    def _step(self, batch: TrainingBatch, targets: Any, with_metrics: bool) -> dict[str, Tensor]:
+        loss, metrics = appo.loss(self.model, batch, targets, self.cfg, with_metrics=with_metrics)
+        self.flat.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.linalg.vector_norm(self.flat.grads)
+        if self.device.type == "cpu" and not math.isfinite(norm.item()):
+            raise LearnerFault(
+                f"the gradient is not finite at optimiser step {self.version} (loss {loss.item()}); "
+                "the last good weights are in the checkpoint. A lower learning_rate or reward_scale usually helps"
+            )
+        if self.cfg.max_grad_norm > 0:
+            self.flat.grads.mul_((self.cfg.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
+        if self.cfg.lr_schedule == "linear":
+            left = 1.0 - self.frames / max(self.cfg.train_for_env_steps, 1)
+            self.optimizer.param_groups[0]["lr"] = self.cfg.learning_rate * max(left, 0.0)
+        self.optimizer.step()
+        self.version += 1
+        if with_metrics:
+            metrics["grad_norm"] = norm
+        return metrics
+
+    def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
+        """Change hyperparameters of a running learner; validated by the caller."""
+        self.cfg = self.cfg.model_copy(update=dict(values))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.cfg.learning_rate
+
+    def load_weights(self, source: Tensor) -> None:
+        """Take weights and normalisers from a flat byte vector [nbytes]; the optimiser starts anew."""
+        self.flat.read_from(source)
+        self.optimizer.state.clear()
+        self.version += 1
+        self.publish()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly, as tensors and plain values."""
+        if not bool(torch.isfinite(self.flat.params).all()):
+            raise LearnerFault("the weights are not finite and were not saved; the checkpoint before them stands")
+        state = self.optimizer.state.get(self.flat.parameter, {})
+        return {
+            "model": {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()},
+            "optimizer": {key: value.detach().cpu().clone() for key, value in state.items()},
+            "version": self.version,
+            "frames": self.frames,
+            "shuffle": self._shuffle.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint: weights, normalisers, optimiser, counters, random stream."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.state.clear()
+        if state["optimizer"]:
+            target = self.optimizer.state[self.flat.parameter]
+            for key, value in state["optimizer"].items():
+                target[key] = value.clone() if key == "step" else value.to(self.device).clone()
+        self.version = max(int(state["version"]), self.version + 1)  # published versions only rise
+        self.frames = int(state["frames"])
+        self._shuffle.set_state(state["shuffle"].cpu())
+        self.publish()
+
+
+def make_board(arena: Arena, policy: int) -> WeightsBoard:
+    """The board of a policy, with nothing on it."""
+    board = WeightsBoard(arena, policy)
+    board.clear()
+    return board

@@ -1,0 +1,213 @@
+"""The learner's process: takes full slots, trains, publishes, saves; pauses by itself when its target is reached."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from arl_core.interfaces import ArraySpec
+from arl_core.ipc.arena import Arena
+from arl_core.ipc.component import ComponentLink
+from arl_core.ipc.slots import SlotInbox, SlotShape, SlotState
+from arl_core.ipc.weights import WeightsBoard
+from arl_core.learning.assembler import BatchAssembler
+from arl_core.learning.checkpoint import load_file, save_state
+from arl_core.learning.learner import Learner
+from arl_core.models.recipe import ModelRecipe
+
+REPORT_INTERVAL_S = 0.25
+# words of `learner.counts`, read by the trainer at any time
+TRAINED, VERSION, DROPPED_LAG, DROPPED_EPOCH, STAGED = range(5)
+
+
+def learner_specs(num_policies: int) -> dict[str, ArraySpec]:
+    """Shared counters of each learner."""
+    return {"learner.counts": ArraySpec((num_policies, 8), "int64")}
+
+
+@dataclass(frozen=True)
+class LearnerSpec:
+    """What a learner needs besides its link."""
+
+    shape: SlotShape
+    recipe: ModelRecipe
+    device: str
+    policy: int
+    folder: str  # of the checkpoints; "" saves nothing by itself
+    group_bells: tuple[int, ...]  # bell number of each group's rollout worker
+
+
+class SlotIntake:
+    """Takes full slots into the assembler, dropping those that are too old; keeps the books."""
+
+    def __init__(self, learner: Learner, arena: Arena, shape: SlotShape) -> None:
+        cfg, policy = learner.cfg, learner.policy
+        self._learner = learner
+        self._shape = shape
+        self.inbox = SlotInbox(arena, shape, policy)
+        columns = cfg.batch_size * cfg.num_batches_per_iteration // shape.rollout
+        self.assembler = BatchAssembler(arena, shape, self.inbox, columns)
+        self.counts: NDArray[np.int64] = arena["learner.counts"][policy]
+        self.lags: list[tuple[float, int]] = []  # (mean, max) of each trained batch since the last report
+        self._versions: NDArray[np.int64] = arena["versions"]
+        self._valid: NDArray[np.bool_] = arena["valid"]
+        self._epochs: NDArray[np.int64] = arena["slot.weights_epoch"]
+        self._epoch: NDArray[np.int64] = arena["control.weights_epoch"][policy : policy + 1]
+
+    def collect(self) -> list[int]:
+        """Take full slots until a batch is complete or none is left; returns the groups whose slots came free."""
+        released: list[int] = []
+        while not self.assembler.complete:
+            slot = self.inbox.oldest_full()
+            if slot < 0:
+                break
+            if self._dropped(slot):
+                self.inbox.release(slot)
+            else:
+                self.assembler.add(slot)
+            released.append(self._group(slot))
+        return released
+
+    def _group(self, slot: int) -> int:
+        return slot // self._shape.slots_per_group % self._shape.num_groups
+
+    def _dropped(self, slot: int) -> bool:
+        if self._epochs[slot] != self._epoch[0]:
+            self.counts[DROPPED_EPOCH] += np.count_nonzero(self._valid[slot])
+            return True
+        if self._learner.version - int(self._versions[slot].min()) > self._learner.cfg.max_policy_lag:
+            self.counts[DROPPED_LAG] += np.count_nonzero(self._valid[slot])
+            return True
+        return False
+
+    def discard(self) -> None:
+        """New weights were set from outside: what was collected was sampled with the old ones."""
+        self.counts[DROPPED_EPOCH] += self.assembler.drop()
+
+    def train(self, *, with_metrics: bool) -> int:
+        """Train on the complete batch; returns the group whose slot came free meanwhile, or -1."""
+        batch = self.assembler.take()
+        frames = int(batch.valid.sum())
+        lag = self._learner.version - self.assembler.column_versions
+        self.lags.append((float(lag.mean()), int(lag.max())))
+        if self._learner.cfg.sampler_only:
+            self._learner.frames += frames
+        else:
+            self._learner.train(batch, frames, with_metrics=with_metrics)
+        slot = self.assembler.slot
+        self.assembler.next_batch()
+        self.counts[TRAINED], self.counts[VERSION] = self._learner.frames, self._learner.version
+        return self._group(slot) if slot >= 0 and self.assembler.slot < 0 else -1
+
+    def drain_report(self) -> dict[str, Any]:
+        """Lag of the batches since the last call."""
+        lags, self.lags = self.lags, []
+        if not lags:
+            return {}
+        return {"lag_mean": float(np.mean([m for m, _ in lags])), "lag_max": max(m for _, m in lags)}
+
+
+class LearnerProcess:
+    """The loop of one learner."""
+
+    def __init__(self, link: ComponentLink, spec: LearnerSpec) -> None:
+        torch.set_num_threads(spec.recipe.cfg.torch_threads)
+        self.link = link
+        board = WeightsBoard(link.arena, spec.policy)
+        self.learner = Learner(spec.recipe, board, spec.device, spec.policy)
+        weights = torch.empty(self.learner.flat.nbytes, dtype=torch.uint8)
+        self.learner.version = board.read_into(weights.numpy())
+        self.learner.flat.read_from(weights)
+        self.intake = SlotIntake(self.learner, link.arena, spec.shape)
+        self._folder = Path(spec.folder) if spec.folder else None
+        self._target: NDArray[np.int64] = link.arena["control.target_frames"][spec.policy : spec.policy + 1]
+        self._bells = [link.bells[number] for number in spec.group_bells]
+        self._busy_s = 0.0
+        self._reported = self._saved = time.monotonic()
+        self._staging = torch.from_numpy(link.arena["weights.transfer"][spec.policy])
+
+    def run(self) -> None:
+        """Until STOP."""
+        while True:
+            if self.link.changed():
+                if not self.link.obey(self._on_pause, self._handle_commands):
+                    return
+                self._reported, self._busy_s = time.monotonic(), 0.0
+            self._handle_commands()
+            for group in self.intake.collect():
+                self._bells[group].ring()
+            reached = self.learner.frames >= self._target[0]
+            if self.intake.assembler.complete and not reached:
+                self._train()
+            elif reached:
+                self.link.ring_trainer()
+                self.link.wait()
+            else:
+                self.link.wait()
+
+    def _train(self) -> None:
+        now = time.monotonic()
+        due = now - self._reported > REPORT_INTERVAL_S
+        begin = time.perf_counter()
+        group = self.intake.train(with_metrics=due)
+        if group >= 0:
+            self._bells[group].ring()
+        self._busy_s += time.perf_counter() - begin
+        self.link.control.beat()
+        if due:
+            self._report(now)
+        if self._folder is not None and now - self._saved > self.learner.cfg.save_every_sec:
+            self._save()
+
+    def _report(self, now: float) -> None:
+        if not self.link.outbox.flush():
+            return
+        values = {"losses": self.learner.metrics, "busy_s": self._busy_s, "elapsed_s": now - self._reported}
+        values["slots_full"] = self.intake.inbox.count(SlotState.FULL)
+        self.link.outbox.post(("learning", values | self.intake.drain_report()))
+        self._reported, self._busy_s = now, 0.0
+
+    def _on_pause(self) -> None:
+        self.intake.counts[STAGED] = self.intake.assembler.staged_frames()
+        self._report(time.monotonic())
+
+    def _save(self, target: Path | None = None) -> str:
+        folder = target or self._folder
+        assert folder is not None, "saving was asked for without a place"
+        cfg, learner = self.learner.cfg, self.learner
+        state = {"learner": learner.state_dict()}
+        path = save_state(folder, state, version=learner.version, frames=learner.frames, keep=cfg.keep_checkpoints)
+        self._saved = time.monotonic()
+        self.link.outbox.post(("saved", str(path)))
+        return str(path)
+
+    def _handle_commands(self) -> None:
+        for number, command, argument in self.link.inbox.take():
+            result: Any = None
+            if command == "save":
+                result = self._save(Path(argument) if argument else None)
+            elif command == "load_weights":
+                self.intake.discard()
+                self.learner.load_weights(self._staging)
+            elif command == "load_checkpoint":
+                self.intake.discard()
+                self.learner.load_state_dict(load_file(Path(argument))["learner"])
+            elif command == "set_hyperparameters":
+                self.learner.set_hyperparameters(argument)
+            else:
+                raise ValueError(f"unknown command {command!r}")
+            self.intake.counts[TRAINED], self.intake.counts[VERSION] = self.learner.frames, self.learner.version
+            self.intake.counts[STAGED] = self.intake.assembler.staged_frames()
+            self.link.outbox.post(("done", (number, result)))
+            self.link.control.beat()
+
+
+def run_learner(link: ComponentLink, spec: LearnerSpec) -> None:
+    """Entry point of the process."""
+    LearnerProcess(link, spec).run()

@@ -1,0 +1,57 @@
+"""What the trainer knows about a run at one moment, as every view and log reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One moment of one policy's training. Frames are environment transitions; fractions lie in 0..1.
+
+    No field has a default: a number that nobody measured must not be shown as zero.
+    """
+
+    seconds: float  # of training in this process, pauses excluded
+    frames: int  # trained, of the whole run (before a resume too)
+    frames_sampled: int  # of the whole run
+    target_frames: int  # 0: none
+    target_seconds: float  # 0: none
+    fps: float  # trained frames a second, over the last ten seconds or so
+    fps_total: float  # trained frames a second, over all of `seconds`
+    policy_lag_mean: float  # optimiser steps
+    policy_lag_max: float  # optimiser steps
+    versions: int  # optimiser steps of the whole run
+    slots_full: int  # rollout slots that wait for the learner
+    slots_total: int
+    learner_busy: float
+    sampler_waiting: float  # part of the rollout workers' time without a free slot or without an answer
+    inference_busy: float | None  # None: local inference
+    episodes: int  # ended, of the whole run
+    inference: Literal["local", "central"]
+    dropped_frames: Mapping[str, int]  # by reason: lag, epoch
+    losses: Mapping[
+        str, float
+    ]  # the learner's latest metrics: policy_loss, value_loss, entropy, kl, learning_rate, ...
+
+    @property
+    def progress(self) -> float | None:
+        """How much of the nearest target is done, 0..1; None without a target."""
+        done = []
+        if self.target_frames > 0:
+            done.append(self.frames / self.target_frames)
+        if self.target_seconds > 0:
+            done.append(self.seconds / self.target_seconds)
+        return min(max(done), 1.0) if done else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds to the nearest target at the present rate; None without a target, or while no frame is trained."""
+        left = []
+        if self.target_frames > 0 and self.fps > 0:
+            left.append(max(self.target_frames - self.frames, 0) / self.fps)
+        if self.target_seconds > 0:
+            left.append(max(self.target_seconds - self.seconds, 0.0))
+        return min(left) if left else None

@@ -1,0 +1,95 @@
+"""The run's result as JSON, written so that a reader never sees half of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arl_core._version import __version__
+from arl_core.interfaces import JSON
+from arl_core.monitoring.episodes import EpisodeStatistics
+from arl_core.monitoring.snapshot import Snapshot
+
+
+def write_json_atomic(path: str | os.PathLike[str], obj: Any) -> None:
+    """Write `obj` as JSON under `path`, all or nothing, and durable when this returns.
+
+    NaN and infinities, which JSON does not have, become null; NumPy scalars become numbers. Raises TypeError for what
+    JSON cannot hold and OSError from the file system; in both cases the old file stays as it was. A process killed on
+    the way leaves at most a hidden `.<name>.*.tmp`.
+    """
+    target = Path(path)
+    text = json.dumps(_jsonable(obj), indent=2, allow_nan=False) + "\n"
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable. Windows cannot open a folder, and does not need to."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _jsonable(value: object) -> JSON:
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(item) for item in value]
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, np.generic):
+        return _jsonable(value.item())
+    if isinstance(value, os.PathLike):
+        return str(os.fspath(value))
+    raise TypeError(f"JSON cannot hold {type(value).__name__}: {value!r}")
+
+
+def summary_dict(
+    status: str, snapshot: Snapshot, episodes: EpisodeStatistics, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a run came to. `fps` is the mean over `seconds`; entries of `extra` are added, or replace what is here."""
+    return {
+        "status": status,
+        "version": __version__,
+        "frames": snapshot.frames,
+        "frames_sampled": snapshot.frames_sampled,
+        "dropped_frames": dict(snapshot.dropped_frames),
+        "seconds": snapshot.seconds,
+        "fps": snapshot.fps_total,
+        "optimizer_steps": snapshot.versions,
+        "inference": snapshot.inference,
+        "episodes": episodes.total,
+        "return_mean": episodes.return_mean,
+        "return_std": episodes.return_std,
+        "best_return_mean": episodes.best_return_mean,
+        "length_mean": episodes.length_mean,
+        "policy_lag_mean": snapshot.policy_lag_mean,
+        "policy_lag_max": snapshot.policy_lag_max,
+        "policies": {"0": {"frames": snapshot.frames, "return_mean": episodes.return_mean}},
+        "env_metrics": episodes.metric_means,
+        "losses": dict(snapshot.losses),
+        **(extra or {}),
+    }

@@ -1,0 +1,83 @@
+"""What plugins provide, environments aside: overrides, encoders, wrappers. Only the plugin that is named is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from arl_core.config.layers import Layer, nearest
+from arl_core.interfaces import EncoderSpec, EnvFamily, ResolvedEnv, UserError, WrapperSpec
+from arl_core.registry.discovery import CORE, PluginRecord, plugin_records
+from arl_core.registry.loading import load
+from arl_core.registry.names import spell
+
+AUTO_ENCODER = "auto"
+
+
+def family_description(record: PluginRecord) -> EnvFamily:
+    """The family that `record` promises. Raises UserError where its plugin does not deliver it."""
+    families = load(record).described("arl_environments", EnvFamily)
+    for family in families:
+        if family.name == record.name:
+            return family
+    names = ", ".join(family.name for family in families) or "none"
+    raise UserError(
+        f"environment '{record.name}': {record.owner} is registered under that name, "
+        f"but its arl_environments ({record.target}) describes: {names}"
+    )
+
+
+def owner_of(resolved: ResolvedEnv, block: Collection[str] = ()) -> PluginRecord:
+    """The plugin that resolved an environment."""
+    family = resolved.id.partition(":")[0]
+    name = f"{resolved.dist}::{family}" if resolved.dist else f"{CORE}::{family}"
+    return spell(name, block).record
+
+
+def param_overrides(resolved: ResolvedEnv, algo: str, block: Collection[str] = ()) -> Layer | None:
+    """The defaults that the environment's owner, and nobody else, sets for the run, its family's encoder among them."""
+    record = owner_of(resolved, block)
+    values = load(record).call("arl_param_overrides", env=resolved.id, algo=algo)
+    if values is not None and not isinstance(values, Mapping):
+        raise UserError(
+            f"{record.owner}: arl_param_overrides returned {values!r}, not a mapping of configuration fields"
+        )
+    encoder = family_description(record).encoder
+    merged: dict[str, Any] = {**({"encoder": encoder} if encoder else {}), **(values or {})}
+    if "env" in merged:
+        raise UserError(f"{record.owner}: arl_param_overrides must not set 'env'")
+    return Layer(record.owner, merged) if merged else None
+
+
+def default_encoder(resolved: ResolvedEnv, block: Collection[str] = ()) -> str:
+    """The encoder's name that the environment's family asks for; "auto" (by observation space) where it does not."""
+    return family_description(owner_of(resolved, block)).encoder or AUTO_ENCODER
+
+
+def encoder_maker(name: str, block: Collection[str] = ()) -> str:
+    """`"module:attr"` of an encoder: "mlp" is the core's, "maze/grid" is plugin maze's. Raises UserError."""
+    return _maker("encoder", "arl_encoders", EncoderSpec, name, block)
+
+
+def wrapper_maker(name: str, block: Collection[str] = ()) -> str:
+    """`"module:attr"` of a wrapper: "frame-stack" is the core's, "maze/mirror" is plugin maze's. Raises UserError."""
+    return _maker("wrapper", "arl_wrappers", WrapperSpec, name, block)
+
+
+def _maker(what: str, hook: str, kind: type[EncoderSpec] | type[WrapperSpec], name: str, block: Collection[str]) -> str:
+    namespace, slash, _ = name.partition("/")
+    if slash:
+        names = sorted({record.name for record in plugin_records(block)})
+        if namespace not in names:
+            hint = nearest(namespace, names)
+            raise UserError(f"no {what} '{name}': no plugin '{namespace}' is installed.{hint}")
+        record = spell(namespace, block).record
+    else:
+        record = spell(f"{CORE}::gym").record
+    specs = load(record).described(hook, kind)
+    for spec in specs:
+        if spec.name == name:
+            return spec.maker
+    names = [spec.name for spec in specs]
+    listing = f" {record.owner} has: {', '.join(names)}" if names else f" {record.owner} has none"
+    raise UserError(f"no {what} '{name}'.{nearest(name, names) or listing}")

@@ -1,0 +1,36 @@
+"""Families that plugins of this project provide, installed or not: what "pip install ..." hints may name.
+
+The list ships with the core, so that a hint never repeats a name that a user mistyped or a stranger registered.
+"""
+
+from __future__ import annotations
+
+# family -> (distribution, historical spellings that begin its names)
+KNOWN_FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "atari": ("arl-plugin-atari", ("atari_",)),
+    "envpool": ("arl-plugin-envpool", ("envpool_",)),
+    "maze": ("arl-plugin-maze", ("maze-",)),
+    "minigrid": ("arl-plugin-minigrid", ("MiniGrid-", "BabyAI-")),
+    "minihack": ("arl-plugin-minihack", ("MiniHack-",)),
+    "mujoco": ("arl-plugin-mujoco", ("mujoco_",)),
+    "nasim": ("arl-plugin-nasim", ("nasim_",)),
+    "pettingzoo": ("arl-plugin-pettingzoo", ("pettingzoo_",)),
+    "vizdoom": ("arl-plugin-vizdoom", ("doom_", "vizdoom_")),
+}
+
+
+def known_family(name: str) -> str | None:
+    """The known family that `name` is written for: its own name, `family:variant`, or a historical spelling."""
+    head = name.partition(":")[0]
+    if head in KNOWN_FAMILIES:
+        return head
+    for family, (_, spellings) in KNOWN_FAMILIES.items():
+        if name.startswith(spellings):
+            return family
+    return None
+
+
+def install_hint(family: str) -> str:
+    """How to get a known family."""
+    dist = KNOWN_FAMILIES[family][0]
+    return f"{dist}, which is not installed: pip install {dist}"

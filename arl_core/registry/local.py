@@ -1,0 +1,77 @@
+"""The user's own code as an environment: named where it can be imported, carried by value where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+
+from arl_core.interfaces import EnvSpec, UserError, load_object
+from arl_core.registry.loading import cause
+
+TARGET_MAKER = "arl_core.envs.make:make_target"
+
+
+@dataclass(frozen=True)
+class LocalEnvSpec(EnvSpec):
+    """An `EnvSpec` that brings what a fresh process cannot find by itself.
+
+    `imports` are imported before the maker is called; `code`, a cloudpickle, reaches the maker as its keyword `target`.
+    `creator` is what the options will be passed to, for checking them; it does not travel.
+    """
+
+    imports: tuple[str, ...] = ()
+    code: bytes | None = None
+    creator: Callable[..., Any] | None = None
+
+
+def resolve_target(variant: str) -> LocalEnvSpec:
+    """`py:module:attr`: an importable environment class, or callable that returns an environment."""
+    module, _, attribute = variant.partition(":")
+    if not module or not attribute:
+        raise UserError(f"environment 'py:{variant}': write py:module:attr, such as py:my_package.envs:MyEnv")
+    try:
+        target = load_object(variant)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"environment 'py:{variant}' cannot be imported: {cause(error)}") from error
+    return _described(target, variant, named=module != "__main__")
+
+
+def describe_target(target: Any) -> LocalEnvSpec:
+    """An environment class, or callable that returns an environment, given as an object."""
+    if not callable(target):
+        raise UserError(f"environment: expected a name, a gymnasium.Env class or a callable, got {target!r}")
+    qualified = getattr(target, "__qualname__", type(target).__qualname__)
+    name = f"{getattr(target, '__module__', None) or '__main__'}:{qualified}"
+    return _described(target, name, named=_importable(target, name))
+
+
+def _described(target: Any, name: str, *, named: bool) -> LocalEnvSpec:
+    if not callable(target):
+        raise UserError(f"environment 'py:{name}' is not callable, got {target!r}")
+    if named:
+        return LocalEnvSpec(id=name, maker=TARGET_MAKER, kwargs={"target": name}, creator=target)
+    return LocalEnvSpec(id=name, maker=TARGET_MAKER, code=by_value(target, name), creator=target)
+
+
+def _importable(target: Any, name: str) -> bool:
+    """Whether a fresh process finds `target` under `name`; `__main__` there is another module."""
+    if name.startswith("__main__:"):
+        return False
+    try:
+        return load_object(name) is target
+    except (ImportError, AttributeError, ValueError):
+        return False  # a local class, a lambda, a module made by hand
+
+
+def by_value(target: Any, name: str) -> bytes:
+    """`target` as bytes that carry its code. Raises UserError where it holds what cannot be carried."""
+    try:
+        return bytes(cloudpickle.dumps(target))
+    except Exception as error:
+        raise UserError(
+            f"environment '{name}' of your script cannot be sent to the workers: {cause(error)}. "
+            "Move it into a module and name it py:module:attr"
+        ) from error

@@ -1,0 +1,83 @@
+"""An environment's own options: given as text or values, checked by the family's pydantic model, kept as JSON."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from arl_core.config.layers import complaint, nearest
+from arl_core.config.sources import Text, typed
+from arl_core.interfaces import JSON, EnvFamily, UserError, load_object
+from arl_core.registry.loading import cause
+
+
+class ConstructorOptions(BaseModel):
+    """Any keyword arguments: for families (`gym`, `py`) whose constructors say themselves what they accept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def options_model(family: EnvFamily) -> type[BaseModel] | None:
+    """The family's options model, imported. Raises UserError where it cannot be, or is no pydantic model."""
+    if family.options is None:
+        return None
+    try:
+        model = load_object(family.options)
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"environment '{family.name}': its options ({family.options}) failed: {cause(error)}"
+        ) from error
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise UserError(f"environment '{family.name}': its options ({family.options}) are not a pydantic model")
+    return model
+
+
+def plain_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by field name: dashes are allowed in what a user writes."""
+    return {str(name).replace("-", "_"): value for name, value in given.items()}
+
+
+def validated(family: EnvFamily, given: Mapping[str, Any]) -> dict[str, JSON]:
+    """Every option of the family, defaults included, as JSON. Raises UserError that names option and nearest choice."""
+    model = options_model(family)
+    values = plain_names(given)
+    if model is None:
+        if values:
+            raise UserError(f"environment '{family.name}' has no options, got '{family.name}.{next(iter(values))}'")
+        return {}
+    fields = model.model_fields
+    for name, value in values.items():
+        if isinstance(value, Text):
+            values[name] = typed(value, fields[name].annotation if name in fields else Any)
+    try:
+        return dict(model.model_validate(values).model_dump(mode="json"))
+    except ValidationError as error:
+        raise UserError(_one_line(error, family.name, fields)) from None
+
+
+def _one_line(error: ValidationError, family: str, fields: Iterable[str]) -> str:
+    first = error.errors(include_url=False)[0]
+    location = ".".join([family, *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        choices = [f"{family}.{name}" for name in fields]
+        return f"no option '{location}'.{nearest(location, choices) or ' It has: ' + ', '.join(choices)}"
+    if not first["loc"]:
+        return f"options of '{family}': {first['msg'].removeprefix('Value error, ')}"
+    return f"{location}: {complaint(first)}"
+
+
+def check_keywords(target: Callable[..., Any], names: Iterable[str], what: str) -> None:
+    """Raise UserError for a keyword argument that `target` would not accept."""
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return  # a callable without a signature (written in C) checks its own arguments
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    accepted = [name for name, p in parameters.items() if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}]
+    for name in names:
+        if name not in accepted:
+            raise UserError(f"{what} takes no option '{name}'.{nearest(name, accepted)}")

@@ -1,0 +1,128 @@
+"""From what a user names to what a worker receives: an environment with every question answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from arl_core.config.layers import nearest
+from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError, load_object
+from arl_core.registry.catalog import family_description, wrapper_maker
+from arl_core.registry.discovery import CORE, PluginRecord
+from arl_core.registry.loading import cause
+from arl_core.registry.local import LocalEnvSpec, describe_target
+from arl_core.registry.names import Spelling, spell
+from arl_core.registry.options import check_keywords, plain_names, validated
+
+
+def resolve_env(
+    env: Any,
+    options: Mapping[str, Any] | None = None,
+    wrappers: Sequence[Mapping[str, Any]] = (),
+    block: Collection[str] = (),
+) -> ResolvedEnv:
+    """Resolve `env`: a name (see `registry.names`), a `gymnasium.Env` class, or a callable that returns an environment.
+
+    `options` are the environment's own, as text or values; `wrappers` (`{"name": ..., "options": {...}}`) go around the
+    family's, outermost last; plugins of the distributions in `block` are not used. Only the plugin that `env` names is
+    imported. Raises UserError: unknown name, variant, option or wrapper (with the nearest), conflict, broken plugin.
+    """
+    spelling = spell(env, block) if isinstance(env, str) else spell(f"{CORE}::py", block)
+    record = spelling.record
+    family = family_description(record)
+    spec = _choose(family, spelling) if isinstance(env, str) else describe_target(env)
+    values = validated(family, options or {})
+    local = spec if isinstance(spec, LocalEnvSpec) else LocalEnvSpec(spec.id, spec.maker)
+    if local.creator is not None:
+        check_keywords(local.creator, values, f"environment '{family.name}:{spec.id}'")
+    is_local = local.code is not None or family.name == "py"
+    return ResolvedEnv(
+        id=f"{family.name}:{spec.id}",
+        maker=spec.maker,
+        kwargs=_as_json(spec.kwargs, record),
+        options_model=family.options if values else None,  # nothing to carry: spare the worker the import of pydantic
+        options=values,
+        wrappers=_wrappers(family, wrappers, block),
+        max_episode_steps=spec.max_episode_steps,
+        vector_maker=spec.vector_maker,
+        dist="" if is_local else record.dist,
+        version="" if is_local else record.version,
+        imports=local.imports,
+        code=local.code,
+    )
+
+
+def given_options(resolved: ResolvedEnv, options: Mapping[str, Any]) -> dict[str, JSON]:
+    """Of the resolved options, those that `options` gave, typed."""
+    return {name: resolved.options[name] for name in plain_names(options)}
+
+
+def _choose(family: EnvFamily, spelling: Spelling) -> EnvSpec:
+    """The variant that the spelling means; never another one."""
+    variants = {spec.id: spec for spec in family.variants}
+    wanted = family.default_variant if spelling.variant is None else spelling.variant
+    alias = family.aliases.get(spelling.whole) or family.aliases.get(spelling.variant or "")
+    if alias is not None:
+        wanted = alias
+    if wanted is None:
+        raise UserError(f"environment '{family.name}' needs a variant, {family.name}:NAME: {family.summary}")
+    if wanted in variants:
+        return variants[wanted]
+    if family.resolver is not None:
+        return _from_resolver(family, wanted, spelling)
+    known = [f"{family.name}:{name}" for name in variants]
+    spellings = [*known, *family.aliases]
+    hint = nearest(spelling.whole, spellings) or nearest(f"{family.name}:{wanted}", known)
+    listing = f" It has: {', '.join(variants)}" if len(variants) <= 8 else ""
+    raise UserError(f"no environment '{spelling.whole}' in '{family.name}' ({spelling.record.owner}).{hint or listing}")
+
+
+def _from_resolver(family: EnvFamily, variant: str, spelling: Spelling) -> EnvSpec:
+    assert family.resolver is not None
+    try:
+        spec = load_object(family.resolver)(variant)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        owner = spelling.record.owner
+        raise UserError(f"environment '{spelling.whole}': {owner}: {family.resolver}: {cause(error)}") from error
+    if not isinstance(spec, EnvSpec):
+        raise UserError(f"{spelling.record.owner}: {family.resolver} returned {spec!r}, not EnvSpec")
+    return spec
+
+
+def _as_json(kwargs: Mapping[str, JSON], record: PluginRecord) -> dict[str, JSON]:
+    """A plugin's keyword arguments, which must survive pickle and JSON."""
+    try:
+        json.dumps(kwargs := dict(kwargs))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{record.owner}: an environment's kwargs are not JSON: {cause(error)}") from error
+    return kwargs
+
+
+def _wrappers(
+    family: EnvFamily, further: Sequence[Mapping[str, Any]], block: Collection[str]
+) -> tuple[tuple[str, Mapping[str, JSON]], ...]:
+    """Makers and options: the family's own, then the run's."""
+    own = [{"name": ref.name, "options": ref.options} for ref in family.wrappers]
+    resolved = []
+    for entry in (*own, *further):
+        unknown = sorted(set(entry) - {"name", "options"})
+        if unknown or not isinstance(entry.get("name"), str) or not isinstance(entry.get("options", {}), Mapping):
+            raise UserError(f'wrappers: expected {{"name": ..., "options": {{...}}}}, got {dict(entry)!r}')
+        maker = wrapper_maker(entry["name"], block)
+        options = plain_names(entry.get("options", {}))
+        try:
+            target = load_object(maker)
+        except (Exception, SystemExit) as error:
+            raise UserError(f"wrapper '{entry['name']}' ({maker}) cannot be imported: {cause(error)}") from error
+        check_keywords(target, options, f"wrapper '{entry['name']}'")
+        resolved.append((maker, options))
+    return tuple(resolved)
+
+
+def describe_family(name: str, block: Collection[str] = ()) -> tuple[EnvFamily, str]:
+    """The family that `name` names, and its owner as shown to people: for help texts."""
+    record = spell(name, block).record
+    return family_description(record), record.owner

@@ -1,0 +1,71 @@
+"""A run's whole configuration: every owner's values in order, and the environment they name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from arl_core.config.layers import Layer, ResolvedConfig, canonical_field, merge_layers
+from arl_core.config.sources import environment_layer, yaml_layer
+from arl_core.interfaces import ResolvedEnv
+from arl_core.registry.catalog import encoder_maker, param_overrides
+from arl_core.registry.resolve import given_options, resolve_env
+
+_NAMING = {"env", "algo", "env_options", "wrappers", "plugins_block"}  # fields that decide which plugin is asked
+
+
+def resolve_run(
+    *layers: Layer,
+    algorithm: Layer | None = None,
+    config_file: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    saved: Layer | None = None,
+) -> tuple[ResolvedConfig, ResolvedEnv]:
+    """Core < `algorithm` < the environment's plugin < `config_file` (YAML) < `ARL_*` in `environ` < `layers` in order.
+
+    `environ` is the process's own by default. `env` in a layer may be a class or callable. On resume, `saved` (the
+    saved configuration) stands above what is merely around (`ARL_*`) and below what is named now (`config_file`,
+    `layers`).
+    Raises UserError for whatever does not fit, with its origin.
+    """
+    around = [environment_layer(os.environ if environ is None else environ)]
+    file = [yaml_layer(config_file)] if config_file is not None else []
+    explicit = [*around, saved, *file, *layers] if saved is not None else [*file, *around, *layers]
+    env, stack = _without_objects(explicit)
+    naming = merge_layers(_only(layer, _NAMING) for layer in stack).config
+    resolved = resolve_env(
+        naming.env if env is None else env, naming.env_options, naming.wrappers, naming.plugins_block
+    )
+    overrides = param_overrides(resolved, naming.algo, naming.plugins_block)
+    below = [layer for layer in (algorithm, overrides) if layer is not None]
+    merged = merge_layers([*below, *stack])
+    if merged.config.encoder is not None:
+        encoder_maker(merged.config.encoder, naming.plugins_block)
+    dist, separator, _ = naming.env.partition("::")
+    typed: dict[str, Any] = {
+        "env": f"{dist}::{resolved.id}" if separator else resolved.id,
+        "env_options": given_options(resolved, naming.env_options),
+    }
+    return replace(merged, config=merged.config.model_copy(update=typed)), resolved
+
+
+def _only(layer: Layer, names: set[str]) -> Layer:
+    values = {canonical_field(name, layer.origin): value for name, value in layer.values.items()}
+    return Layer(layer.origin, {name: value for name, value in values.items() if name in names})
+
+
+def _without_objects(layers: list[Layer]) -> tuple[Any, list[Layer]]:
+    """The environment, where the last layer that names one gives an object; and layers of plain values."""
+    env: Any = None
+    plain = []
+    for layer in layers:
+        given = layer.values.get("env")
+        if given is not None:
+            env = None if isinstance(given, str) else given
+            if env is not None:
+                layer = Layer(layer.origin, {**layer.values, "env": f"py:{getattr(given, '__name__', 'object')}"})
+        plain.append(layer)
+    return env, plain

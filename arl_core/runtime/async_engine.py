@@ -1,0 +1,359 @@
+"""The asynchronous engine: starts the run's processes, gives them commands, watches over them."""
+
+from __future__ import annotations
+
+import logging
+import select
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from arl_core.ipc.arena import Arena
+from arl_core.ipc.bell import Bell
+from arl_core.ipc.component import ComponentSpec
+from arl_core.ipc.control import ControlBlock, Role, Wanted
+from arl_core.ipc.mailbox import Mailbox
+from arl_core.ipc.slots import SlotState
+from arl_core.ipc.weights import WeightsBoard
+from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, STAGED, TRAINED, VERSION, LearnerSpec
+from arl_core.runtime.engine import Balance, ComponentFailure, byte_vector
+from arl_core.runtime.plan import RunPlan, worker_cpu
+from arl_core.runtime.statistics import RunStatistics
+from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
+from arl_core.sampling.policy_worker import PolicyWorkerSpec
+from arl_core.sampling.replica import ReplicaSpec
+from arl_core.sampling.rollout_worker import RolloutSpec
+
+TICK_S = 0.2
+PAUSE_ORDER = (Role.ROLLOUT, Role.POLICY, Role.LEARNER)
+STOP_TIMEOUT_S = 3.0
+TORCH_PRELOAD = (
+    "torch",
+    "gymnasium",
+    "arl_core.runtime.entry",
+    "arl_core.sampling.rollout_worker",
+    "arl_core.sampling.policy_worker",
+    "arl_core.sampling.replica",
+    "arl_core.learning.process",
+    "arl_core.models.encoders",
+)
+LIGHT_PRELOAD = ("numpy", "gymnasium", "arl_core.runtime.entry", "arl_core.sampling.rollout_worker")
+
+log = logging.getLogger("arl")
+
+
+class Nurseries:
+    """The processes that start processes. Made early, so that they import while the trainer still plans."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, ...], Zygote] = {}
+
+    def get(self, preload: tuple[str, ...]) -> Zygote:
+        """The nursery with these modules."""
+        if preload not in self._made:
+            self._made[preload] = Zygote(preload)
+        return self._made[preload]
+
+    @property
+    def all(self) -> list[Zygote]:
+        """Every nursery."""
+        return list(self._made.values())
+
+    def close(self) -> None:
+        """End them and whatever they started."""
+        for zygote in self._made.values():
+            zygote.close()
+        self._made.clear()
+
+
+class AsyncEngine:
+    """Rollout workers, policy workers and a learner in processes of their own (an `Engine`)."""
+
+    def __init__(self, plan: RunPlan, folder: Path | None, nurseries: Nurseries | None = None) -> None:
+        self.plan = plan
+        self.statistics = RunStatistics(plan)
+        self._folder = folder
+        self._nurseries = nurseries or Nurseries()
+        self._arena: Arena | None = None
+        self._bells: list[Bell] = []
+        self._pids: dict[int, ComponentSpec] = {}
+        self._replies: dict[int, Any] = {}
+        self._command_number = 0
+        self._started_ns = 0
+        self._initial: Tensor | None = None
+        self.weights_epoch = 0
+
+    # ----------------------------------------------------------------- start
+
+    def publish_initial(self, weights: Tensor) -> None:
+        """The weights to start with; before `start`."""
+        self._initial = weights
+
+    def start(self) -> None:
+        """Start every process and wait until all stand ready (paused)."""
+        plan = self.plan
+        central = plan.inference == "central"
+        torch_nursery = self._nurseries.get(TORCH_PRELOAD)
+        rollout_nursery = self._nurseries.get(LIGHT_PRELOAD) if central else torch_nursery
+        self._arena = arena = Arena.create(plan.table)
+        self._bells = [Bell() for _ in range(len(plan.components) + 1)]
+        self.control = ControlBlock(arena)
+        self._counts = arena["learner.counts"][0]
+        self._board = WeightsBoard(arena, 0)
+        self._board.clear()
+        assert self._initial is not None, "publish_initial comes first"
+        self._board.buffer_to_write()[:] = self._initial.numpy()
+        self._board.publish(0)
+        self._reports: list[Mailbox] = []
+        self._commands: list[Mailbox] = []
+        for c, bell in enumerate(self._bells[:-1]):
+            for name in ("reports", "commands"):
+                Mailbox.initialise(arena[f"{name}.turn"][c], arena[f"{name}.memory"][c])
+            self._reports.append(Mailbox(arena["reports.turn"][c], arena["reports.memory"][c]))
+            self._commands.append(Mailbox(arena["commands.turn"][c], arena["commands.memory"][c], bell))
+        for role in Role:
+            self.control.command(role, Wanted.PAUSE)
+        for zygote in {id(z): z for z in (torch_nursery, rollout_nursery)}.values():
+            zygote.share("arena", [arena.fd])
+            zygote.share("bells", [fd for bell in self._bells for fd in bell.fds])
+        self._started_ns = time.monotonic_ns()
+        for component in plan.components:
+            nursery = rollout_nursery if component.role is Role.ROLLOUT else torch_nursery
+            self._spawn(nursery, component)
+        for role in PAUSE_ORDER:
+            self._await(role)
+
+    def _spawn(self, nursery: Zygote, component: ComponentSpec) -> None:
+        body, spec = {
+            Role.ROLLOUT: ("arl_core.sampling.rollout_worker:run_rollout_worker", self._rollout_spec),
+            Role.POLICY: ("arl_core.sampling.policy_worker:run_policy_worker", self._policy_spec),
+            Role.LEARNER: ("arl_core.learning.process:run_learner", self._learner_spec),
+        }[component.role]
+        pid = nursery.spawn(
+            component.name,
+            "arl_core.runtime.entry:component_main",
+            {
+                "component": component,
+                "table": self.plan.table,
+                "fds_per_bell": len(self._bells[0].fds),
+                "body": body,
+                "spec": spec(component.index),
+            },
+        )
+        self._pids[pid] = component
+
+    def _numbers(self, role: Role) -> tuple[int, ...]:
+        return tuple(component.component for component in self.plan.components_of(role))
+
+    def _group_bells(self) -> tuple[int, ...]:
+        workers = self._numbers(Role.ROLLOUT)
+        return tuple(workers[g // self.plan.groups_per_worker] for g in range(self.plan.shape.num_groups))
+
+    def _rollout_spec(self, worker: int) -> RolloutSpec:
+        plan, cfg = self.plan, self.plan.cfg
+        local = plan.inference == "local"
+        return RolloutSpec(
+            env=plan.env,
+            shape=plan.shape,
+            groups=plan.worker_groups(worker),
+            seed=cfg.seed,
+            replica=ReplicaSpec(plan.recipe, stream=worker) if local else None,
+            consumers=(*self._numbers(Role.LEARNER), *self._numbers(Role.POLICY)),
+            niceness=cfg.niceness,
+            cpu=worker_cpu(cfg, worker),
+        )
+
+    def _policy_spec(self, worker: int) -> PolicyWorkerSpec:
+        return PolicyWorkerSpec(
+            shape=self.plan.shape,
+            replica=ReplicaSpec(self.plan.recipe, stream=worker, device=self.plan.device),
+            share=worker,
+            share_of=self.plan.num_policy_workers,
+            group_bells=self._group_bells(),
+        )
+
+    def _learner_spec(self, policy: int) -> LearnerSpec:
+        folder = str(self._folder / f"p{policy}") if self._folder else ""
+        return LearnerSpec(self.plan.shape, self.plan.recipe, self.plan.device, policy, folder, self._group_bells())
+
+    # ----------------------------------------------------------------- train and pause
+
+    def train(self, frames: int, seconds: float, tick: Callable[[], bool]) -> None:
+        """See `Engine`."""
+        self.control.target_frames[0] = frames
+        self.statistics.resume_clock()
+        deadline = self.statistics.seconds + seconds if seconds else float("inf")
+        for role in (Role.LEARNER, Role.ROLLOUT, Role.POLICY):  # policy workers see only requests of the present epoch
+            self._command(role, Wanted.RUN)
+            self._await(role)
+        next_tick = time.monotonic()
+        while self.frames < frames and self.statistics.seconds < deadline:
+            self._bells[-1].wait(max(0.0, min(next_tick - time.monotonic(), TICK_S)))
+            now = time.monotonic()
+            if now >= next_tick:
+                next_tick = now + TICK_S
+                self._watch()
+                if not tick():
+                    break
+        self._pause()
+        self.statistics.pause_clock()
+        self._watch()
+
+    def _pause(self) -> None:
+        for role in PAUSE_ORDER:
+            self._command(role, Wanted.PAUSE)
+            self._await(role)
+
+    def _command(self, role: Role, wanted: Wanted) -> None:
+        self.control.command(role, wanted)
+        for number in self._numbers(role):
+            self._bells[number].ring()
+
+    def _await(self, role: Role) -> None:
+        """Until every component of `role` has acknowledged the present command. Raises ComponentFailure."""
+        word = self.control.wanted[role]
+        numbers = list(self._numbers(role))
+        while not (self.control.ack[numbers] == word).all():
+            self._bells[-1].wait(TICK_S)
+            self._watch()
+
+    # ----------------------------------------------------------------- supervision
+
+    def _watch(self) -> None:
+        """Take reports; notice who has ended, failed or fallen silent. Raises ComponentFailure."""
+        self._take_reports()
+        for zygote in self._nurseries.all:
+            for exit_ in zygote.exits():
+                self._take_reports()  # its last words
+                component = self._pids.pop(exit_.pid, None)
+                if component is not None:
+                    raise ComponentFailure(f"{component.name} {_how(exit_)}")
+        limit = self.plan.cfg.heartbeat_timeout_s
+        for component in self.plan.components:
+            silent = min(self.control.silent_for_s(component.component), (time.monotonic_ns() - self._started_ns) * 1e-9)
+            if silent > limit:
+                raise ComponentFailure(
+                    f"{component.name} has been silent for {silent:.0f} s (heartbeat_timeout_s = {limit:g}): "
+                    "an environment or a kernel hangs; raise the limit if a step may take that long"
+                )
+
+    def _take_reports(self) -> None:
+        for component, mailbox in zip(self.plan.components, self._reports, strict=True):
+            for kind, *content in mailbox.take():
+                if kind == "error":
+                    name, message, detail = content
+                    raise ComponentFailure(f"{component.name}: {name}: {message}", detail)
+                if kind == "done":
+                    self._replies[content[0][0]] = content[0][1]
+                elif kind == "saved":
+                    log.info("saved %s", content[0])
+                else:
+                    self.statistics.take(component.name, kind, content[0])
+
+    def _ask_learner(self, command: str, argument: Any = None) -> Any:
+        """Give the learner a command and wait for its answer."""
+        self._command_number += 1
+        number = self._command_number
+        learner = self._numbers(Role.LEARNER)[0]
+        self._commands[learner].post((number, command, argument))
+        while number not in self._replies:
+            self._commands[learner].flush()
+            self._bells[-1].wait(TICK_S)
+            self._watch()
+        return self._replies.pop(number)
+
+    # ----------------------------------------------------------------- reading and changing
+
+    @property
+    def frames(self) -> int:
+        """See `Engine`."""
+        return int(self._counts[TRAINED])
+
+    @property
+    def version(self) -> int:
+        """See `Engine`."""
+        return self._board.version
+
+    def counts(self) -> Mapping[str, int]:
+        """See `Engine`."""
+        assert self._arena is not None
+        return {
+            "sampled": int(self._arena["group.frames"][:, 0].sum()),
+            "dropped_lag": int(self._counts[DROPPED_LAG]),
+            "dropped_epoch": int(self._counts[DROPPED_EPOCH] + self._arena["group.frames"][:, 1].sum()),
+            "optimiser_steps": int(self._counts[VERSION]),
+        }
+
+    def balance(self) -> Balance:
+        """See `Engine`."""
+        arena = self._arena
+        assert arena is not None
+        counts, valid, state = self.counts(), arena["valid"], arena["slot.state"]
+        full = int(np.count_nonzero(valid[state == SlotState.FULL]))
+        partial = sum(int(np.count_nonzero(valid[s, :t])) for s, t in arena["group.position"][:, :2] if s >= 0)
+        return Balance(
+            produced=counts["sampled"] + partial,
+            trained=self.frames - self._frames_loaded,
+            dropped_lag=counts["dropped_lag"],
+            dropped_epoch=counts["dropped_epoch"],
+            in_flight=full + partial + int(self._counts[STAGED]),
+        )
+
+    _frames_loaded = 0  # of a checkpoint: trained, but not by us
+
+    def weights(self) -> Tensor:
+        """See `Engine`."""
+        target = byte_vector(self.plan.weights_bytes)
+        self._board.read_into(target.numpy())
+        return target
+
+    def load_weights(self, weights: Tensor) -> None:
+        """See `Engine`."""
+        assert self._arena is not None
+        torch.from_numpy(self._arena["weights.transfer"][0]).copy_(weights)
+        self.control.weights_epoch[0] += 1
+        self._ask_learner("load_weights")
+
+    def load_checkpoint(self, path: Path) -> None:
+        """See `Engine`."""
+        before = self.frames
+        self.control.weights_epoch[0] += 1
+        self._ask_learner("load_checkpoint", str(path))
+        self._frames_loaded += self.frames - before
+        self.statistics.start_from(self.frames)
+
+    def save(self, target: Path | None = None) -> Path:
+        """See `Engine`."""
+        return Path(self._ask_learner("save", str(target) if target else None))
+
+    def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
+        """See `Engine`."""
+        self._ask_learner("set_hyperparameters", dict(values))
+
+    # ----------------------------------------------------------------- end
+
+    def close(self) -> None:
+        """See `Engine`: ask all to stop, then end whoever has not."""
+        if self._arena is not None:
+            for role in Role:
+                self._command(role, Wanted.STOP)
+            wait_for_end(self._nurseries.all, STOP_TIMEOUT_S)
+        self._nurseries.close()
+        for bell in self._bells:
+            bell.close()
+        self._bells = []
+        self._pids.clear()
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
+
+
+def _how(exit_: Exit) -> str:
+    if exit_.code < 0:
+        return f"was ended by signal {-exit_.code}"
+    return f"ended by itself with exit code {exit_.code}"

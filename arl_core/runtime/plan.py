@@ -1,0 +1,184 @@
+"""What a configuration means on this machine: spaces, slots, processes, shared arrays. Decided once, before anything starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from arl_core.config import RunConfig
+from arl_core.envs.group import build_group, make_contexts
+from arl_core.envs.make import build_env
+from arl_core.envs.spaces import ActionLayout, obs_specs
+from arl_core.interfaces import ArraySpec, EnvContext, ResolvedEnv, UserError
+from arl_core.ipc.component import ComponentSpec
+from arl_core.ipc.control import Role, control_specs
+from arl_core.ipc.mailbox import mailbox_specs
+from arl_core.ipc.slots import SlotShape, slot_specs
+from arl_core.ipc.weights import weights_specs
+from arl_core.learning.process import learner_specs
+from arl_core.models.recipe import ModelRecipe
+
+
+def resolve_device(name: str) -> str:
+    """A torch device name from "auto", "cpu", "gpu", "cuda", "cuda:N" or a torch.device. Raises UserError."""
+    import torch
+
+    name = str(name)
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return name
+    if name.split(":")[0] not in {"gpu", "cuda"}:
+        raise UserError(f"device '{name}' is not known; choose auto, cpu, gpu, cuda or cuda:N")
+    if not torch.cuda.is_available():
+        raise UserError(f"device '{name}': there is no GPU that torch can use here; choose 'cpu', or 'auto' to take what is there")
+    device = name.replace("gpu", "cuda")
+    number = int(device.partition(":")[2] or 0)
+    if number >= torch.cuda.device_count():
+        raise UserError(f"device '{name}': this machine has {torch.cuda.device_count()} GPU(s), numbered from 0")
+    return device
+
+
+def choose_inference(cfg: RunConfig, device: str) -> tuple[str, str]:
+    """("local" or "central", why). Central pays where a device computes for all; elsewhere its messages cost more than
+    they save."""
+    if cfg.inference != "auto":
+        return cfg.inference, "as configured"
+    if device == "cpu":
+        return "local", "no GPU: a copy of the policy in each rollout worker needs no message per step"
+    return "central", f"one batch for all environments on {device}"
+
+
+def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> tuple[Any, Any]:
+    """(observation space, action space) of an environment that is built and closed again."""
+    instance = build_env(env, EnvContext(run_seed=cfg.seed, index=0, seed=0))
+    try:
+        return instance.observation_space, instance.action_space
+    finally:
+        with contextlib.suppress(Exception):  # it served its purpose; a fault in close() is reported by its own group
+            instance.close()
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run's layout, the same for every process."""
+
+    cfg: RunConfig
+    env: ResolvedEnv
+    recipe: ModelRecipe
+    device: str
+    inference: str
+    inference_reason: str
+    shape: SlotShape
+    groups_per_worker: int
+    weights_bytes: int
+
+    @property
+    def num_policy_workers(self) -> int:
+        """Policy workers of the run; none where inference is local."""
+        return self.cfg.policy_workers_per_policy * self.cfg.num_policies if self.inference == "central" else 0
+
+    @cached_property
+    def components(self) -> list[ComponentSpec]:
+        """Every process: rollout workers, policy workers, learners."""
+        kinds = [
+            (Role.ROLLOUT, "rollout", self.cfg.num_workers),
+            (Role.POLICY, "policy", self.num_policy_workers),
+            (Role.LEARNER, "learner", self.cfg.num_policies),
+        ]
+        named = [(role, name, index) for role, name, count in kinds for index in range(count)]
+        return [ComponentSpec(f"{name}-{index}", role, index, number) for number, (role, name, index) in enumerate(named)]
+
+    def components_of(self, role: Role) -> list[ComponentSpec]:
+        """The processes of one role."""
+        return [component for component in self.components if component.role is role]
+
+    def worker_groups(self, worker: int) -> range:
+        """The environment groups of one rollout worker."""
+        return range(worker * self.groups_per_worker, (worker + 1) * self.groups_per_worker)
+
+    @cached_property
+    def table(self) -> dict[str, ArraySpec]:
+        """Every shared array of the run: the one table."""
+        count, policies = len(self.components), self.cfg.num_policies
+        return {
+            **control_specs(count, policies),
+            **learner_specs(policies),
+            **mailbox_specs("reports", count),
+            **mailbox_specs("commands", count),
+            **weights_specs(policies, self.weights_bytes),
+            "weights.transfer": ArraySpec((policies, self.weights_bytes), "uint8"),
+            **slot_specs(self.shape),
+        }
+
+
+def group_split(cfg: RunConfig, inference: str) -> tuple[int, int]:
+    """(groups per worker, environments per group)."""
+    splits = cfg.worker_num_splits
+    if splits is None:  # two groups hide the latency of an answer; without answers one larger group is cheaper
+        splits = 2 if inference == "central" and cfg.num_envs_per_worker % 2 == 0 else 1
+    return splits, cfg.num_envs_per_worker // splits
+
+
+def slots_per_group(cfg: RunConfig, num_groups: int, group_size: int) -> int:
+    """Enough slots that a whole iteration can be sampled while another is trained on."""
+    if cfg.slots_per_group is not None:
+        return cfg.slots_per_group
+    iteration = cfg.batch_size * cfg.num_batches_per_iteration
+    slots = -(-iteration // (cfg.rollout * group_size))
+    return max(2, -(-slots // num_groups) + 1)
+
+
+def make_plan(cfg: RunConfig, env: ResolvedEnv, encoder_maker: str) -> RunPlan:
+    """Decide everything that follows from the configuration. Builds one environment and one network to measure them."""
+    device = resolve_device(cfg.device)
+    inference, reason = ("local", "serial mode") if cfg.serial else choose_inference(cfg, device)
+    obs_space, action_space = probe_spaces(env, cfg)
+    layout = ActionLayout(action_space)
+    recipe = ModelRecipe(obs_space, action_space, cfg, encoder_maker)
+    model = recipe.build()
+    groups_per_worker, group_size = group_split(cfg, inference)
+    num_groups = groups_per_worker * cfg.num_workers
+    shape = SlotShape(
+        num_policies=cfg.num_policies,
+        num_groups=num_groups,
+        slots_per_group=slots_per_group(cfg, num_groups, group_size),
+        rollout=cfg.rollout,
+        group_size=group_size,
+        obs=obs_specs(obs_space),
+        action_size=layout.size,
+        action_dtype=layout.dtype,
+        params_size=model.dist.params_size,
+        state_size=model.state_size,
+    )
+    from arl_core.models.flat import flatten_module
+
+    return RunPlan(
+        cfg, env, recipe, device, inference, reason, shape, groups_per_worker, flatten_module(model).nbytes
+    )
+
+
+def check_group(plan: RunPlan) -> None:
+    """A vectorised group must show what the single environment showed. Raises UserError naming the first difference."""
+    group = build_group(plan.env, make_contexts(plan.cfg.seed, 0, 1))
+    try:
+        theirs: Mapping[str, ArraySpec] = group.obs_specs
+        if dict(theirs) != dict(plan.shape.obs):
+            raise UserError(
+                f"environment '{plan.env.id}': its vectorised form observes {dict(theirs)}, "
+                f"its single form {dict(plan.shape.obs)}; report this to {plan.env.dist or 'its author'}"
+            )
+    finally:
+        group.close()
+
+
+def worker_cpu(cfg: RunConfig, worker: int) -> int | None:
+    """The processor that a rollout worker is pinned to, or None."""
+    if not cfg.cpu_affinity or not hasattr(os, "sched_getaffinity"):
+        return None
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[worker % len(allowed)]

@@ -1,0 +1,101 @@
+"""Returns and lengths of episodes, computed once per slot from its arrays instead of once per step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arl_core.interfaces import EpisodeEnds
+
+MAX_REPORTED = 500  # episodes in one report; returns are averaged over fewer than that
+
+
+class EpisodeTracker:
+    """Follows the episodes of one group's E rows from slot to slot."""
+
+    def __init__(self, num_envs: int) -> None:
+        self.returns = np.zeros(num_envs, np.float64)
+        self.lengths = np.zeros(num_envs, np.int64)
+
+    def advance(
+        self, rewards: NDArray[np.float32], done: NDArray[np.bool_], valid: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Add a stretch of steps [T, E]; returns (returns [n], lengths [n]) of the episodes that ended in it."""
+        reward_sums = np.cumsum(rewards, axis=0, dtype=np.float64)
+        length_sums = np.cumsum(valid, axis=0, dtype=np.int64)
+        columns, times = np.nonzero(done.T)  # grouped by column, in the order of time
+        if not len(columns):
+            self.returns += reward_sums[-1]
+            self.lengths += length_sums[-1]
+            return np.empty(0, np.float32), np.empty(0, np.int32)
+        first = np.empty(len(columns), bool)
+        first[0] = True
+        np.not_equal(columns[1:], columns[:-1], out=first[1:])
+        returns = self._differences(reward_sums[times, columns], first, self.returns[columns])
+        lengths = self._differences(length_sums[times, columns], first, self.lengths[columns])
+        last = np.append(first[1:], True)
+        ended, at = columns[last], times[last]
+        self.returns[ended] = 0.0
+        self.lengths[ended] = 0
+        reward_rest, length_rest = reward_sums[-1].copy(), length_sums[-1].copy()
+        reward_rest[ended] -= reward_sums[at, ended]
+        length_rest[ended] -= length_sums[at, ended]
+        self.returns += reward_rest
+        self.lengths += length_rest
+        return returns.astype(np.float32), lengths.astype(np.int32)
+
+    @staticmethod
+    def _differences(sums: NDArray[Any], first: NDArray[np.bool_], carried: NDArray[Any]) -> NDArray[Any]:
+        """Sum of each episode: up to its end, less what stood at the end before it (or plus what an older slot carried)."""
+        before = np.zeros_like(sums)
+        before[1:] = sums[:-1]
+        return np.where(first, sums + carried, sums - before)  # type: ignore[no-any-return]
+
+
+class EpisodeReport:
+    """What happened since the last report to the trainer. Bounded: only the newest episodes are listed, all are counted."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.count = 0
+        self._returns: list[NDArray[np.float32]] = []
+        self._lengths: list[NDArray[np.int32]] = []
+        self._metrics: dict[str, list[NDArray[np.float64]]] = {}
+
+    def add(self, returns: NDArray[np.float32], lengths: NDArray[np.int32]) -> None:
+        """Add episodes that ended."""
+        if len(returns):
+            self.count += len(returns)
+            self._returns.append(returns)
+            self._lengths.append(lengths)
+
+    def add_metrics(self, ends: EpisodeEnds) -> None:
+        """Add what environments reported at the ends of episodes."""
+        for key, values in ends.metrics.items():
+            self._metrics.setdefault(key, []).append(values)
+
+    def message(self) -> Mapping[str, Any]:
+        """`count`, and `returns`, `lengths` and metrics of the newest episodes, oldest first."""
+        return {
+            "count": self.count,
+            "returns": _newest(self._returns, np.float32),
+            "lengths": _newest(self._lengths, np.int32),
+            "metrics": {key: _newest(values, np.float64) for key, values in self._metrics.items()},
+        }
+
+
+def _newest(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    kept: list[NDArray[Any]] = []
+    size = 0
+    for part in reversed(parts):
+        kept.append(part)
+        size += len(part)
+        if size >= MAX_REPORTED:
+            break
+    return np.concatenate(kept[::-1])[-MAX_REPORTED:] if kept else np.empty(0, dtype)

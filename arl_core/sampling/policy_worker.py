@@ -1,0 +1,83 @@
+"""The policy worker: answers every waiting group in one forward pass (central inference)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arl_core.ipc.component import ComponentLink, post_metrics
+from arl_core.ipc.fence import fence
+from arl_core.ipc.slots import SlotShape
+from arl_core.sampling.replica import ReplicaSpec, make_actor
+
+REPORT_INTERVAL_S = 0.25
+
+
+@dataclass(frozen=True)
+class PolicyWorkerSpec:
+    """What a policy worker needs besides its link. It serves the groups g with g % `share_of` == `share`."""
+
+    shape: SlotShape
+    replica: ReplicaSpec
+    share: int
+    share_of: int
+    group_bells: tuple[int, ...]  # bell number of each group's rollout worker
+
+
+class PolicyWorker:
+    """The loop of one policy worker."""
+
+    def __init__(self, link: ComponentLink, spec: PolicyWorkerSpec) -> None:
+        self.link = link
+        self.actor = make_actor(spec.replica, link.arena, spec.shape, range(spec.shape.num_groups))
+        mine = slice(spec.share, None, spec.share_of)
+        self._groups = np.arange(spec.shape.num_groups)[mine]
+        self._request: NDArray[np.int64] = link.arena["group.request"][mine]
+        self._answer: NDArray[np.int64] = link.arena["group.answer"][mine, 0]
+        self._bells = [link.bells[number] for number in spec.group_bells[mine]]
+        self._busy_s = 0.0
+        self._reported = time.monotonic()
+
+    def run(self) -> None:
+        """Until STOP."""
+        while True:
+            if self.link.changed():
+                if not self.link.obey(lambda: None, lambda: None):
+                    return
+                self._reported, self._busy_s = time.monotonic(), 0.0
+            if not self._answer_waiting():
+                self.link.wait()
+            now = time.monotonic()
+            if now - self._reported > REPORT_INTERVAL_S:
+                post_metrics(self.link, "inference", {"busy_s": self._busy_s, "elapsed_s": now - self._reported})
+                self._reported, self._busy_s = now, 0.0
+
+    def _answer_waiting(self) -> bool:
+        sequences = self._request[:, 2].copy()
+        waiting = np.flatnonzero(sequences != self._answer)
+        if not len(waiting):
+            return False
+        begin = time.perf_counter()
+        fence()
+        self.actor.refresh()
+        groups = self._groups[waiting].tolist()
+        slots, times, _, repeated = self._request[waiting, :4].T.tolist()
+        if len(groups) == 1:
+            self.actor.act_one(groups[0], slots[0], times[0], repeated=bool(repeated[0]))
+        else:
+            self.actor.act_many(groups, slots, times, repeated)
+        fence()
+        self._answer[waiting] = sequences[waiting]
+        for bell in {self._bells[i] for i in waiting}:
+            bell.ring()
+        self.link.control.beat()
+        self._busy_s += time.perf_counter() - begin
+        return True
+
+
+def run_policy_worker(link: ComponentLink, spec: PolicyWorkerSpec) -> None:
+    """Entry point of the process."""
+    PolicyWorker(link, spec).run()

@@ -1,0 +1,38 @@
+"""From a description that pickles to a policy replica: an actor is built in the process that uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from arl_core.ipc.arena import Arena
+from arl_core.ipc.slots import SlotShape
+from arl_core.models.recipe import ModelRecipe
+from arl_core.sampling.actor import Actor
+
+
+@dataclass(frozen=True)
+class ReplicaSpec:
+    """A policy replica and the stream that its actions are drawn from."""
+
+    recipe: ModelRecipe
+    stream: int  # number of the action stream: one for each actor of the run
+    device: str = "cpu"
+    policy: int = 0
+
+
+def make_actor(spec: ReplicaSpec, arena: Arena, shape: SlotShape, groups: range) -> Actor:
+    """An actor for `groups`, computing on one thread (the others are needed by other processes)."""
+    if spec.device == "cpu":
+        torch.set_num_threads(1)
+    device = torch.device(spec.device)
+    generator = torch.Generator(device=device)
+    generator.manual_seed(action_seed(spec.recipe.cfg.seed, spec.stream))
+    return Actor(spec.recipe.build(), arena, shape, groups, generator, spec.policy, device)
+
+
+def action_seed(run_seed: int, stream: int) -> int:
+    """Seed of an action stream; apart from the environments' streams by its longer spawn key."""
+    return int(np.random.SeedSequence(run_seed, spawn_key=(stream, 1)).generate_state(1, np.uint64)[0] >> 1)

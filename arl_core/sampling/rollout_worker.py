@@ -1,0 +1,146 @@
+"""The rollout worker: steps its environment groups, with its own copy of the policy or with answers of a policy worker.
+
+In central mode this process never imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from arl_core.envs.group import build_group, make_contexts
+from arl_core.interfaces import ResolvedEnv
+from arl_core.ipc.bell import Bell
+from arl_core.ipc.component import ComponentLink, post_metrics
+from arl_core.ipc.slots import SlotShape
+from arl_core.sampling.group_runner import GroupRunner
+
+if TYPE_CHECKING:
+    from arl_core.sampling.actor import Actor
+    from arl_core.sampling.replica import ReplicaSpec
+
+REPORT_INTERVAL_S = 0.25
+
+
+@dataclass(frozen=True)
+class RolloutSpec:
+    """What a rollout worker needs besides its link."""
+
+    env: ResolvedEnv
+    shape: SlotShape
+    groups: range  # this worker's groups
+    seed: int
+    replica: ReplicaSpec | None  # local inference; None: central
+    consumers: tuple[int, ...]  # bell numbers: the learner, then the policy workers
+    niceness: int = 0
+    cpu: int | None = None
+
+
+class RolloutWorker:
+    """The loop of one rollout worker."""
+
+    def __init__(self, link: ComponentLink, spec: RolloutSpec) -> None:
+        self.link = link
+        size = spec.shape.group_size
+        self.runners: list[GroupRunner] = []
+        for group in spec.groups:
+            contexts = make_contexts(spec.seed, group * size, size, link.spec.index)
+            self.runners.append(GroupRunner(build_group(spec.env, contexts), group, link.arena, spec.shape))
+        self._learner: Bell = link.bells[spec.consumers[0]]
+        policy_bells = [link.bells[number] for number in spec.consumers[1:]]
+        self._policy = {group: policy_bells[group % len(policy_bells)] for group in spec.groups} if policy_bells else {}
+        self.actor: Actor | None = None
+        if spec.replica is not None:
+            from arl_core.sampling.replica import make_actor
+
+            self.actor = make_actor(spec.replica, link.arena, spec.shape, spec.groups)
+        self._waited_s = 0.0
+        self._reported = time.monotonic()
+
+    def run(self) -> None:
+        """Until STOP. Everything begins with a pause."""
+        for runner in self.runners:
+            runner.reset()
+        advance = self._advance_local if self.actor is not None else self._advance_central
+        try:
+            while True:
+                if self.link.changed() and not self._obey():
+                    return
+                progressed = advance()
+                self.link.control.beat()
+                now = time.monotonic()
+                if now - self._reported > REPORT_INTERVAL_S:
+                    self._send_report(now)
+                if not progressed:
+                    self._waited_s += self.link.wait()
+        finally:
+            for runner in self.runners:
+                runner.group.close()
+
+    def _obey(self) -> bool:
+        alive = self.link.obey(self._on_pause, lambda: None)
+        for runner in self.runners:
+            if alive and runner.stale():
+                runner.restart_slot()
+        self._reported = time.monotonic()
+        return alive
+
+    def _on_pause(self) -> None:
+        for runner in self.runners:
+            runner.publish_position()
+        self._send_report(time.monotonic())
+
+    def _advance_local(self) -> bool:
+        actor = self.actor
+        assert actor is not None
+        progressed = False
+        for runner in self.runners:
+            if runner.ready():
+                actor.refresh()
+                actor.act_one(runner.index, runner.slot, runner.t)
+                self._step(runner)
+                progressed = True
+        return progressed
+
+    def _advance_central(self) -> bool:
+        progressed = False
+        for runner in self.runners:
+            if runner.waiting:
+                if not runner.answered():
+                    continue
+                self._step(runner)
+                progressed = True
+            if runner.ready():
+                runner.request_action()
+                self._policy[runner.index].ring()
+                progressed = True
+        return progressed
+
+    def _step(self, runner: GroupRunner) -> None:
+        runner.step()
+        if runner.slot < 0:
+            self._learner.ring()
+
+    def _send_report(self, now: float) -> None:
+        """Statistics since the last report; kept for the next one if the trainer has not taken the last yet."""
+        if not self.link.outbox.flush():
+            return
+        episodes = [runner.report.message() for runner in self.runners if runner.report.count]
+        values = {"episodes": episodes, "waited_s": self._waited_s, "elapsed_s": now - self._reported}
+        for runner in self.runners:
+            runner.report.clear()
+        self._waited_s, self._reported = 0.0, now
+        post_metrics(self.link, "sampling", values)
+
+
+def run_rollout_worker(link: ComponentLink, spec: RolloutSpec) -> None:
+    """Entry point of the process."""
+    if spec.niceness:
+        os.nice(spec.niceness)
+    if spec.cpu is not None:
+        with contextlib.suppress(AttributeError, OSError):  # not on this platform, or not allowed to us: it is only a hint
+            os.sched_setaffinity(0, {spec.cpu})
+    RolloutWorker(link, spec).run()

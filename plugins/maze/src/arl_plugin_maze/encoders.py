@@ -1,0 +1,168 @@
+"""Networks for the three kinds of observation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from arl_core.config import RunConfig
+from arl_core.interfaces import UserError
+from arl_core.models.encoders import ConvEncoder
+from arl_core.models.layers import Mlp
+from arl_plugin_maze.observe import AGENT, FIRST_PORTAL, GOAL
+
+PixelsEncoder = ConvEncoder
+
+
+def _box(obs_space: spaces.Dict, axes: int, encoder: str) -> spaces.Box:
+    space = obs_space.spaces.get("obs")
+    if not isinstance(space, spaces.Box) or len(space.shape) != axes:
+        raise UserError(f"encoder '{encoder}' does not fit this observation; leave encoder unset, or use maze/auto")
+    return space
+
+
+def make_auto(obs_space: spaces.Dict, cfg: RunConfig) -> nn.Module:
+    """The encoder for what is observed: a position, a grid's planes (six or more), an image (three)."""
+    shape: tuple[int, ...] = getattr(obs_space.spaces.get("obs"), "shape", ())
+    if shape == (2,):
+        return PositionEncoder(obs_space, cfg)
+    if len(shape) == 3 and shape[0] >= FIRST_PORTAL:
+        return GridEncoder(obs_space, cfg)
+    return PixelsEncoder(obs_space, cfg)
+
+
+class PositionEncoder(nn.Module):
+    """One-hot x and one-hot y, then dense layers: [N, 2] -> [N, hidden_size]."""
+
+    columns: Tensor
+
+    def __init__(self, obs_space: spaces.Dict, cfg: RunConfig) -> None:
+        super().__init__()
+        space = _box(obs_space, 1, "maze/position")
+        if cfg.normalize_input:
+            raise UserError("encoder 'maze/position' counts cells: set normalize_input to false, or use encoder mlp")
+        size = int(space.high.max()) + 1
+        self.register_buffer("columns", torch.arange(size, dtype=torch.float32), persistent=False)
+        self.mlp = Mlp(2 * size, [cfg.hidden_size] * cfg.encoder_layers, cfg.nonlinearity)
+        self.output_size = self.mlp.output_size
+
+    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """{"obs": [N, 2]} -> [N, output_size]."""
+        one_hot = (obs["obs"].unsqueeze(-1) == self.columns).flatten(1)
+        return self.mlp.forward(one_hot.to(self.columns.dtype))
+
+
+class GridEncoder(nn.Module):
+    """Value propagation (after Nardelli et al. 2019, "Value Propagation Networks").
+
+    Each cell has `channels` (D) values of its own and a gate towards each neighbour: learned functions of the cell's
+    planes. Values spread through the gates, v <- max(v, gate * v[neighbour]), in sweeps over the four directions, and
+    are read out at the agent: its value, what comes from each side, that relative to the best side, and its planes.
+    At first an open side lets `_FIRST_DECAYS` of a value through and a wall next to nothing, and only the goal has a
+    value: a measure of the distance to the goal is there to be used from the start, in any maze of any size.
+
+    The fixed point is found without gradients; they flow through the last `_SWEEPS_WITH_GRADIENT` sweeps alone, whose
+    starting values are constants (truncated back-propagation), so that training costs little more than acting.
+    """
+
+    _FIRST_DECAYS = (0.8, 0.9, 0.95, 0.98)
+    _WALL_LOGIT = -9.0
+    _SWEEPS_WITH_GRADIENT = 2
+
+    def __init__(self, obs_space: spaces.Dict, cfg: RunConfig) -> None:
+        super().__init__()
+        shape = _box(obs_space, 3, "maze/grid").shape
+        if shape[0] < FIRST_PORTAL or shape[1] != shape[2]:
+            raise UserError(f"encoder 'maze/grid' needs the planes of --maze.observation grid, got shape {shape}")
+        self.planes, self.size, _ = shape
+        self.sweeps = min(2 * self.size**2 // 3, 6 * self.size)  # enough for all but the most winding ways
+        self.channels = len(self._FIRST_DECAYS)
+        self._seen = [plane for plane in range(self.planes) if plane != AGENT]
+        self.gates = nn.Linear(len(self._seen), 4 * self.channels)
+        self.worth = nn.Linear(len(self._seen), self.channels)
+        self._initialise()
+        self.mlp = Mlp(9 * self.channels + self.planes, [cfg.hidden_size], cfg.nonlinearity)
+        self.output_size = self.mlp.output_size
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        for parameter in (*self.gates.parameters(), *self.worth.parameters()):
+            parameter.zero_()
+        self.worth.weight[:, self._seen.index(GOAL)] = 1.0
+        self.gates.bias.fill_(self._WALL_LOGIT)
+        by_side = self.gates.weight.view(4, self.channels, -1)
+        for side in range(4):
+            for channel, decay in enumerate(self._FIRST_DECAYS):
+                by_side[side, channel, side] = math.log(decay / (1 - decay)) - self._WALL_LOGIT
+
+    def forward(self, obs: Mapping[str, Tensor]) -> Tensor:
+        """{"obs": [N, C, n, n]} of zeros and ones -> [N, output_size]."""
+        planes = obs["obs"].permute(1, 2, 3, 0).contiguous()  # batch last: shifting by a cell stays one long copy
+        rows = planes.shape[-1]
+        seen = planes[self._seen].flatten(1)
+        shape = (self.channels, self.size, self.size, rows)
+        gates = torch.addmm(self.gates.bias.unsqueeze(1), self.gates.weight, seen).sigmoid().view(4, *shape)
+        worth = torch.addmm(self.worth.bias.unsqueeze(1), self.worth.weight, seen).view(shape)
+        partner = _partner(planes[FIRST_PORTAL:])
+        values = self._fixed_point(gates.detach(), worth.detach(), partner)
+        for _ in range(self._SWEEPS_WITH_GRADIENT):
+            values = torch.maximum(worth, (gates * _neighbours(values, partner)).amax(0))
+        return self.mlp.forward(self._read_out(planes, gates, values, partner))
+
+    @torch.no_grad()
+    def _fixed_point(self, gates: Tensor, worth: Tensor, partner: Tensor | None) -> Tensor:
+        """Values [D, n, n, N] after `sweeps` sweeps, each direction using what the one before has found."""
+        inside = slice(1, -1)
+        padded = worth.new_zeros((self.channels, self.size + 2, self.size + 2, worth.shape[-1]))
+        values = padded[:, inside, inside]
+        values.copy_(worth)
+        arriving = padded if partner is None else padded.clone()
+        for _ in range(self.sweeps):
+            for gate, shifted in zip(gates, _shifted(arriving), strict=True):
+                torch.maximum(values, gate * shifted, out=values)
+            if partner is not None:
+                arriving[:, inside, inside] = _through_portals(values, partner)
+        return values.clone()
+
+    def _read_out(self, planes: Tensor, gates: Tensor, values: Tensor, partner: Tensor | None) -> Tensor:
+        """[N, 9 D + C]: at the agent's cell, what comes from each side, value, planes, and the sides over the best."""
+        agent = planes[AGENT].flatten(0, 1).argmax(0)  # [N]
+        incoming = gates * _neighbours(values, partner)
+        parts = torch.cat([incoming.flatten(0, 1), values, planes]).flatten(1, 2)  # [5 D + C, cells, N]
+        here = parts.gather(1, agent.expand(len(parts), 1, -1)).squeeze(1)
+        sides = here[: 4 * self.channels].view(4, self.channels, -1)
+        relative = sides / (sides.amax(0) + 1e-6)
+        return torch.cat([here, relative.flatten(0, 1)]).t()
+
+
+def _partner(portals: Tensor) -> Tensor | None:
+    """[cells, N]: the cell on which one stands after stepping onto each; None without portals [pairs, n, n, N]."""
+    if not len(portals):
+        return None
+    ends = portals.flatten(1, 2) > 0.5
+    cells = torch.arange(ends.shape[1], device=ends.device).unsqueeze(1)
+    partner = cells.expand(ends.shape[1:])
+    for pair in ends:
+        partner = torch.where(pair, (pair * cells).sum(0) - cells, partner)
+    return partner
+
+
+def _through_portals(values: Tensor, partner: Tensor) -> Tensor:
+    """Values [D, n, n, N] of where one stands after stepping onto each cell."""
+    flat = values.flatten(1, 2)
+    return flat.gather(1, partner.expand(len(flat), -1, -1)).view_as(values)
+
+
+def _shifted(padded: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Views [D, n, n, N] of a padded [D, n + 2, n + 2, N]: each cell's neighbour to the north, south, east, west."""
+    return padded[:, :-2, 1:-1], padded[:, 2:, 1:-1], padded[:, 1:-1, 2:], padded[:, 1:-1, :-2]
+
+
+def _neighbours(values: Tensor, partner: Tensor | None) -> Tensor:
+    """[4, D, n, n, N]: the value that a step in each direction leads to, 0 beyond the edge."""
+    arriving = values if partner is None else _through_portals(values, partner)
+    return torch.stack(_shifted(nn.functional.pad(arriving, (0, 0, 1, 1, 1, 1))))
