@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from arl_core.cli.helptext import grouped_fields
 from arl_core.cli.output import print_json, print_table, shown
 from arl_core.cli.request import parse_request, resolve_request
 from arl_core.config.layers import ResolvedConfig
@@ -39,10 +40,11 @@ def command(arguments: list[str]) -> int:
 
 def _rows(config: ResolvedConfig) -> list[tuple[str, str, str, str]]:
     rows = []
-    for name, value in config.config.model_dump(mode="json").items():
+    values = config.config.model_dump(mode="json")
+    for name in (name for _, names in grouped_fields() for name in names):
         origin = config.origin(name)
-        default: Any = config.core_defaults.get(name)
-        rows.append((name, shown(value), origin, "" if origin == "core" else shown(default)))
+        default: Any = config.core_defaults[name]
+        rows.append((name, shown(values[name]), origin, "" if origin == "core" else shown(default)))
     return rows
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from arl_core.config.layers import nearest
-from arl_core.interfaces import UserError
-
 TRUE = {"true", "yes", "on", "1"}
 FALSE = {"false", "no", "off", "0"}
+
+
+def mistake(message: str) -> Exception:
+    """The `UserError` to raise. Its module imports NumPy, which a command that makes no mistake need not wait for."""
+    from arl_core.interfaces import UserError
+
+    return UserError(message)
 
 
 @dataclass
@@ -48,11 +52,11 @@ def parse(
             else:
                 _flag(parsed, name, attached, rest, flags, legacy or {})
         elif token.startswith("-") and len(token) > 1:
-            raise UserError(f"no flag {token}.{_nearest_flag(token.lstrip('-'), flags)}")
+            raise mistake(f"no flag {token}.{_nearest_flag(token.lstrip('-'), flags)}")
         elif len(parsed.positional) < len(positional):
             parsed.positional.append(token)
         else:
-            raise UserError(f"'{token}' is not a flag; flags are written --name VALUE")
+            raise mistake(f"'{token}' is not a flag; flags are written --name VALUE")
     return parsed
 
 
@@ -72,16 +76,16 @@ def _flag(
     if name in flags:
         value = _value(attached, rest)
         if value is None:
-            raise UserError(f"--{typed} needs a value")
+            raise mistake(f"--{typed} needs a value")
         parsed.values[name] = value
         return
     negated = plain.removeprefix("no_")
     if negated != plain and flags.get(legacy.get(negated, negated)):
         if attached is not None:
-            raise UserError(f"--{typed} takes no value")
+            raise mistake(f"--{typed} takes no value")
         parsed.values[legacy.get(negated, negated)] = False
         return
-    raise UserError(f"no flag --{typed}.{_nearest_flag(plain, flags)}")
+    raise mistake(f"no flag --{typed}.{_nearest_flag(plain, flags)}")
 
 
 def _value(attached: str | None, rest: list[str]) -> str | None:
@@ -103,7 +107,7 @@ def _switch(name: str, text: str | None) -> bool:
         return True
     if text.lower() in FALSE:
         return False
-    raise UserError(f"--{name}: expected true or false, got '{text}'")
+    raise mistake(f"--{name}: expected true or false, got '{text}'")
 
 
 def _is_number(text: str) -> bool:
@@ -115,5 +119,7 @@ def _is_number(text: str) -> bool:
 
 
 def _nearest_flag(name: str, flags: Mapping[str, bool]) -> str:
+    from arl_core.config.layers import nearest
+
     hint = nearest(name, flags)
     return hint.replace("'", "--", 1).replace("'", "") if hint else " See --help"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -21,14 +21,17 @@ COLUMN = 38
 def field_lines() -> list[str]:
     """Every field of the configuration, under the title of its group."""
     lines: list[str] = []
-    grouped: set[str] = set()
-    for group in FIELD_GROUPS:
-        names = [name for name in group.__annotations__ if name in RunConfig.model_fields]
-        grouped.update(names)
-        lines += ["", f"{(group.__doc__ or group.__name__).strip()}:"]
-        lines += option_lines({name: RunConfig.model_fields[name] for name in names})
-    others = {name: field for name, field in RunConfig.model_fields.items() if name not in grouped}
-    return [*lines, "", "Environment and plugins:", *option_lines(others)]
+    for title, names in grouped_fields():
+        lines += ["", f"{title}:", *option_lines({name: RunConfig.model_fields[name] for name in names})]
+    return lines
+
+
+def grouped_fields() -> list[tuple[str, list[str]]]:
+    """Titles and fields, in the order that the schema declares them; at last those that belong to no group."""
+    groups = [((group.__doc__ or group.__name__).strip(), list(group.model_fields)) for group in FIELD_GROUPS]
+    grouped = {name for _, names in groups for name in names}
+    others = [name for name in RunConfig.model_fields if name not in grouped]
+    return [*groups, ("Environment and plugins", others)]
 
 
 def option_lines(fields: Mapping[str, FieldInfo], prefix: str = "") -> list[str]:
@@ -76,13 +79,9 @@ def env_lines(env: str, algo: str) -> list[str]:
 
 
 def _changes(values: Mapping[str, Any]) -> str:
-    defaults = RunConfig.model_fields
-    items: Iterable[str] = (
-        f"{name} {shown(defaults[name].get_default(call_default_factory=True))} -> {shown(value)}"
-        for name, value in values.items()
-        if name in defaults
-    )
-    return ", ".join(items)
+    defaults = RunConfig.model_validate({}).model_dump()
+    changed = (name for name, value in values.items() if defaults.get(name) != value)
+    return ", ".join(f"{name} {shown(defaults.get(name))} -> {shown(values[name])}" for name in changed) or "none"
 
 
 def _kind(annotation: Any) -> str:

@@ -42,11 +42,11 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"arl {__version__}")
         return 0
     if arguments[0] not in COMMANDS:
+        from arl_core.cli.flags import mistake
         from arl_core.config.layers import nearest
-        from arl_core.interfaces import UserError
 
         hint = nearest(arguments[0], COMMANDS) or f" Commands: {', '.join(COMMANDS)}"
-        raise UserError(f"no command '{arguments[0]}'.{hint}")
+        raise mistake(f"no command '{arguments[0]}'.{hint}")
     code: int = import_module(f"arl_core.cli.{arguments[0]}").command(arguments[1:])
     return code
 

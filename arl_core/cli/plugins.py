@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from arl_core.cli.flags import parse
+from arl_core.cli.flags import mistake, parse
 from arl_core.cli.output import print_json, print_table
-from arl_core.interfaces import UserError
 from arl_core.registry.discovery import plugin_records
 
 USAGE = """usage: arl plugins list [--json]
@@ -22,7 +21,8 @@ def command(arguments: list[str]) -> int:
         print(USAGE)
         return 0
     if parsed.positional != ["list"]:
-        raise UserError(f"arl plugins: expected 'list', got '{' '.join(parsed.positional)}'")
+        got = f", got '{parsed.positional[0]}'" if parsed.positional else ""
+        raise mistake(f"arl plugins: expected 'list'{got}")
     records = plugin_records()
     if parsed.values.get("json"):
         print_json([asdict(record) for record in records])

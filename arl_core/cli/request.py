@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from arl_core.cli.flags import Parsed, parse
-from arl_core.config.layers import Layer, ResolvedConfig, nearest
+from arl_core.config.layers import Layer, ResolvedConfig
 from arl_core.config.schema import LEGACY_NAMES, RunConfig
 from arl_core.config.sources import Text, environment_layer, field_value, yaml_layer
 from arl_core.interfaces import ResolvedEnv, UserError
@@ -70,8 +70,5 @@ def _own_options(options: Mapping[tuple[str, str], str], env: str) -> dict[str, 
     family = family_of(env)
     for prefix, name in options:
         if prefix != family:
-            hint = nearest(prefix, [family])
-            raise UserError(
-                f"--{prefix}.{name}: the environment is '{env}', whose options are written --{family}.NAME.{hint}"
-            )
+            raise UserError(f"--{prefix}.{name}: the environment is '{env}', its options are written --{family}.NAME")
     return {name: Text(value) for (_, name), value in options.items()}

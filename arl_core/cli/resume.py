@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from arl_core.cli.request import Request, named_field
 from arl_core.config.layers import Layer, nearest
 from arl_core.interfaces import ResolvedEnv, UserError
+from arl_core.registry.discovery import CORE
 
 ORIGIN = "saved run"
 
@@ -59,7 +60,7 @@ def same_environment(saved: SavedRun, env: ResolvedEnv) -> None:
     """Raise UserError where the run would go on in another environment, or in another version of its plugin."""
     if env.id != saved.env_id:
         raise UserError(f"--resume: {saved.path} was trained on '{saved.env_id}', not on '{env.id}': begin a new run")
-    if (env.dist, env.version) != (saved.dist, saved.version):
+    if env.dist != CORE and (env.dist, env.version) != (saved.dist, saved.version):
         raise UserError(
             f"--resume: {saved.path} was trained with {saved.dist} {saved.version}, but {env.dist} {env.version} is "
             f"installed: pip install {saved.dist}=={saved.version}, or begin a new run"

@@ -34,9 +34,9 @@ def typed(text: str, annotation: Any) -> Any:
         return str(text)
     if type(None) in kinds and text.lower() in {"none", "null"}:
         return None
-    if all(_is_scalar(kind) for kind in kinds):
-        return str(text)
-    return parse_yaml(text)
+    if Any in kinds or not all(_is_scalar(kind) for kind in kinds):
+        return parse_yaml(text)
+    return str(text)
 
 
 def parse_yaml(text: str) -> Any:

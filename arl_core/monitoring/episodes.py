@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,56 +13,65 @@ from arl_core.interfaces import JSON
 Values = NDArray[np.float64]
 
 
+class _Metric(NamedTuple):
+    values: Values  # the newest reports, at most `window`, oldest first
+    reported_at: int  # episodes of the run when the newest came
+
+
 class EpisodeStatistics:
     """Statistics of the last `window` episodes, and the count of all.
 
-    A metric is averaged over those episodes of the window that reported it (a NaN is no report); one that no episode of
-    the window reported is forgotten, so keys that change from episode to episode cost no memory.
+    Not every episode reports every metric, and a worker's metrics may arrive before its episodes, so a metric is
+    averaged over its own last `window` reports. One that `window` episodes have not reported is forgotten: keys that
+    change from episode to episode cost no memory.
     """
 
     def __init__(self, window: int) -> None:
         if window < 1:
             raise ValueError(f"window must be at least 1, not {window}")
         self._window = window
-        self._returns: Values = np.empty(0)  # [n], n <= window, oldest first; so are all below
+        self._returns: Values = np.empty(0)  # [n], n <= window, oldest first; so are the lengths
         self._lengths: Values = np.empty(0)
-        self._metrics: dict[str, Values] = {}  # NaN where the episode did not report it
+        self._metrics: dict[str, _Metric] = {}
         self._total = 0
         self._best: float | None = None
 
-    def add_many(self, returns: ArrayLike, lengths: ArrayLike, metrics: Sequence[Mapping[str, float]] = ()) -> None:
-        """Add episodes in the order in which they ended.
+    def add_many(
+        self,
+        returns: ArrayLike,
+        lengths: ArrayLike,
+        metrics: Mapping[str, ArrayLike] | None = None,
+        count: int | None = None,
+    ) -> None:
+        """Add episodes, oldest first.
 
-        `returns` and `lengths` (frames) are [n]; `metrics` has one mapping an episode, or is empty. Raises ValueError
-        where the sizes differ.
+        `returns` and `lengths` (frames) are [n]; `metrics` maps a name to the values [m] that environments reported,
+        where NaN is no report. `count` is how many episodes ended, where only the newest n of them are listed. Raises
+        ValueError where shapes or counts do not fit.
         """
         new_returns, new_lengths = np.asarray(returns, np.float64), np.asarray(lengths, np.float64)
-        count = new_returns.size
-        if new_returns.ndim != 1 or new_lengths.shape != new_returns.shape or len(metrics) not in (0, count):
-            raise ValueError(
-                f"returns {new_returns.shape}, lengths {new_lengths.shape} and metrics ({len(metrics)}) must match"
-            )
-        if count == 0:
-            return
-        self._total += count
-        self._update_best(new_returns)
-        self._add_metrics(metrics, count)
-        self._returns = self._last(self._returns, new_returns)
-        self._lengths = self._last(self._lengths, new_lengths)
+        ended = new_returns.size if count is None else count
+        if new_returns.ndim != 1 or new_lengths.shape != new_returns.shape or ended < new_returns.size:
+            raise ValueError(f"returns {new_returns.shape}, lengths {new_lengths.shape} and count {ended} do not fit")
+        self._total += ended
+        if new_returns.size:
+            self._update_best(new_returns)
+            self._returns = self._last(self._returns, new_returns)
+            self._lengths = self._last(self._lengths, new_lengths)
+        self._add_metrics(metrics or {})
 
     def _last(self, old: Values, new: Values) -> Values:
         return np.concatenate([old, new])[-self._window :]
 
-    def _add_metrics(self, metrics: Sequence[Mapping[str, float]], count: int) -> None:
-        recent = metrics[-self._window :]
-        for key in self._metrics.keys() | {key for episode in recent for key in episode}:
-            old = self._metrics.get(key, np.full(self._returns.size, np.nan))
-            new = np.array([episode.get(key, np.nan) for episode in recent] or [np.nan] * count, np.float64)
-            column = self._last(old, new)
-            if np.isnan(column).all():
-                self._metrics.pop(key, None)
-            else:
-                self._metrics[key] = column
+    def _add_metrics(self, metrics: Mapping[str, ArrayLike]) -> None:
+        for key, reported in metrics.items():
+            values = np.asarray(reported, np.float64)
+            values = values[~np.isnan(values)]
+            if values.size:
+                old = self._metrics[key].values if key in self._metrics else np.empty(0)
+                self._metrics[key] = _Metric(self._last(old, values), self._total)
+        oldest = self._total - self._window
+        self._metrics = {key: metric for key, metric in self._metrics.items() if metric.reported_at > oldest}
 
     def _update_best(self, new: Values) -> None:
         """Look at every full window that ends within `new`, so that the best does not depend on how episodes arrive."""
@@ -95,13 +104,13 @@ class EpisodeStatistics:
 
     @property
     def best_return_mean(self) -> float | None:
-        """The highest mean return of `window` episodes in a row; None before that many have ended."""
+        """The highest mean return of `window` listed episodes in a row; None before that many have ended."""
         return self._best
 
     @property
     def metric_means(self) -> dict[str, float]:
-        """Mean of every metric over those episodes of the window that reported it, sorted by name."""
-        return {key: float(np.nanmean(self._metrics[key])) for key in sorted(self._metrics)}
+        """Mean of every metric over its last `window` reports, sorted by name."""
+        return {key: float(self._metrics[key].values.mean()) for key in sorted(self._metrics)}
 
     def state_dict(self) -> dict[str, JSON]:
         """Everything, in JSON types."""
@@ -111,8 +120,8 @@ class EpisodeStatistics:
             "returns": self._returns.tolist(),
             "lengths": self._lengths.tolist(),
             "metrics": {
-                key: [None if np.isnan(value) else value for value in column.tolist()]
-                for key, column in self._metrics.items()
+                key: {"values": metric.values.tolist(), "reported_at": metric.reported_at}
+                for key, metric in self._metrics.items()
             },
         }
 
@@ -123,5 +132,7 @@ class EpisodeStatistics:
         self._best = None if state["best_return_mean"] is None else float(state["best_return_mean"])
         self._returns = np.asarray(state["returns"], np.float64)[keep]
         self._lengths = np.asarray(state["lengths"], np.float64)[keep]
-        columns = {key: np.asarray(column, np.float64)[keep] for key, column in state["metrics"].items()}  # None is NaN
-        self._metrics = {key: column for key, column in columns.items() if not np.isnan(column).all()}
+        self._metrics = {
+            key: _Metric(np.asarray(saved["values"], np.float64)[keep], int(saved["reported_at"]))
+            for key, saved in state["metrics"].items()
+        }

@@ -10,8 +10,9 @@ from typing import Any
 
 from arl_core.config.layers import Layer, ResolvedConfig, canonical_field, merge_layers
 from arl_core.config.sources import environment_layer, yaml_layer
-from arl_core.interfaces import ResolvedEnv
+from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.registry.catalog import encoder_maker, param_overrides
+from arl_core.registry.names import spell
 from arl_core.registry.resolve import given_options, resolve_env
 
 _NAMING = {"env", "algo", "env_options", "wrappers", "plugins_block"}  # fields that decide which plugin is asked
@@ -29,13 +30,20 @@ def resolve_run(
     `environ` is the process's own by default. `env` in a layer may be a class or callable. On resume, `saved` (the
     saved configuration) stands above what is merely around (`ARL_*`) and below what is named now (`config_file`,
     `layers`).
-    Raises UserError for whatever does not fit, with its origin.
+    Raises UserError for whatever does not fit, with its origin, and for a file that names code of its own to run.
     """
     around = [environment_layer(os.environ if environ is None else environ)]
     file = [yaml_layer(config_file)] if config_file is not None else []
     explicit = [*around, saved, *file, *layers] if saved is not None else [*file, *around, *layers]
     env, stack = _without_objects(explicit)
-    naming = merge_layers(_only(layer, _NAMING) for layer in stack).config
+    named = merge_layers(_only(layer, _NAMING) for layer in stack)
+    naming = named.config
+    files = {layer.origin for layer in (*file, saved) if layer is not None}
+    if named.origin("env") in files and _is_local_code(naming.env, naming.plugins_block):
+        raise UserError(
+            f"{named.origin('env')}: a file alone may not name code to run, such as '{naming.env}'. "
+            f"Name it yourself: --env {naming.env}"
+        )
     resolved = resolve_env(
         naming.env if env is None else env, naming.env_options, naming.wrappers, naming.plugins_block
     )
@@ -50,6 +58,12 @@ def resolve_run(
         "env_options": given_options(resolved, naming.env_options),
     }
     return replace(merged, config=merged.config.model_copy(update=typed)), resolved
+
+
+def _is_local_code(name: str, block: list[str]) -> bool:
+    """Whether building `name` imports a module that it names, rather than an installed plugin."""
+    spelling = spell(name, block)
+    return spelling.record.name == "py" or (spelling.record.name == "gym" and ":" in (spelling.variant or ""))
 
 
 def _only(layer: Layer, names: set[str]) -> Layer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import select
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,7 +20,8 @@ from arl_core.ipc.mailbox import Mailbox
 from arl_core.ipc.slots import SlotState
 from arl_core.ipc.weights import WeightsBoard
 from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, STAGED, TRAINED, VERSION, LearnerSpec
-from arl_core.runtime.engine import Balance, ComponentFailure, byte_vector
+from arl_core.runtime.engine import TICK_S, Balance, ComponentFailure, byte_vector
+from arl_core.runtime.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
 from arl_core.runtime.plan import RunPlan, worker_cpu
 from arl_core.runtime.statistics import RunStatistics
 from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
@@ -29,46 +29,9 @@ from arl_core.sampling.policy_worker import PolicyWorkerSpec
 from arl_core.sampling.replica import ReplicaSpec
 from arl_core.sampling.rollout_worker import RolloutSpec
 
-TICK_S = 0.2
 PAUSE_ORDER = (Role.ROLLOUT, Role.POLICY, Role.LEARNER)
 STOP_TIMEOUT_S = 3.0
-TORCH_PRELOAD = (
-    "torch",
-    "gymnasium",
-    "arl_core.runtime.entry",
-    "arl_core.sampling.rollout_worker",
-    "arl_core.sampling.policy_worker",
-    "arl_core.sampling.replica",
-    "arl_core.learning.process",
-    "arl_core.models.encoders",
-)
-LIGHT_PRELOAD = ("numpy", "gymnasium", "arl_core.runtime.entry", "arl_core.sampling.rollout_worker")
-
 log = logging.getLogger("arl")
-
-
-class Nurseries:
-    """The processes that start processes. Made early, so that they import while the trainer still plans."""
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[str, ...], Zygote] = {}
-
-    def get(self, preload: tuple[str, ...]) -> Zygote:
-        """The nursery with these modules."""
-        if preload not in self._made:
-            self._made[preload] = Zygote(preload)
-        return self._made[preload]
-
-    @property
-    def all(self) -> list[Zygote]:
-        """Every nursery."""
-        return list(self._made.values())
-
-    def close(self) -> None:
-        """End them and whatever they started."""
-        for zygote in self._made.values():
-            zygote.close()
-        self._made.clear()
 
 
 class AsyncEngine:
@@ -86,7 +49,8 @@ class AsyncEngine:
         self._command_number = 0
         self._started_ns = 0
         self._initial: Tensor | None = None
-        self.weights_epoch = 0
+        self._frames_loaded = 0  # of a checkpoint: trained, but not by us
+        self.saves = 0
 
     # ----------------------------------------------------------------- start
 
@@ -251,6 +215,7 @@ class AsyncEngine:
                 if kind == "done":
                     self._replies[content[0][0]] = content[0][1]
                 elif kind == "saved":
+                    self.saves += 1
                     log.info("saved %s", content[0])
                 else:
                     self.statistics.take(component.name, kind, content[0])
@@ -303,8 +268,6 @@ class AsyncEngine:
             dropped_epoch=counts["dropped_epoch"],
             in_flight=full + partial + int(self._counts[STAGED]),
         )
-
-    _frames_loaded = 0  # of a checkpoint: trained, but not by us
 
     def weights(self) -> Tensor:
         """See `Engine`."""

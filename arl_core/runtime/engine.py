@@ -13,6 +13,9 @@ from torch import Tensor
 from arl_core.runtime.statistics import RunStatistics
 
 
+TICK_S = 0.2  # between looks at the run
+
+
 class ComponentFailure(RuntimeError):
     """A process of the run failed. `detail` is its traceback, where it could still send one."""
 
@@ -41,6 +44,7 @@ class Engine(Protocol):
     """Samples and learns. Between calls of `train` everything stands still, and can be read and changed."""
 
     statistics: RunStatistics
+    saves: int  # checkpoints written
 
     def publish_initial(self, weights: Tensor) -> None:
         """The weights to start with, a flat byte vector; before `start`."""

@@ -18,8 +18,7 @@ from arl_core.ipc.slots import SlotState
 from arl_core.learning.checkpoint import load_file, save_state
 from arl_core.learning.learner import Learner, make_board
 from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, SlotIntake
-from arl_core.runtime.async_engine import TICK_S
-from arl_core.runtime.engine import Balance, ComponentFailure, byte_vector
+from arl_core.runtime.engine import TICK_S, Balance, ComponentFailure, byte_vector
 from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.statistics import RunStatistics
 from arl_core.sampling.group_runner import GroupRunner
@@ -38,6 +37,7 @@ class SerialEngine:
         self._initial: Tensor | None = None
         self._arena: Arena | None = None
         self._frames_loaded = 0
+        self.saves = 0
         self.runners: list[GroupRunner] = []
 
     def publish_initial(self, weights: Tensor) -> None:
@@ -193,6 +193,7 @@ class SerialEngine:
         state = {"learner": self.learner.state_dict(), "sampler": self._sampler_state()}
         folder = target or (self._folder and self._folder / "p0")
         assert folder is not None
+        self.saves += 1
         learner = self.learner
         return save_state(
             folder, state, version=learner.version, frames=learner.frames, keep=self.plan.cfg.keep_checkpoints

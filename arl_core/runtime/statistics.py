@@ -22,7 +22,8 @@ class RunStatistics:
         self.episodes = EpisodeStatistics(plan.cfg.stats_window)
         self.losses: dict[str, float] = {}
         self.lag_mean = 0.0
-        self.lag_max = 0.0
+        self.lag_max = 0.0  # of the whole run
+        self._lag_new = True
         self.slots_full = 0
         self._fps = FpsMeter()
         self._seconds = 0.0
@@ -54,7 +55,7 @@ class RunStatistics:
         elapsed = max(float(values["elapsed_s"]), 1e-9)
         if kind == "sampling":
             for message in values["episodes"]:
-                self.episodes.add_many(message["returns"], message["lengths"])
+                self.episodes.add_many(message["returns"], message["lengths"], message["metrics"], message["count"])
             self._waiting[sender] = min(float(values["waited_s"]) / elapsed, 1.0)
         elif kind == "inference":
             self._busy["inference"] = min(float(values["busy_s"]) / elapsed, 1.0)
@@ -63,8 +64,10 @@ class RunStatistics:
             self._busy["learner"] = min(float(values["busy_s"]) / elapsed, 1.0)
             self.slots_full = int(values["slots_full"])
             if "lag_mean" in values:
-                self.lag_mean = _SMOOTHING * self.lag_mean + (1 - _SMOOTHING) * float(values["lag_mean"])
+                mean = float(values["lag_mean"])
+                self.lag_mean = mean if self._lag_new else _SMOOTHING * self.lag_mean + (1 - _SMOOTHING) * mean
                 self.lag_max = max(float(values["lag_max"]), self.lag_max)
+                self._lag_new = False
 
     def snapshot(
         self, *, frames: int, sampled: int, versions: int, dropped: Mapping[str, int], target: int, seconds: float

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from arl_core.monitoring.episodes import EpisodeStatistics
@@ -50,5 +51,5 @@ def make_snapshot() -> Callable[..., Snapshot]:
 @pytest.fixture
 def episodes() -> EpisodeStatistics:
     statistics = EpisodeStatistics(3)
-    statistics.add_many([1.0, 2.0, 3.0], [10, 20, 60], [{"success": 0.0}, {"success": 1.0}, {"success": 0.5}])
+    statistics.add_many([1.0, 2.0, 3.0], [10, 20, 60], {"success": np.array([0.0, 1.0, 0.5])})
     return statistics

@@ -13,7 +13,7 @@ RETURNS = st.lists(st.floats(-1e6, 1e6), max_size=60)
 
 def test_nothing_is_known_before_the_first_episode():
     statistics = EpisodeStatistics(4)
-    statistics.add_many([], [], [])
+    statistics.add_many([], [])
     known = (statistics.return_mean, statistics.return_std, statistics.length_mean, statistics.best_return_mean)
     assert known == (None, None, None, None)
     assert statistics.total == 0
@@ -30,12 +30,26 @@ def test_means_are_over_the_last_window():
     assert statistics.total == 4
 
 
-def test_metric_is_averaged_over_the_episodes_that_reported_it():
+def test_metric_is_averaged_over_its_own_reports():
     statistics = EpisodeStatistics(3)
-    statistics.add_many([0, 0], [1, 1], [{"success": 1.0}, {"success": 0.0, "keys": 4.0}])
+    statistics.add_many([0, 0], [1, 1], {"success": np.array([1.0, 0.0]), "keys": np.array([math.nan, 4.0])})
     assert statistics.metric_means == {"keys": 4.0, "success": 0.5}
-    statistics.add_many([0, 0], [1, 1], [{"success": math.nan}, {}])
-    assert statistics.metric_means == {"keys": 4.0, "success": 0.0}
+    statistics.add_many([0, 0], [1, 1], {"success": [0.0, 0.5]})
+    assert statistics.metric_means == {"keys": 4.0, "success": pytest.approx(1 / 6)}
+
+
+def test_metric_may_arrive_before_its_episode():
+    statistics = EpisodeStatistics(3)
+    statistics.add_many([], [], {"success": [1.0]}, 0)
+    statistics.add_many([5.0], [1], {}, 1)
+    assert (statistics.total, statistics.metric_means) == (1, {"success": 1.0})
+
+
+def test_metric_that_is_reported_no_more_is_forgotten_after_a_window():
+    statistics = EpisodeStatistics(3)
+    statistics.add_many([0], [1], {"old": [1.0]})
+    statistics.add_many([0, 0], [1, 1], {"old": [math.nan]})
+    assert statistics.metric_means == {"old": 1.0}
     statistics.add_many([0], [1])
     assert statistics.metric_means == {}
 
@@ -43,15 +57,21 @@ def test_metric_is_averaged_over_the_episodes_that_reported_it():
 def test_metric_keys_that_change_cost_no_memory():
     statistics = EpisodeStatistics(5)
     for episode in range(100):
-        statistics.add_many([0], [1], [{f"seed_{episode}": 1.0}])
+        statistics.add_many([0], [1], {f"seed_{episode}": [1.0]})
     assert len(statistics.metric_means) == 5
 
 
 def test_more_episodes_at_once_than_the_window_holds():
     statistics = EpisodeStatistics(2)
-    statistics.add_many([1, 2, 3, 4], [1, 2, 3, 4], [{"n": float(n)} for n in (1, 2, 3, 4)])
+    statistics.add_many([1, 2, 3, 4], [1, 2, 3, 4], {"n": [1, 2, 3, 4]})
     assert (statistics.return_mean, statistics.length_mean, statistics.metric_means) == (3.5, 3.5, {"n": 3.5})
     assert statistics.total == 4
+
+
+def test_episodes_that_are_not_listed_are_counted():
+    statistics = EpisodeStatistics(2)
+    statistics.add_many([1.0, 3.0], [5, 5], {}, 1000)
+    assert (statistics.total, statistics.return_mean) == (1000, 2.0)
 
 
 def test_best_waits_for_a_full_window():
@@ -79,12 +99,12 @@ def test_statistics_equal_the_plain_formula_however_episodes_arrive(returns, win
 
 
 @pytest.mark.parametrize(
-    ("returns", "lengths", "metrics"), [([1.0], [1, 2], []), ([[1.0]], [[1]], []), ([1.0, 2.0], [1, 2], [{}])]
+    ("returns", "lengths", "count"), [([1.0], [1, 2], None), ([[1.0]], [[1]], None), ([1.0, 2.0], [1, 2], 1)]
 )
-def test_sizes_that_differ_are_an_error_and_change_nothing(returns, lengths, metrics):
+def test_sizes_that_do_not_fit_are_an_error_and_change_nothing(returns, lengths, count):
     statistics = EpisodeStatistics(2)
-    with pytest.raises(ValueError, match="must match"):
-        statistics.add_many(returns, lengths, metrics)
+    with pytest.raises(ValueError, match="do not fit"):
+        statistics.add_many(returns, lengths, {}, count)
     assert statistics.total == 0
 
 
@@ -95,20 +115,20 @@ def test_window_must_hold_an_episode():
 
 def test_state_goes_through_json_and_continues_alike():
     before = EpisodeStatistics(3)
-    before.add_many([1, 2, 3, 4], [5, 6, 7, 8], [{"a": 1.0}, {"a": 2.0}, {}, {"b": 1.0}])
+    before.add_many([1, 2, 3, 4], [5, 6, 7, 8], {"a": [1.0, 2.0], "b": [1.0]})
     after = EpisodeStatistics(3)
     after.load_state_dict(json.loads(json.dumps(before.state_dict(), allow_nan=False)))
     assert after.state_dict() == before.state_dict()
     for statistics in (before, after):
-        statistics.add_many([9], [9], [{"a": 7.0}])
+        statistics.add_many([9], [9], {"a": [6.0, 7.0]})
     assert after.state_dict() == before.state_dict()
-    assert after.metric_means == {"a": 7.0, "b": 1.0}
+    assert after.metric_means == {"a": 5.0, "b": 1.0}
 
 
 def test_smaller_window_keeps_the_newest():
     before = EpisodeStatistics(4)
-    before.add_many([1, 2, 3, 4], [1, 2, 3, 4], [{"old": 1.0}, {}, {"new": 3.0}, {}])
+    before.add_many([1, 2, 3, 4], [1, 2, 3, 4], {"n": [1.0, 2.0, 3.0]})
     after = EpisodeStatistics(2)
     after.load_state_dict(before.state_dict())
     assert (after.return_mean, after.length_mean, after.total) == (3.5, 3.5, 4)
-    assert after.metric_means == {"new": 3.0}
+    assert after.metric_means == {"n": 2.5}

@@ -42,7 +42,7 @@ def test_line_keeps_its_keys_when_nothing_is_known(make_snapshot, episodes):
 
 def test_every_pair_splits_at_spaces_whatever_a_metric_is_called(make_snapshot):
     statistics = EpisodeStatistics(2)
-    statistics.add_many([12345.678], [5], [{"keys found": 2.0}])
+    statistics.add_many([12345.678], [5], {"keys found": [2.0]})
     line = plain_line(make_snapshot(), statistics)
     assert all(re.fullmatch(r"[\w/]+=\S+", pair) for pair in line.split(" "))
     assert line.endswith("env/keys_found=2")

@@ -135,7 +135,7 @@ class GridEncoder(nn.Module):
         parts = torch.cat([incoming.flatten(0, 1), values, planes]).flatten(1, 2)  # [5 D + C, cells, N]
         here = parts.gather(1, agent.expand(len(parts), 1, -1)).squeeze(1)
         sides = here[: 4 * self.channels].view(4, self.channels, -1)
-        relative = sides / (sides.amax(0) + 1e-6)
+        relative = (sides / (sides.amax(0) + 1e-6)).pow(8)
         return torch.cat([here, relative.flatten(0, 1)]).t()
 
 

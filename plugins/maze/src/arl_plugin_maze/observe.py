@@ -34,7 +34,7 @@ def pixels_shape(size: int) -> tuple[int, int, int]:
 
 
 def portal_rgb(pair: int, pairs: int) -> tuple[int, int, int]:
-    """A colour for each pair, from cyan to pink, light and dark in turn: unlike the goal's green and the agent's red."""
+    """A colour for each pair, from cyan to pink, in turn light and dark: unlike the goal's green and agent's red."""
     red, green, blue = hsv_to_rgb(0.5 + 0.42 * pair / max(1, pairs), 0.65, (0.95, 0.65)[pair % 2])
     return round(255 * red), round(255 * green), round(255 * blue)
 

@@ -1,0 +1,45 @@
+"""The nurseries of a run: which modules its processes find imported already."""
+
+from __future__ import annotations
+
+from arl_core.config import RunConfig
+from arl_core.runtime.zygote import Zygote
+
+LIGHT_PRELOAD = ("gymnasium", "arl_core.runtime.entry", "arl_core.sampling.rollout_worker")
+TORCH_PRELOAD = (
+    *LIGHT_PRELOAD,
+    "arl_core.sampling.policy_worker",
+    "arl_core.learning.process",
+    "arl_core.models.encoders",
+    "torch.optim",
+)
+
+
+class Nurseries:
+    """The processes that start processes. Made early, so that they import while the trainer still plans."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, ...], Zygote] = {}
+
+    def begin(self, cfg: RunConfig) -> None:
+        """Start those that this configuration will need, as far as it says."""
+        self.get(TORCH_PRELOAD)
+        if cfg.inference == "central":
+            self.get(LIGHT_PRELOAD)
+
+    def get(self, preload: tuple[str, ...]) -> Zygote:
+        """The nursery with these modules."""
+        if preload not in self._made:
+            self._made[preload] = Zygote(preload)
+        return self._made[preload]
+
+    @property
+    def all(self) -> list[Zygote]:
+        """Every nursery."""
+        return list(self._made.values())
+
+    def close(self) -> None:
+        """End them and whatever they started. Idempotent."""
+        for zygote in self._made.values():
+            zygote.close()
+        self._made.clear()

@@ -1,0 +1,105 @@
+"""`arl run`: a training run with its directory, its views and its end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from arl_core.config import ResolvedConfig
+from arl_core.interfaces import ResolvedEnv
+from arl_core.monitoring.episodes import EpisodeStatistics
+from arl_core.monitoring.live import LiveView
+from arl_core.monitoring.runlog import close_run_log, open_run_log
+from arl_core.monitoring.snapshot import Snapshot
+from arl_core.runtime.nurseries import Nurseries
+
+if TYPE_CHECKING:
+    from arl_core.runtime.rundir import RunDirectory
+    from arl_core.runtime.trainer import Outcome, Trainer
+
+
+def run(resolved: ResolvedConfig, env: ResolvedEnv, *, resume: bool) -> int:
+    """Train as configured. Returns the exit code: 0, 1 after a failure, 130 or 143 after SIGINT or SIGTERM."""
+    cfg = resolved.config
+    nurseries = Nurseries()
+    if not cfg.serial:
+        nurseries.begin(cfg)  # they import torch while this process does
+    try:
+        return _run(resolved, env, nurseries, resume=resume)
+    finally:
+        nurseries.close()
+
+
+def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, resume: bool) -> int:
+    from arl_core.runtime.rundir import RunDirectory, default_experiment
+
+    cfg = resolved.config
+    path = Path(cfg.train_dir) / (cfg.experiment or default_experiment(env.id))
+    directory = RunDirectory(path, resume=resume)
+    view = LiveView.create(None, f"arl {cfg.algo} · {env.id}")
+    final = ""
+    open_run_log(path / "run.log", view.message)
+    try:
+        code, final = _train(resolved, env, directory, nurseries, view, resume=resume)
+        return code
+    finally:
+        view.close(final)
+        close_run_log()
+        directory.close()
+
+
+def _train(
+    resolved: ResolvedConfig,
+    env: ResolvedEnv,
+    directory: RunDirectory,
+    nurseries: Nurseries,
+    view: LiveView,
+    *,
+    resume: bool,
+) -> tuple[int, str]:
+    """(exit code, last line)."""
+    from arl_core.monitoring.tensorboard import TensorBoardWriter
+    from arl_core.runtime.trainer import Outcome, Trainer
+
+    cfg = resolved.config
+    trainer = Trainer(resolved, env, directory, nurseries)
+    try:
+        begin: int | None = None
+        if resume:
+            found = trainer.resume()
+            view.message(f"resuming from {found}" if found else "no checkpoint yet: starting from the beginning")
+            begin = trainer.engine.frames
+        board = TensorBoardWriter(directory.path / "tb", resume_frame=begin)
+        try:
+
+            def observe(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool:
+                view.update(snapshot, episodes)
+                board.write(snapshot, episodes, snapshot.frames)
+                return True
+
+            outcome = trainer.train(cfg.train_for_env_steps, cfg.train_for_seconds, observe)
+            if outcome is not Outcome.FAILURE and trainer.snapshot is not None:
+                observe(trainer.snapshot, trainer.engine.statistics.episodes)
+                trainer.finish(outcome)
+        finally:
+            board.close()
+        return _ending(trainer, outcome, directory.path)
+    finally:
+        trainer.close()
+
+
+def _ending(trainer: Trainer, outcome: Outcome, path: Path) -> tuple[int, str]:
+    """(exit code, last line)."""
+    if trainer.failure is not None:
+        return 1, f"failed: {trainer.failure}. The log is {path / 'run.log'}; --resume goes on from the last checkpoint"
+    snapshot = trainer.snapshot
+    assert snapshot is not None
+    done = f"{snapshot.frames:,} frames in {snapshot.seconds:.1f} s ({snapshot.fps_total:,.0f} FPS)"
+    mean = trainer.engine.statistics.episodes.return_mean
+    result = f", mean return {mean:.3f}" if mean is not None else ""
+    if trainer.signal:
+        name = trainer.cfg.experiment or path.name
+        train_dir = trainer.cfg.train_dir
+        again = f"arl run --resume --experiment {name}" + (f" --train-dir {train_dir}" if train_dir != "train_dir" else "")
+        return 128 + trainer.signal, f"interrupted after {done}{result}. Saved; go on with: {again}"
+    return int(outcome), f"{done}{result}. See it play: arl eval {path}"

@@ -1,0 +1,90 @@
+"""A run's directory: one writer at a time, and everything in it whole."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from arl_core._version import __version__
+from arl_core.config import ResolvedConfig
+from arl_core.interfaces import ResolvedEnv, UserError
+from arl_core.learning.checkpoint import checkpoints, remove_leftovers
+from arl_core.monitoring.summary import write_json_atomic
+from arl_core.runtime.plan import RunPlan
+
+
+def default_experiment(env_id: str) -> str:
+    """A name for a run that was given none: the environment and the time."""
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in env_id)
+    return f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+class RunDirectory:
+    """`<train_dir>/<experiment>/`: config.json, summary.json, checkpoints/, tb/, run.log; locked while we write."""
+
+    def __init__(self, path: Path, *, resume: bool) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(path / ".lock")
+        except OSError as error:
+            raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from None
+        if not resume and (path / "config.json").exists() and checkpoints(self.checkpoints / "p0"):
+            self.close()
+            raise UserError(
+                f"the run directory {path} already holds a run. Go on with --resume, "
+                "or choose another --experiment or --train-dir"
+            )
+        for folder in self.checkpoints.glob("p*"):
+            remove_leftovers(folder)
+        for leftover in path.glob(".*.json.*.tmp"):
+            leftover.unlink(missing_ok=True)
+
+    def write_config(self, resolved: ResolvedConfig, env: ResolvedEnv, plan: RunPlan) -> None:
+        """Everything that was decided, and by whom."""
+        content: dict[str, Any] = {
+            "version": __version__,
+            "config": resolved.config.model_dump(mode="json"),
+            "origins": dict(resolved.origins),
+            "env": {
+                "id": env.id,
+                "dist": env.dist,
+                "version": env.version,
+                "options": dict(env.options),
+                "wrappers": [list(wrapper) for wrapper in env.wrappers],
+            },
+            "inference": {"chosen": plan.inference, "because": plan.inference_reason},
+            "device": plan.device,
+        }
+        write_json_atomic(self.path / "config.json", content)
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """The run's result so far."""
+        write_json_atomic(self.path / "summary.json", summary)
+
+    def close(self) -> None:
+        """Let another process have it. Idempotent."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _lock(path: Path) -> int:
+    """An advisory lock that the kernel gives back whatever happens to us. Raises UserError naming the holder."""
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise UserError(
+            f"another run (process {holder}) writes to {path.parent}; wait for it, or choose another --experiment"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"{os.getpid()}\n".encode())
+    return descriptor

@@ -1,0 +1,217 @@
+"""The trainer: one run from its configuration to its result, whoever asks for it (the command line or Python)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from arl_core.config import ResolvedConfig
+from arl_core.interfaces import ResolvedEnv
+from arl_core.learning.checkpoint import load_newest
+from arl_core.models.flat import flatten_module
+from arl_core.monitoring.episodes import EpisodeStatistics
+from arl_core.monitoring.snapshot import Snapshot
+from arl_core.monitoring.summary import summary_dict
+from arl_core.registry import encoder_maker
+from arl_core.runtime.async_engine import AsyncEngine, Nurseries
+from arl_core.runtime.engine import ComponentFailure, Engine, byte_vector
+from arl_core.runtime.plan import RunPlan, check_group, make_plan
+from arl_core.runtime.rundir import RunDirectory
+from arl_core.runtime.serial_engine import SerialEngine
+from arl_core.runtime.signals import EndSignals
+
+log = logging.getLogger("arl")
+Observer = Callable[[Snapshot, EpisodeStatistics], bool | None]
+
+
+class Outcome(IntEnum):
+    """How a call of `train` ended."""
+
+    SUCCESS = 0
+    INTERRUPTED = 1
+    FAILURE = 2
+
+
+class Trainer:
+    """A run. Processes start with the first `train` and live until `close`."""
+
+    def __init__(
+        self,
+        resolved: ResolvedConfig,
+        env: ResolvedEnv,
+        directory: RunDirectory | None = None,
+        nurseries: Nurseries | None = None,
+    ) -> None:
+        self.cfg = resolved.config
+        self.env = env
+        self.directory = directory
+        self.plan: RunPlan = make_plan(self.cfg, env, encoder_maker(self.cfg.encoder or "auto"))
+        self.model = self.plan.recipe.build()
+        self._flat = flatten_module(self.model)
+        self._nurseries = nurseries
+        self._engine: Engine | None = None
+        self._checkpoint: Path | None = None  # to load when the engine starts
+        self.signal = 0  # that ended the last `train`
+        self.failure: ComponentFailure | None = None
+        self.snapshot: Snapshot | None = None
+        self._saves = 0
+        if directory is not None:
+            directory.write_config(resolved, env, self.plan)
+        log.info("%s, inference %s (%s)", env.id, self.plan.inference, self.plan.inference_reason)
+
+    # ----------------------------------------------------------------- engine
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, started when it is first needed."""
+        if self._engine is None:
+            self._engine = self._start()
+        return self._engine
+
+    def _start(self) -> Engine:
+        if self.env.vector_maker is not None and not self.env.wrappers:
+            check_group(self.plan)
+        folder = self.directory.checkpoints if self.directory else None
+        engine: Engine
+        if self.cfg.serial:
+            engine = SerialEngine(self.plan, folder)
+        else:
+            engine = AsyncEngine(self.plan, folder, self._nurseries)
+        try:
+            weights = byte_vector(self.plan.weights_bytes)
+            self._flat.write_to(weights)
+            engine.publish_initial(weights)
+            engine.start()
+            if self._checkpoint is not None:
+                engine.load_checkpoint(self._checkpoint)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    def resume(self) -> Path | None:
+        """Go on from the newest intact checkpoint of the run directory; None where there is none."""
+        assert self.directory is not None
+        found = load_newest(self.directory.checkpoints / "p0", log.warning)
+        self._checkpoint = found[1] if found else None
+        return self._checkpoint
+
+    # ----------------------------------------------------------------- training
+
+    def train(self, frames: int, seconds: float = 0.0, observer: Observer | None = None) -> Outcome:
+        """Train until `frames` frames in total, or for `seconds` (0: no limit).
+
+        `observer(snapshot, episodes)` is called a few times a second and may return False to end the call. A failure is
+        logged, kept in `failure`, and ends the run's processes; weights of the last checkpoint stay.
+        """
+        self.signal = 0
+        stopped = False
+
+        def tick() -> bool:
+            nonlocal stopped
+            self.snapshot = self._observe(frames, seconds)
+            stopped = observer is not None and observer(self.snapshot, self.engine.statistics.episodes) is False
+            return not (stopped or signals.received)
+
+        with EndSignals(lambda number: log.warning("signal %d: finishing; again to stop at once", number)) as signals:
+            try:
+                self.engine.train(frames, seconds, tick)
+            except ComponentFailure as failure:
+                self._fail(failure)
+                return Outcome.FAILURE
+        self.signal = signals.received
+        self.snapshot = self._observe(frames, seconds)
+        return Outcome.INTERRUPTED if stopped or self.signal else Outcome.SUCCESS
+
+    def _fail(self, failure: ComponentFailure) -> None:
+        self.failure = failure
+        if failure.detail:
+            log.error("%s\n%s", failure, failure.detail.rstrip())
+        else:
+            log.error("%s", failure)
+        self._write_summary("failure")
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _observe(self, frames: int, seconds: float) -> Snapshot:
+        engine = self.engine
+        counts = engine.counts()
+        dropped = {"lag": counts["dropped_lag"], "epoch": counts["dropped_epoch"]}
+        snapshot = engine.statistics.snapshot(
+            frames=engine.frames,
+            sampled=counts["sampled"],
+            versions=counts["optimiser_steps"],
+            dropped=dropped,
+            target=frames,
+            seconds=seconds,
+        )
+        if engine.saves != self._saves:
+            self._saves = engine.saves
+            self.snapshot = snapshot
+            self._write_summary("running")
+        return snapshot
+
+    def finish(self, outcome: Outcome) -> None:
+        """Write the last checkpoint and the summary."""
+        if self._engine is not None and self.directory is not None:
+            self._engine.save()
+            self._saves = self._engine.saves
+        self._write_summary(outcome.name.lower())
+
+    def _write_summary(self, status: str) -> None:
+        if self.directory is None or self.snapshot is None or self._engine is None:
+            return
+        extra: dict[str, Any] = {"error": str(self.failure)} if self.failure else {}
+        self.directory.write_summary(summary_dict(status, self.snapshot, self._engine.statistics.episodes, extra))
+
+    # ----------------------------------------------------------------- weights
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The present weights and normalisers, CPU tensors by value."""
+        if self._engine is not None:
+            self._flat.read_from(self._engine.weights())
+        return {key: value.detach().clone() for key, value in self.model.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Act with these weights from the very next frame. Raises ValueError, and changes nothing, where they do not fit."""
+        own = self.model.state_dict()
+        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+        if missing or unknown:
+            raise ValueError(f"the weights do not fit this network: missing {missing}, unknown {unknown}")
+        for key, value in state.items():
+            if tuple(value.shape) != tuple(own[key].shape):
+                raise ValueError(f"weight '{key}' has shape {tuple(value.shape)}, this network's has {tuple(own[key].shape)}")
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                raise ValueError(f"weight '{key}' is not finite")
+        self.model.load_state_dict(dict(state))
+        self._checkpoint = None
+        if self._engine is not None:
+            weights = byte_vector(self.plan.weights_bytes)
+            self._flat.write_to(weights)
+            self._engine.load_weights(weights)
+
+    def load_checkpoint(self, path: Path, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint that was read as `state`."""
+        self.load_state_dict(state["learner"]["model"])
+        if self._engine is not None:
+            self._engine.load_checkpoint(path)
+        else:
+            self._checkpoint = path
+
+    def close(self) -> None:
+        """End the run's processes. Idempotent."""
+        if self._engine is not None:
+            self._flat.read_from(self._engine.weights())
+            self._engine.close()
+            self._engine = None
+        elif self._nurseries is not None:
+            self._nurseries.close()
+        if self.directory is not None:
+            self.directory.close()

@@ -1,0 +1,127 @@
+"""Terms of the loss: masked means, clipping, gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from arl_core.algorithms.losses import (
+    masked_mean,
+    masked_variance,
+    normalize,
+    policy_loss,
+    valid_weights,
+    value_loss,
+)
+from arl_core.algorithms.targets import importance_log_ratio
+
+SHAPE = (4, 3)
+
+
+@pytest.fixture
+def valid() -> Tensor:
+    return torch.tensor([[1, 1, 0], [0, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=torch.bool)
+
+
+def random(*, seed: int = 0, requires_grad: bool = False) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(SHAPE, generator=generator, dtype=torch.float64).requires_grad_(requires_grad)
+
+
+def weights_of(valid: Tensor) -> Tensor:
+    return valid_weights(valid, torch.float64)
+
+
+def test_means_are_over_valid_entries(valid: Tensor) -> None:
+    x, weights = random(), weights_of(valid)
+    torch.testing.assert_close(masked_mean(x, weights), x[valid].mean())
+    torch.testing.assert_close(masked_variance(x, weights), x[valid].var(unbiased=False))
+
+
+def test_nothing_valid_gives_zero_and_zero_gradients() -> None:
+    x, weights = random(requires_grad=True), weights_of(torch.zeros(SHAPE, dtype=torch.bool))
+    total = policy_loss(x.exp(), x.detach(), weights, 0.1) + value_loss(x, x.detach(), x.detach(), weights, 1.0)
+    total.backward()
+    assert total == 0
+    assert x.grad is not None
+    assert (x.grad == 0).all()
+
+
+def test_normalised_advantages(valid: Tensor) -> None:
+    advantages = normalize(3.0 + 5.0 * random(), weights_of(valid))
+    assert advantages[valid].mean().abs() < 1e-12
+    assert (advantages[valid].std(unbiased=False) - 1).abs() < 1e-6
+    assert (advantages[~valid] == 0).all()
+
+
+def test_a_single_advantage_normalises_to_zero() -> None:
+    alone = torch.zeros(SHAPE, dtype=torch.bool)
+    alone[1, 1] = True
+    assert (normalize(random(), weights_of(alone)) == 0).all()
+
+
+def naive_policy_loss(ratio: np.ndarray, advantages: np.ndarray, valid: np.ndarray, c: float) -> float:
+    terms = []
+    for index in np.argwhere(valid):
+        r, a = ratio[tuple(index)], advantages[tuple(index)]
+        clipped = min(max(r, 1 / (1 + c)), 1 + c)
+        terms.append(min(r * a, clipped * a))
+    return -sum(terms) / len(terms)
+
+
+def naive_value_loss(values: np.ndarray, old: np.ndarray, targets: np.ndarray, valid: np.ndarray, c: float) -> float:
+    terms = []
+    for index in map(tuple, np.argwhere(valid)):
+        clipped = old[index] + min(max(values[index] - old[index], -c), c)
+        terms.append(max((values[index] - targets[index]) ** 2, (clipped - targets[index]) ** 2))
+    return sum(terms) / len(terms)
+
+
+def test_losses_are_their_formulas(valid: Tensor) -> None:
+    ratio, advantages, values = random(seed=1).exp(), random(seed=2), random(seed=3)
+    weights, where = weights_of(valid), valid.numpy()
+    expected = naive_policy_loss(ratio.numpy(), advantages.numpy(), where, 0.2)
+    assert policy_loss(ratio, advantages, weights, 0.2).item() == pytest.approx(expected)
+    expected = naive_value_loss(values.numpy(), advantages.numpy(), ratio.numpy(), where, 0.5)
+    assert value_loss(values, advantages, ratio, weights, 0.5).item() == pytest.approx(expected)
+
+
+def test_gradients(valid: Tensor) -> None:
+    weights, fixed = weights_of(valid), random(seed=5)
+    x = random(seed=4, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: policy_loss(x.exp(), fixed, weights, 0.2), (x,))
+    assert torch.autograd.gradcheck(lambda x: value_loss(x, fixed, fixed.exp(), weights, 0.3), (x,))
+
+
+def test_with_ratio_one_the_gradient_is_the_policy_gradient(valid: Tensor) -> None:
+    weights, advantages = weights_of(valid), random(seed=6)
+    log_probs = random(seed=7, requires_grad=True)
+    ratio = importance_log_ratio(log_probs, log_probs.detach(), valid).exp()
+    (surrogate,) = torch.autograd.grad(policy_loss(ratio, advantages, weights, 0.1), log_probs)
+    (vanilla,) = torch.autograd.grad(-masked_mean(log_probs * advantages, weights), log_probs)
+    torch.testing.assert_close(surrogate, vanilla)
+
+
+@pytest.mark.parametrize(
+    ("advantage", "shift", "has_gradient"), [(1, 1, False), (1, -1, True), (-1, 1, True), (-1, -1, False)]
+)
+def test_clipping_stops_the_gradient_only_where_it_went_far_enough(
+    advantage: float, shift: float, has_gradient: bool
+) -> None:
+    log_ratio = torch.full((1, 1), float(shift), requires_grad=True)
+    policy_loss(log_ratio.exp(), torch.full((1, 1), float(advantage)), torch.ones(1, 1), 0.1).backward()
+    assert log_ratio.grad is not None
+    assert bool(log_ratio.grad.abs().sum() > 0) is has_gradient
+
+
+def test_garbage_in_invalid_entries_and_huge_ratios_stay_finite() -> None:
+    new = torch.tensor([[500.0, 0.0, -500.0]], requires_grad=True)
+    old = torch.tensor([[-500.0, torch.inf, 0.0]])
+    valid = torch.tensor([[True, False, True]])
+    ratio = importance_log_ratio(new, old, valid).exp()
+    policy_loss(ratio, torch.tensor([[1.0, 0.0, -1.0]]), valid_weights(valid), 0.1).backward()
+    assert ratio[0, 1] == 1
+    assert new.grad is not None
+    assert new.grad.isfinite().all()

@@ -1,0 +1,146 @@
+"""A broken plugin breaks only itself, and only the run that names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+HOOK = "from arl_core.hookspecs import hookimpl\n"
+INVALID = "environment 'bad': arl-plugin-bad 1.0 is not a valid plugin (bad_module): "
+IMPORT = "environment 'bad': arl-plugin-bad 1.0 failed to import (bad_module): "
+TAIL = ". Other environments still work"
+SEE = ". To see it whole: python -c 'import bad_module'"
+BROKEN = {
+    "import error": ("import no_such_library", f"{IMPORT}ModuleNotFoundError: No module named 'no_such_library'{TAIL}{SEE}"),
+    "os error of two lines": ("raise OSError('libGL.so.1\\nmore')", f"{IMPORT}OSError: libGL.so.1{TAIL}{SEE}"),
+    "exit": ("raise SystemExit(3)", f"{IMPORT}SystemExit: 3{TAIL}{SEE}"),
+    "misspelt hook": (
+        f"{HOOK}@hookimpl\ndef arl_enviroments(): return []",
+        f"{INVALID}no hook 'arl_enviroments'. Did you mean 'arl_environments'?{TAIL}",
+    ),
+    "unmarked hook": (
+        "def arl_environments(): return []",
+        f"{INVALID}'arl_environments' lacks @hookimpl (from arl_core.hookspecs import hookimpl){TAIL}",
+    ),
+    "no family": (
+        f"{HOOK}@hookimpl\ndef arl_environments(): return []",
+        "environment 'bad': arl-plugin-bad 1.0 is registered under that name, "
+        "but its arl_environments (bad_module) describes: none",
+    ),
+    "not a list": (
+        f"{HOOK}@hookimpl\ndef arl_environments(): return 3",
+        "arl-plugin-bad 1.0: arl_environments returned 3, not a list of EnvFamily",
+    ),
+    "hook raises": (
+        f"{HOOK}@hookimpl\ndef arl_environments(): raise KeyError('x')",
+        "arl-plugin-bad 1.0: arl_environments raised KeyError: 'x'",
+    ),
+    "kwargs that are not JSON": (
+        f"{HOOK}from arl_core.interfaces import *\n@hookimpl\ndef arl_environments():\n"
+        " return [EnvFamily('bad', '', (EnvSpec('v', 'm:a', {'x': object}),), 'v')]",
+        "arl-plugin-bad 1.0: an environment's kwargs are not JSON: TypeError: Object of type type is not JSON serializable",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_plugin_is_told_and_harms_no_other(kind: str, fakes: Any) -> None:
+    source, message = BROKEN[kind]
+    fakes.module("bad_module", source)
+    fakes.dist("arl-plugin-bad", plugins={"bad": "bad_module"})
+    fakes.corridor()
+    found = fakes.messages("bad", "corridor", "bad", "gym:CartPole-v1")
+    assert found["bad"] == f"error: {message}"
+    assert found["corridor"] == "corridor:short"
+    assert found["gym:CartPole-v1"] == "gym:CartPole-v1"
+
+
+def test_a_failed_registration_is_rolled_back(fakes: Any) -> None:
+    """The good hook before the wrong one must not stay half-registered."""
+    fakes.module(
+        "bad_module",
+        """
+        from arl_core.hookspecs import hookimpl
+        calls = []
+        @hookimpl
+        def arl_encoders():
+            calls.append("encoders")
+            return []
+        @hookimpl
+        def arl_environments(unknown_argument):
+            return []
+        """,
+    )
+    fakes.dist("arl-plugin-bad", plugins={"bad": "bad_module"})
+    fakes.corridor()
+    result = fakes.python(
+        """
+        from arl_core.interfaces import UserError
+        from arl_core.registry import encoder_maker, loading, resolve_env
+        try:
+            resolve_env("bad")
+            message = ""
+        except UserError as error:
+            message = str(error)
+        encoder_maker("corridor/onehot"), encoder_maker("mlp")
+        import bad_module
+        names = [name for name, _ in loading._manager().list_name_plugin()]
+        result = [message, bad_module.calls, names, len(loading._manager().hook.arl_encoders.get_hookimpls())]
+        """
+    )
+    assert result[0].startswith("environment 'bad': arl-plugin-bad 1.0 is not a valid plugin (bad_module): ")
+    assert "unknown_argument" in result[0]
+    assert result[1:] == [[], ["arl-plugin-corridor:corridor", "arl-core:gym"], 2]
+
+
+def test_installing_a_plugin_changes_no_run_that_does_not_name_it(fakes: Any) -> None:
+    code = """
+        import dataclasses
+        from arl_core.config import Layer
+        from arl_core.envs.make import resolved_to_json
+        from arl_core.registry import resolve_run
+        config, env = resolve_run(Layer("keyword", {"env": "gym_CartPole-v1"}), environ={})
+        result = [config.config.model_dump(mode="json"), dict(config.origins), resolved_to_json(env)]
+    """
+    before = fakes.python(code)
+    fakes.corridor()
+    fakes.module("greedy", f"{HOOK}@hookimpl\ndef arl_param_overrides(env, algo): return {{'gamma': 0.5}}")
+    fakes.dist("greedy", plugins={"greedy": "greedy"}, prefixes={"gym": "greedy"})
+    assert fakes.python(code) == before
+
+
+def test_wrong_overrides_name_the_plugin(fakes: Any) -> None:
+    fakes.module(
+        "bad_module",
+        """
+        from arl_core.hookspecs import hookimpl
+        from arl_core.interfaces import EnvFamily, EnvSpec
+        @hookimpl
+        def arl_environments():
+            return [EnvFamily("bad", "", tuple(EnvSpec(name, "m:a") for name in "abcd"))]
+        @hookimpl
+        def arl_param_overrides(env, algo):
+            return {"bad:a": {"gama": 1}, "bad:b": {"gamma": 2}, "bad:c": 7, "bad:d": {"env": "x"}}[env]
+        """,
+    )
+    fakes.dist("arl-plugin-bad", plugins={"bad": "bad_module"})
+    result = fakes.python(
+        """
+        from arl_core.config import Layer
+        from arl_core.interfaces import UserError
+        from arl_core.registry import resolve_run
+        result = []
+        for variant in "abcd":
+            try:
+                resolve_run(Layer("keyword", {"env": f"bad:{variant}"}), environ={})
+            except UserError as error:
+                result.append(str(error))
+        """
+    )
+    assert result == [
+        "arl-plugin-bad 1.0: no configuration field 'gama'. Did you mean 'gamma'?",
+        "gamma (from arl-plugin-bad 1.0): input should be less than or equal to 1, got 2",
+        "arl-plugin-bad 1.0: arl_param_overrides returned 7, not a mapping of configuration fields",
+        "arl-plugin-bad 1.0: arl_param_overrides must not set 'env'",
+    ]

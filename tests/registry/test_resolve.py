@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from arl_core.interfaces import UserError
+from arl_core.registry import encoder_maker, family_of, resolve_env, wrapper_maker
+
+
+@pytest.fixture(scope="module")
+def corridor_results(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What every spelling of the corridor's names resolves to, in one fresh interpreter."""
+    from importlib.util import module_from_spec, spec_from_file_location
+    from pathlib import Path
+
+    spec = spec_from_file_location("resolve_fakes", Path(__file__).with_name("fakes.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    fakes = module.Fakes(tmp_path_factory.mktemp("site"))
+    fakes.corridor()
+    fakes.dist("plugin-longer", plugins={"hall": "hall"}, prefixes={"corridor-hall-": "hall"})
+    fakes.module("hall", module.CORRIDOR.replace('"corridor"', '"hall"').replace("corridor/", "hall/"))
+    return fakes.messages(*SPELLINGS, *MISTAKES)
+
+
+SPELLINGS = {
+    "corridor": "corridor:short",
+    "corridor:long": "corridor:long",
+    "corridor:corridor-long-v0": "corridor:long",
+    "corridor-long-v0": "corridor:long",
+    "corridor-short": "corridor:short",
+    "corridor-hall-long": "hall:long",
+    "arl-plugin-corridor::corridor": "corridor:short",
+    "arl_plugin_corridor::corridor:long": "corridor:long",
+    "arl-plugin-corridor::corridor-long-v0": "corridor:long",
+    "gym:CartPole-v1": "gym:CartPole-v1",
+    "gym_CartPole-v1": "gym:CartPole-v1",
+    "arl-core::gym:CartPole-v1": "gym:CartPole-v1",
+    "gym:Taxi-v3": "gym:Taxi-v3",
+    "gym:gymnasium:CartPole-v1": "gym:gymnasium:CartPole-v1",
+    "py:gymnasium.envs.classic_control:CartPoleEnv": "py:gymnasium.envs.classic_control:CartPoleEnv",
+}
+
+OWNER = "(arl-plugin-corridor 0.3.1)"
+GYM_HINT = "Ids that another package registers are written gym:<module>:<id>, with the module to import"
+MISTAKES = {
+    "coridor": "error: no environment 'coridor'. Did you mean 'corridor'?",
+    "Corridor:long": "error: no environment 'Corridor:long'. Did you mean 'corridor'?",
+    "corridor:lonk": f"error: no environment 'corridor:lonk' in 'corridor' {OWNER}. Did you mean 'corridor:long'?",
+    "corridor-long-v1": f"error: no environment 'corridor-long-v1' in 'corridor' {OWNER}. Did you mean 'corridor-long-v0'?",
+    "corridor:zzzzzzzz": f"error: no environment 'corridor:zzzzzzzz' in 'corridor' {OWNER}. It has: short, long",
+    "corridor:": f"error: no environment 'corridor:' in 'corridor' {OWNER}. Did you mean 'corridor:long'?",
+    "nobody::corridor": "error: 'nobody' provides no environment 'corridor'; arl-plugin-corridor 0.3.1 does",
+    "minihackk": (
+        "error: no environment 'minihackk'. Did you mean 'minihack'? "
+        "It is provided by arl-plugin-minihack, which is not installed: pip install arl-plugin-minihack"
+    ),
+    "MiniHack-River-v0": (
+        "error: environment 'MiniHack-River-v0' is provided by arl-plugin-minihack, which is not installed: "
+        "pip install arl-plugin-minihack"
+    ),
+    "atari_pong": (
+        "error: environment 'atari_pong' is provided by arl-plugin-atari, which is not installed: pip install arl-plugin-atari"
+    ),
+    "gym:CartPol-v1": f"error: no environment 'gym:CartPol-v1'. Did you mean 'gym:CartPole-v1'? {GYM_HINT}",
+    "gym": (
+        "error: environment 'gym' needs a variant, gym:NAME: any id registered with Gymnasium or the legacy gym package: "
+        "gym:CartPole-v1, gym:<module>:<id>"
+    ),
+    "gym:no_such_module:X-v0": (
+        "error: environment 'gym:no_such_module:X-v0': module 'no_such_module' cannot be imported: "
+        "ModuleNotFoundError: No module named 'no_such_module'"
+    ),
+    "py:os": "error: environment 'py:os': write py:module:attr, such as py:my_package.envs:MyEnv",
+    "py:os:sep": "error: environment 'py:os:sep' is not callable, got '/'",
+    "py:os:nope": "error: environment 'py:os:nope' cannot be imported: AttributeError: module 'os' has no attribute 'nope'",
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_every_spelling(name: str, corridor_results: dict[str, str]) -> None:
+    assert corridor_results[name] == SPELLINGS[name]
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_message(name: str, corridor_results: dict[str, str]) -> None:
+    assert corridor_results[name] == MISTAKES[name]
+    assert "\n" not in corridor_results[name]
+
+
+def test_gymnasium_ids_are_hinted_at() -> None:
+    with pytest.raises(UserError, match=r"no environment 'CartPole-v1'\. Gymnasium's ids are written gym:CartPole-v1\."):
+        resolve_env("CartPole-v1")
+
+
+def test_conflict_names_both_and_the_way_out(fakes: Any) -> None:
+    fakes.corridor()
+    fakes.corridor("acme-corridor", "2.0")
+    found = fakes.messages("corridor:long", "acme-corridor::corridor:long", "gym:CartPole-v1")
+    assert found == {
+        "corridor:long": (
+            "error: 'corridor' is provided by acme-corridor 2.0 and arl-plugin-corridor 0.3.1. "
+            "Pick one: --env acme-corridor::corridor:long"
+        ),
+        "acme-corridor::corridor:long": "corridor:long",
+        "gym:CartPole-v1": "gym:CartPole-v1",
+    }
+    chosen = fakes.python(
+        """
+        from arl_core.config import Layer
+        from arl_core.registry import resolve_run
+        config, env = resolve_run(Layer("keyword", {"env": "acme-corridor::corridor"}), environ={})
+        blocked, other = resolve_run(Layer("keyword", {"env": "corridor", "plugins_block": ["acme_corridor"]}), environ={})
+        result = [config.config.env, env.dist, env.version, config.origin("gamma"), other.dist, blocked.origin("gamma")]
+        """
+    )
+    assert chosen == [
+        "acme-corridor::corridor:short", "acme-corridor", "2.0", "acme-corridor 2.0",
+        "arl-plugin-corridor", "arl-plugin-corridor 0.3.1",
+    ]  # fmt: skip
+
+
+def test_blocked_plugin_is_named() -> None:
+    with pytest.raises(UserError, match="environment 'gym:CartPole-v1': arl-core is blocked by plugins_block"):
+        resolve_env("gym:CartPole-v1", block=["arl-core"])
+
+
+def test_options_as_text_and_values_and_their_mistakes(fakes: Any) -> None:
+    fakes.corridor()
+    result = fakes.python(
+        """
+        from arl_core.config.sources import Text
+        from arl_core.interfaces import UserError
+        from arl_core.registry import resolve_env
+        result = [resolve_env("corridor", {"view": Text("far"), "slippery": Text("yes"), "doors": Text("[1, 2]"), "width": Text("none")}).options]
+        result += [resolve_env("corridor", {"slippery": True, "width": "3"}).options]
+        for wrong in ({"veiw": 1}, {"view": "farr"}, {"width": 0}, {"zzz": 1}):
+            try:
+                resolve_env("corridor", wrong)
+            except UserError as error:
+                result.append(str(error))
+        """
+    )
+    assert result == [
+        {"view": "far", "slippery": True, "doors": [1, 2], "width": None},
+        {"view": "near", "slippery": True, "doors": [], "width": 3},
+        "no option 'corridor.veiw'. Did you mean 'corridor.view'?",
+        "corridor.view: input should be 'near' or 'far', got 'farr'. Did you mean 'far'?",
+        "corridor.width: input should be greater than or equal to 1, got 0",
+        "no option 'corridor.zzz'. It has: corridor.view, corridor.slippery, corridor.doors, corridor.width",
+    ]
+
+
+def test_constructor_options_are_checked_against_the_constructor() -> None:
+    resolved = resolve_env("gym:CartPole-v1", {"sutton-barto-reward": True})
+    assert resolved.options == {"sutton_barto_reward": True}
+    with pytest.raises(UserError, match="takes no option 'sutton_bart_reward'. Did you mean 'sutton_barto_reward'"):
+        resolve_env("gym:CartPole-v1", {"sutton_bart_reward": True})
+
+
+@pytest.mark.parametrize(
+    ("wrappers", "message"),
+    [
+        ([{"name": "frame-stak"}], "no wrapper 'frame-stak'. Did you mean 'frame-stack'?"),
+        ([{"name": "frame-stack", "options": {"stak_size": 2}}], "wrapper 'frame-stack' takes no option 'stak_size'. Did you mean 'stack_size'?"),
+        ([{"nam": "frame-stack"}], "wrappers: expected {\"name\": ..., \"options\": {...}}, got {'nam': 'frame-stack'}"),
+        ([{"name": "nobody/frame"}], "no wrapper 'nobody/frame': no plugin 'nobody' is installed."),
+    ],
+)  # fmt: skip
+def test_wrapper_mistakes(wrappers: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        resolve_env("gym:CartPole-v1", wrappers=wrappers)
+    assert str(caught.value) == message
+
+
+def test_names_of_encoders_and_wrappers() -> None:
+    assert encoder_maker("mlp") == "arl_core.models.encoders:MlpEncoder"
+    assert wrapper_maker("pixel-format-chw") == "arl_core.envs.wrappers:PixelFormatChw"
+    with pytest.raises(UserError, match="no encoder 'mpl'. Did you mean 'mlp'"):
+        encoder_maker("mpl")
+
+
+def test_a_plugins_encoder_loads_that_plugin_alone(fakes: Any) -> None:
+    fakes.corridor()
+    fakes.dist("arl-plugin-bomb", plugins={"bomb": "bomb"})
+    fakes.module("bomb", "raise SystemExit(3)")
+    result = fakes.python(
+        """
+        import sys
+        from arl_core.registry import default_encoder, encoder_maker, resolve_env
+        result = [encoder_maker("corridor/onehot"), default_encoder(resolve_env("corridor")),
+                  default_encoder(resolve_env("gym:CartPole-v1")), "bomb" in sys.modules, "torch" in sys.modules]
+        """
+    )
+    assert result == ["arl_plugin_corridor:OneHot", "corridor/onehot", "auto", False, False]
+
+
+def test_family_of_imports_no_plugin() -> None:
+    assert family_of("gym_CartPole-v1") == "gym"
+    assert family_of(dict) == "py"
