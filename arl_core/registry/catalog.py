@@ -44,6 +44,8 @@ def param_overrides(resolved: ResolvedEnv, algo: str, block: Collection[str] = (
         )
     encoder = family_description(record).encoder
     merged: dict[str, Any] = {**({"encoder": encoder} if encoder else {}), **(values or {})}
+    if isinstance(merged.get("encoder"), str):
+        merged["encoder"] = owned_name(record, merged["encoder"])
     if "env" in merged:
         raise UserError(f"{record.owner}: arl_param_overrides must not set 'env'")
     return Layer(record.owner, merged) if merged else None
@@ -51,33 +53,42 @@ def param_overrides(resolved: ResolvedEnv, algo: str, block: Collection[str] = (
 
 def default_encoder(resolved: ResolvedEnv, block: Collection[str] = ()) -> str:
     """The encoder's name that the environment's family asks for; "auto" (by observation space) where it does not."""
-    return family_description(owner_of(resolved, block)).encoder or AUTO_ENCODER
+    record = owner_of(resolved, block)
+    return owned_name(record, family_description(record).encoder or AUTO_ENCODER)
+
+
+def owned_name(record: PluginRecord, name: str) -> str:
+    """A plugin's "maze/grid" as its own even where another distribution claims "maze": "dist::maze/grid"."""
+    own = record.status == "conflict" and name.startswith(f"{record.name}/")
+    return f"{record.dist}::{name}" if own else name
 
 
 def encoder_maker(name: str, block: Collection[str] = ()) -> str:
-    """`"module:attr"` of an encoder: "mlp" is the core's, "maze/grid" is plugin maze's. Raises UserError."""
+    """`"module:attr"` of an encoder: "mlp" is the core's, "maze/grid" (or "dist::maze/grid") plugin maze's."""
     return _maker("encoder", "arl_encoders", EncoderSpec, name, block)
 
 
 def wrapper_maker(name: str, block: Collection[str] = ()) -> str:
-    """`"module:attr"` of a wrapper: "frame-stack" is the core's, "maze/mirror" is plugin maze's. Raises UserError."""
+    """`"module:attr"` of a wrapper: "frame-stack" is the core's, "maze/mirror" plugin maze's, as above."""
     return _maker("wrapper", "arl_wrappers", WrapperSpec, name, block)
 
 
 def _maker(what: str, hook: str, kind: type[EncoderSpec] | type[WrapperSpec], name: str, block: Collection[str]) -> str:
-    namespace, slash, _ = name.partition("/")
+    owner, slash, _ = name.partition("/")
+    plain = name.rpartition("::")[2]
     if slash:
         names = sorted({record.name for record in plugin_records(block)})
+        namespace = owner.rpartition("::")[2]
         if namespace not in names:
             hint = nearest(namespace, names)
             raise UserError(f"no {what} '{name}': no plugin '{namespace}' is installed.{hint}")
-        record = spell(namespace, block).record
+        record = spell(owner, block).record
     else:
         record = spell(f"{CORE}::gym").record
     specs = load(record).described(hook, kind)
     for spec in specs:
-        if spec.name == name:
+        if spec.name == plain:
             return spec.maker
     names = [spec.name for spec in specs]
     listing = f" {record.owner} has: {', '.join(names)}" if names else f" {record.owner} has none"
-    raise UserError(f"no {what} '{name}'.{nearest(name, names) or listing}")
+    raise UserError(f"no {what} '{name}'.{nearest(plain, names) or listing}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -108,6 +109,6 @@ def _check_hook_names(module: ModuleType) -> None:
 
 
 def cause(error: BaseException) -> str:
-    """An exception on one line: its type and the first line of what it says."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    """An exception on one line: its type and what it says, shortened."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {textwrap.shorten(text, 300)}" if text else type(error).__name__

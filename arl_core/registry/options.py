@@ -60,10 +60,11 @@ def validated(family: EnvFamily, given: Mapping[str, Any]) -> dict[str, JSON]:
 
 def _one_line(error: ValidationError, family: str, fields: Iterable[str]) -> str:
     first = error.errors(include_url=False)[0]
-    location = ".".join([family, *(str(part) for part in first["loc"])])
+    inner = ".".join(str(part) for part in first["loc"])
+    location = f"{family}.{inner}"
     if first["type"] == "extra_forbidden":
-        choices = [f"{family}.{name}" for name in fields]
-        return f"no option '{location}'.{nearest(location, choices) or ' It has: ' + ', '.join(choices)}"
+        hint = nearest(inner, fields).replace("mean '", f"mean '{family}.")
+        return f"no option '{location}'.{hint or ' It has: ' + ', '.join(fields)}"
     if not first["loc"]:
         return f"options of '{family}': {first['msg'].removeprefix('Value error, ')}"
     return f"{location}: {complaint(first)}"

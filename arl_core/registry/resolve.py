@@ -8,7 +8,7 @@ from typing import Any
 
 from arl_core.config.layers import nearest
 from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError, load_object
-from arl_core.registry.catalog import family_description, wrapper_maker
+from arl_core.registry.catalog import family_description, owned_name, wrapper_maker
 from arl_core.registry.discovery import CORE, PluginRecord
 from arl_core.registry.loading import cause
 from arl_core.registry.local import LocalEnvSpec, describe_target
@@ -43,7 +43,7 @@ def resolve_env(
         kwargs=_as_json(spec.kwargs, record),
         options_model=family.options if values else None,  # nothing to carry: spare the worker the import of pydantic
         options=values,
-        wrappers=_wrappers(family, wrappers, block),
+        wrappers=_wrappers(record, family, wrappers, block),
         max_episode_steps=spec.max_episode_steps,
         vector_maker=spec.vector_maker,
         dist="" if is_local else record.dist,
@@ -71,9 +71,9 @@ def _choose(family: EnvFamily, spelling: Spelling) -> EnvSpec:
         return variants[wanted]
     if family.resolver is not None:
         return _from_resolver(family, wanted, spelling)
-    known = [f"{family.name}:{name}" for name in variants]
-    spellings = [*known, *family.aliases]
-    hint = nearest(spelling.whole, spellings) or nearest(f"{family.name}:{wanted}", known)
+    in_full = nearest(wanted, variants).replace("mean '", f"mean '{family.name}:")
+    historic = "" if ":" in spelling.whole else nearest(spelling.whole, family.aliases)
+    hint = historic or in_full
     listing = f" It has: {', '.join(variants)}" if len(variants) <= 8 else ""
     raise UserError(f"no environment '{spelling.whole}' in '{family.name}' ({spelling.record.owner}).{hint or listing}")
 
@@ -102,10 +102,10 @@ def _as_json(kwargs: Mapping[str, JSON], record: PluginRecord) -> dict[str, JSON
 
 
 def _wrappers(
-    family: EnvFamily, further: Sequence[Mapping[str, Any]], block: Collection[str]
+    record: PluginRecord, family: EnvFamily, further: Sequence[Mapping[str, Any]], block: Collection[str]
 ) -> tuple[tuple[str, Mapping[str, JSON]], ...]:
     """Makers and options: the family's own, then the run's."""
-    own = [{"name": ref.name, "options": ref.options} for ref in family.wrappers]
+    own = [{"name": owned_name(record, ref.name), "options": ref.options} for ref in family.wrappers]
     resolved = []
     for entry in (*own, *further):
         unknown = sorted(set(entry) - {"name", "options"})

@@ -95,6 +95,11 @@ class Trainer:
             raise
         return engine
 
+    @property
+    def episodes(self) -> EpisodeStatistics | None:
+        """Statistics of the last episodes; None before the first `train` and after a failure."""
+        return self._engine.statistics.episodes if self._engine is not None else None
+
     def resume(self) -> Path | None:
         """Go on from the newest intact checkpoint of the run directory; None where there is none."""
         assert self.directory is not None
@@ -104,29 +109,34 @@ class Trainer:
 
     # ----------------------------------------------------------------- training
 
-    def train(self, frames: int, seconds: float = 0.0, observer: Observer | None = None) -> Outcome:
-        """Train until `frames` frames in total, or for `seconds` (0: no limit).
+    def train(
+        self, frames: int, seconds: float = 0.0, observer: Observer | None = None, *, additional: bool = False
+    ) -> Outcome:
+        """Train until `frames` frames in total (or so many more, where `additional`), or for `seconds` (0: no limit).
 
         `observer(snapshot, episodes)` is called a few times a second and may return False to end the call. A failure is
         logged, kept in `failure`, and ends the run's processes; weights of the last checkpoint stay.
         """
-        self.signal = 0
+        self.signal, self.failure = 0, None
         stopped = False
+        target = frames
 
         def tick() -> bool:
             nonlocal stopped
-            self.snapshot = self._observe(frames, seconds)
+            self.snapshot = self._observe(target, seconds)
             stopped = observer is not None and observer(self.snapshot, self.engine.statistics.episodes) is False
             return not (stopped or signals.received)
 
         with EndSignals(lambda number: log.warning("signal %d: finishing; again to stop at once", number)) as signals:
             try:
-                self.engine.train(frames, seconds, tick)
+                engine = self.engine
+                target = engine.frames + frames if additional else frames
+                engine.train(target, seconds, tick)
             except ComponentFailure as failure:
                 self._fail(failure)
                 return Outcome.FAILURE
         self.signal = signals.received
-        self.snapshot = self._observe(frames, seconds)
+        self.snapshot = self._observe(target, seconds)
         return Outcome.INTERRUPTED if stopped or self.signal else Outcome.SUCCESS
 
     def _fail(self, failure: ComponentFailure) -> None:
@@ -136,9 +146,7 @@ class Trainer:
         else:
             log.error("%s", failure)
         self._write_summary("failure")
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        self._end_engine()
 
     def _observe(self, frames: int, seconds: float) -> Snapshot:
         engine = self.engine
@@ -205,13 +213,17 @@ class Trainer:
         else:
             self._checkpoint = path
 
-    def close(self) -> None:
-        """End the run's processes. Idempotent."""
+    def _end_engine(self) -> None:
+        """End the processes; the last published weights stay with us."""
         if self._engine is not None:
             self._flat.read_from(self._engine.weights())
             self._engine.close()
             self._engine = None
-        elif self._nurseries is not None:
+
+    def close(self) -> None:
+        """End the run's processes. Idempotent."""
+        self._end_engine()
+        if self._nurseries is not None:
             self._nurseries.close()
         if self.directory is not None:
             self.directory.close()

@@ -14,7 +14,7 @@ GAMMA = 0.9
 
 
 def trajectories(seed: int, horizon: int = 13, columns: int = 5) -> dict[str, Any]:
-    """Random rows with endings followed by invalid resets, invalid rows elsewhere, and garbage where nothing is valid."""
+    """Random rows, endings followed by invalid resets, further invalid rows, garbage in all of those."""
     rng = np.random.default_rng(seed)
     terminated, truncated = rng.random((2, horizon, columns)) < 0.15
     valid = rng.random((horizon, columns)) > 0.1

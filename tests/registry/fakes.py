@@ -10,7 +10,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-CORRIDOR = '''
+CORRIDOR = """
 import sys
 import gymnasium
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,7 +47,10 @@ def arl_environments():
     me = __name__
     return [EnvFamily(
         name="corridor", summary="walk to the end", default_variant="short", options=f"{me}:Options",
-        variants=(EnvSpec("short", f"{me}:make", {"length": 8}, max_episode_steps=5), EnvSpec("long", f"{me}:make", {"length": 80})),
+        variants=(
+            EnvSpec("short", f"{me}:make", {"length": 8}, max_episode_steps=5),
+            EnvSpec("long", f"{me}:make", {"length": 80}),
+        ),
         aliases={"corridor-long-v0": "long"}, encoder="corridor/onehot", wrappers=(WrapperRef("corridor/double"),),
     )]
 
@@ -62,7 +65,7 @@ def arl_encoders():
 @hookimpl
 def arl_wrappers():
     return [WrapperSpec("corridor/double", f"{__name__}:double")]
-'''
+"""
 
 
 class Fakes:

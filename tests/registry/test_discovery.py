@@ -25,9 +25,14 @@ def test_listing_plugins_imports_neither_plugin_nor_pydantic_nor_torch(fakes: An
     done = fakes.run("-c", code)
     listing, _, loaded = done.stdout.partition("LOADED ")
     assert loaded.strip() == "0 []", done.stderr
-    assert {"name": "bomb", "dist": "arl-plugin-bomb", "version": "1.0", "target": "bomb", "status": "found", "error": ""} in (
-        json.loads(listing)
-    )
+    assert {
+        "name": "bomb",
+        "dist": "arl-plugin-bomb",
+        "version": "1.0",
+        "target": "bomb",
+        "status": "found",
+        "error": "",
+    } in (json.loads(listing))
 
 
 def test_two_distributions_with_one_name_are_in_conflict(fakes: Any) -> None:
@@ -54,19 +59,22 @@ def test_unreadable_metadata_is_one_record_and_harms_no_other(fakes: Any) -> Non
     fakes.corridor()
     found = fakes.python(
         """
-        from arl_core.registry import plugin_records, resolve_env
+        from arl_core.registry import plugin_records
         result = {r.name: [r.status, r.error] for r in plugin_records()}
-        result["id"] = resolve_env("corridor").id
         """
     )
     assert found["broken-dist"][0] == "broken"
     assert found["broken-dist"][1].startswith("entry_points.txt cannot be read: ")
     assert "unrelated" not in found
-    assert found["id"] == "corridor:short"
+    assert found["corridor"] == ["found", ""]
 
 
 def test_a_stranger_cannot_take_the_cores_names_or_prefixes(fakes: Any) -> None:
-    fakes.dist("evil", plugins={"gym": "evil", "evil": "evil"}, prefixes={"gym_Cart": "evil", "gym_": "evil", "corridor-": "corridor"})
+    fakes.dist(
+        "evil",
+        plugins={"gym": "evil", "evil": "evil"},
+        prefixes={"gym_Cart": "evil", "gym_": "evil", "corridor-": "corridor"},
+    )
     fakes.module("evil", "raise RuntimeError('imported')")
     fakes.corridor()
     assert fakes.messages("gym:CartPole-v1", "gym_CartPole-v1", "corridor-long-v0") == {

@@ -12,8 +12,8 @@ IMPORT = "environment 'bad': arl-plugin-bad 1.0 failed to import (bad_module): "
 TAIL = ". Other environments still work"
 SEE = ". To see it whole: python -c 'import bad_module'"
 BROKEN = {
-    "import error": ("import no_such_library", f"{IMPORT}ModuleNotFoundError: No module named 'no_such_library'{TAIL}{SEE}"),
-    "os error of two lines": ("raise OSError('libGL.so.1\\nmore')", f"{IMPORT}OSError: libGL.so.1{TAIL}{SEE}"),
+    "import error": ("import nothing", f"{IMPORT}ModuleNotFoundError: No module named 'nothing'{TAIL}{SEE}"),
+    "os error of two lines": ("raise OSError('libGL.so.1\\nmore')", f"{IMPORT}OSError: libGL.so.1 more{TAIL}{SEE}"),
     "exit": ("raise SystemExit(3)", f"{IMPORT}SystemExit: 3{TAIL}{SEE}"),
     "misspelt hook": (
         f"{HOOK}@hookimpl\ndef arl_enviroments(): return []",
@@ -39,7 +39,8 @@ BROKEN = {
     "kwargs that are not JSON": (
         f"{HOOK}from arl_core.interfaces import *\n@hookimpl\ndef arl_environments():\n"
         " return [EnvFamily('bad', '', (EnvSpec('v', 'm:a', {'x': object}),), 'v')]",
-        "arl-plugin-bad 1.0: an environment's kwargs are not JSON: TypeError: Object of type type is not JSON serializable",
+        "arl-plugin-bad 1.0: an environment's kwargs are not JSON: "
+        "TypeError: Object of type type is not JSON serializable",
     ),
 }  # fmt: skip
 

@@ -1,0 +1,273 @@
+"""The Python interface: `APPO(env=..., ...).train(n)`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from arl_core.config import Layer, RunConfig, merge_layers
+from arl_core.config.layers import nearest
+from arl_core.envs.make import build_env
+from arl_core.envs.spaces import ActionLayout, obs_paths, obs_specs
+from arl_core.interfaces import EnvContext, UserError
+from arl_core.learning.checkpoint import checkpoints, load_file
+from arl_core.learning.learner import LIVE_HYPERPARAMETERS
+from arl_core.monitoring.episodes import EpisodeStatistics
+from arl_core.monitoring.snapshot import Snapshot
+from arl_core.registry import resolve_run
+from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_policy
+from arl_core.runtime.rundir import RunDirectory
+from arl_core.runtime.trainer import Outcome, Trainer
+
+Callback = Callable[[Mapping[str, Any]], bool | None]
+
+
+class Status(int):
+    """How a call of `train` ended: equal to 0 (success), 1 (interrupted) or 2 (failure), with what it came to."""
+
+    frames: int  # trained, in total
+    fps: float  # over all training so far
+    return_mean: float | None  # over the last episodes
+    error: str
+
+    SUCCESS, INTERRUPTED, FAILURE = Outcome.SUCCESS, Outcome.INTERRUPTED, Outcome.FAILURE
+
+    @classmethod
+    def of(cls, outcome: Outcome, snapshot: Snapshot | None, return_mean: float | None, error: str) -> Status:
+        """A status with its statistics."""
+        status = cls(outcome)
+        status.frames = snapshot.frames if snapshot else 0
+        status.fps = snapshot.fps_total if snapshot else 0.0
+        status.return_mean = return_mean
+        status.error = error
+        return status
+
+    def __repr__(self) -> str:
+        error = f", error={self.error!r}" if self.error else ""
+        return f"Status({Outcome(self).name.lower()}, frames={self.frames}, return_mean={self.return_mean}{error})"
+
+
+class APPO:
+    """Asynchronous PPO on one environment family (Petrenko et al., 2020).
+
+    `env` is a name (`arl run --env`), a `gymnasium.Env` class, or a callable that makes one. `policy_kwargs` takes any field
+    of the run's configuration. The constructor starts no process; a wrong name or value is a `UserError` here.
+    Processes start with the first `train` and live, environments and all, until `close` (or the end of the `with` block).
+    With `experiment` in `policy_kwargs` the run has a directory like that of `arl run`; without, it writes nothing.
+    """
+
+    algo = "appo"
+
+    def __init__(
+        self,
+        env: Any,
+        encoder: str | None = None,
+        encodersubtype: str | None = None,
+        num_envs_per_worker: int = 2,
+        num_workers: int = 8,
+        device: str | torch.device = "cpu",
+        policy_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        given: dict[str, Any] = {
+            "env": env,
+            "algo": self.algo,
+            "num_envs_per_worker": num_envs_per_worker,
+            "num_workers": num_workers,
+            "device": str(device),
+        }
+        given |= {k: v for k, v in (("encoder", encoder), ("encoder_subtype", encodersubtype)) if v is not None}
+        layers = Layer("arguments", given), Layer("policy_kwargs", dict(policy_kwargs or {}))
+        resolved, self.resolved_env = resolve_run(*layers)
+        cfg = resolved.config
+        directory = RunDirectory(Path(cfg.train_dir) / cfg.experiment, resume=False) if cfg.experiment else None
+        try:
+            self._trainer = Trainer(resolved, self.resolved_env, directory)
+        except BaseException:
+            if directory is not None:
+                directory.close()
+            raise
+
+    @property
+    def config(self) -> RunConfig:
+        """The run's configuration."""
+        return self._trainer.cfg
+
+    # ----------------------------------------------------------------- training
+
+    def train(self, train_for_env_steps: int, callback: Callback | None = None) -> Status:
+        """Train on `train_for_env_steps` more frames; blocks. Overshoots by at most the frames of one batch.
+
+        `callback` receives statistics (`frames`, `fps`, `return_mean`, `length_mean`, `episodes`, `policy_lag_mean`, `losses`)
+        a few times a second; when it returns False the call ends as interrupted.
+        """
+        trainer = self._trainer
+
+        def observer(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool | None:
+            return callback(_statistics(snapshot, episodes)) if callback is not None else None
+
+        outcome = trainer.train(train_for_env_steps, observer=observer, additional=True)
+        mean = trainer.episodes.return_mean if trainer.episodes else None
+        if outcome is not Outcome.FAILURE and trainer.directory is not None:
+            trainer.finish(outcome)
+        return Status.of(outcome, trainer.snapshot, mean, str(trainer.failure or ""))
+
+    def set_hyperparameters(self, **values: Any) -> None:
+        """Change hyperparameters of the running learner (learning_rate, gamma, exploration_loss_coeff, ...).
+
+        Raises UserError for a field that cannot change while running, or a value that is not valid.
+        """
+        for name in values:
+            if name not in LIVE_HYPERPARAMETERS:
+                known = ", ".join(sorted(LIVE_HYPERPARAMETERS))
+                raise UserError(f"'{name}' cannot change in a running learner.{nearest(name, LIVE_HYPERPARAMETERS)} ({known})")
+        base = Layer("present configuration", self.config.model_dump())
+        merged = merge_layers([base, Layer("set_hyperparameters", values)]).config
+        self._trainer.engine.set_hyperparameters({name: getattr(merged, name) for name in values})
+        self._trainer.cfg = merged
+
+    # ----------------------------------------------------------------- weights
+
+    def get_parameters(self) -> dict[int, dict[str, Tensor]]:
+        """`{policy_id: state_dict}`: CPU tensors by value, weights and normalisers."""
+        return {0: self._trainer.state_dict()}
+
+    def set_parameters(self, parameters: Mapping[int, Mapping[str, Tensor] | str | Path]) -> None:
+        """Act with other weights from the very next frame.
+
+        Values are state_dicts (weights), or a checkpoint file or its directory (weights, optimiser, counters, normalisers).
+        Raises UserError, and changes nothing, where something is missing, unknown or of another shape.
+        """
+        if set(parameters) != {0}:
+            raise UserError(f"set_parameters needs a dict of policy numbers; this run has policy 0, not {sorted(parameters)}")
+        value = parameters[0]
+        if isinstance(value, Mapping):
+            try:
+                self._trainer.load_state_dict(value)
+            except ValueError as error:
+                raise UserError(f"set_parameters: {error}") from None
+        else:
+            self.load(value)
+
+    def save(self, path: str | Path) -> Path:
+        """Write one checkpoint atomically: to `path` if it ends in `.pt`, otherwise into that directory."""
+        return self._trainer.engine.save(Path(path).absolute())
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a checkpoint file, or the newest of a directory. Nothing in it is executed."""
+        file = _checkpoint_file(Path(path).absolute())
+        state = load_file(file)
+        try:
+            self._trainer.load_checkpoint(file, state)
+        except (KeyError, ValueError) as error:
+            raise UserError(f"checkpoint {file} does not fit: {error}") from None
+
+    # ----------------------------------------------------------------- playing
+
+    def evaluate(self, episodes: int = 10, deterministic: bool = True, seed: int | None = None) -> dict[str, float | int]:
+        """Play episodes on environments of their own, with the present weights and frozen normalisers.
+
+        Returns `episodes`, `return_mean`, `return_std`, `return_min`, `return_max`, `length_mean` and the means of what the
+        environment reports.
+        """
+        self._trainer.state_dict()  # brings the present weights into our own copy of the network
+        result = evaluate_policy(
+            self._trainer.model, self.resolved_env, self.config, episodes=episodes, deterministic=deterministic, seed=seed
+        )
+        return result.summary()
+
+    def predict(
+        self,
+        observation: Any,
+        state: NDArray[np.float32] | None = None,
+        episode_start: NDArray[np.bool_] | None = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, NDArray[np.float32] | None]:
+        """Actions for one observation or a batch of them, as Stable-Baselines3's `predict`; returns (actions, state [N, H]).
+
+        The weights are those of the last `train`, `set_parameters`, `get_parameters` or `evaluate`.
+        """
+        model, recipe = self._trainer.model, self._trainer.plan.recipe
+        rows, batched = _as_rows(observation, recipe.obs_space)
+        count = len(next(iter(rows.values())))
+        memory = None
+        if model.state_size:
+            memory = torch.zeros(count, model.state_size) if state is None else torch.from_numpy(np.array(state))
+            if episode_start is not None:
+                memory = memory * torch.from_numpy(~np.asarray(episode_start, bool)).unsqueeze(-1)
+        with torch.inference_mode():
+            tensors = {key: torch.from_numpy(value) for key, value in rows.items()}
+            out = model.act(tensors, memory, None, deterministic=deterministic)
+        actions = np.asarray(ActionLayout(recipe.action_space).to_env(out.actions.numpy()))
+        return (actions if batched else actions[0]), (None if out.state is None else out.state.numpy())
+
+    def get_env(self) -> gym.Env[Any, Any]:
+        """A new environment as this run steps it (with its own stream)."""
+        index = EVALUATION_INDEX
+        seed = int(np.random.SeedSequence(self.config.seed, spawn_key=(index,)).generate_state(1)[0] >> 1)
+        return build_env(self.resolved_env, EnvContext(self.config.seed, index, seed))
+
+    # ----------------------------------------------------------------- end
+
+    def close(self) -> None:
+        """End this run's processes. Idempotent; weights can still be read."""
+        self._trainer.close()
+
+    def __enter__(self) -> APPO:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, Any]:
+    return {
+        "frames": snapshot.frames,
+        "seconds": snapshot.seconds,
+        "fps": snapshot.fps,
+        "episodes": episodes.total,
+        "return_mean": episodes.return_mean,
+        "length_mean": episodes.length_mean,
+        "policy_lag_mean": snapshot.policy_lag_mean,
+        "losses": dict(snapshot.losses),
+        "metrics": episodes.metric_means,
+    }
+
+
+def _checkpoint_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    for folder in (path, path / "p0", path / "checkpoints" / "p0"):
+        found = checkpoints(folder)
+        if found:
+            return found[0]
+    raise UserError(f"there is no checkpoint at {path}")
+
+
+def _as_rows(observation: Any, space: gym.Space[Any]) -> tuple[dict[str, NDArray[Any]], bool]:
+    """One observation or a batch as `{key: [N, ...]}`, and whether it was a batch."""
+    rows: dict[str, NDArray[Any]] = {}
+    batched = False
+    specs = obs_specs(space)
+    for key, (path, _) in obs_paths(space).items():
+        value = observation
+        for part in path:
+            value = value[part]
+        array, shape = np.asarray(value, specs[key].dtype), specs[key].shape
+        if array.shape == shape:
+            array = array[None]
+        elif array.shape[1:] == shape:
+            batched = True
+        else:
+            raise UserError(f"observation '{key}' has shape {array.shape}; expected {shape}, or a batch [N, {shape}]")
+        rows[key] = array
+    return rows, batched

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arl_core.config import Layer
+from arl_core.config.sources import environment_layer, yaml_layer
+from arl_core.interfaces import UserError
+from arl_core.registry import param_overrides, resolve_env, resolve_run
+
+CARTPOLE = Layer("keyword", {"env": "gym:CartPole-v1"})
+
+
+def test_owners_in_order(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("reward_scale: 0.2\nnum-workers: 3\nrollout: 16\nencoder_type: mlp\n")
+    environ = {"ARL_NUM_WORKERS": "4", "ARL_ROLLOUT": "8", "PATH": "x"}
+    explicit = Layer("command line", {"env": "gym_CartPole-v1", "rollout": 4})
+    algorithm = Layer("algorithm", {"learning_rate": 0.5, "gamma": 0.9})
+    config, env = resolve_run(explicit, algorithm=algorithm, config_file=file, environ=environ)
+    winners = {
+        "gamma": (0.9, "algorithm"),
+        "learning_rate": (1e-3, "arl-core 0.1.0"),
+        "reward_scale": (0.2, str(file)),
+        "encoder": ("mlp", str(file)),
+        "num_workers": (4, "environment variables"),
+        "rollout": (4, "command line"),
+        "gae_lambda": (0.95, "core"),
+        "env": ("gym:CartPole-v1", "command line"),
+    }
+    assert {name: (getattr(config.config, name), config.origin(name)) for name in winners} == winners
+    assert env.id == "gym:CartPole-v1"
+
+
+def test_saved_configuration_stands_but_for_what_is_named_now(tmp_path: Path) -> None:
+    file = tmp_path / "now.yaml"
+    file.write_text("gamma: 0.8\n")
+    saved = Layer("saved run", {"env": "gym:CartPole-v1", "learning_rate": 0.25, "gamma": 0.9, "num_workers": 5})
+    named = Layer("command line", {"num_workers": 6})
+    config, _ = resolve_run(named, config_file=file, environ={"ARL_LEARNING_RATE": "0.125"}, saved=saved)
+    assert (config.config.learning_rate, config.origin("learning_rate")) == (0.25, "saved run")
+    assert (config.config.gamma, config.origin("gamma")) == (0.8, str(file))
+    assert (config.config.num_workers, config.origin("num_workers")) == (6, "command line")
+
+
+def test_plugin_defaults_encoder_and_options_have_owners(fakes: Any) -> None:
+    fakes.corridor()
+    result = fakes.python(
+        """
+        from arl_core.config import Layer
+        from arl_core.registry import resolve_run
+        result = []
+        for layer in ({"env": "corridor"}, {"env": "corridor:long", "encoder": "mlp", "env_options": {"slippery": "on"}}):
+            config, env = resolve_run(Layer("keyword", layer), environ={})
+            run = config.config
+            result.append([run.env, run.gamma, config.origin("gamma"), run.encoder, config.origin("encoder"),
+                           run.env_options, env.options, [maker for maker, _ in env.wrappers]])
+        """
+    )
+    plugin = "arl-plugin-corridor 0.3.1"
+    wrappers = ["arl_plugin_corridor:double"]
+    options = {"view": "near", "slippery": False, "doors": [], "width": None}
+    assert result == [
+        ["corridor:short", 0.97, plugin, "corridor/onehot", plugin, {}, options, wrappers],
+        ["corridor:long", 0.99, "core", "mlp", "keyword", {"slippery": True}, {**options, "slippery": True}, wrappers],
+    ]
+
+
+def test_overrides_are_a_layer_of_their_owner() -> None:
+    layer = param_overrides(resolve_env("gym:CartPole-v1"), "appo")
+    assert layer is not None
+    assert layer.origin == "arl-core 0.1.0"
+    assert layer.values["reward_scale"] == 0.1
+    assert param_overrides(resolve_env("gym:Acrobot-v1"), "appo") is None
+
+
+class LocalEnv:
+    """Stands for a class of the user's script; resolving does not build it."""
+
+
+def test_an_environment_given_as_a_class() -> None:
+    config, env = resolve_run(Layer("keyword", {"env": LocalEnv, "gamma": 0.5}), environ={"ARL_ENV": "nonsense"})
+    assert config.config.env == env.id
+    assert env.id.startswith("py:")
+    assert env.id.endswith(":LocalEnv")
+    assert (env.dist, env.version) == ("", "")
+    assert config.config.gamma == 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"gama": 1}, "keyword: no configuration field 'gama'. Did you mean 'gamma'?"),
+        ({"gamma": 2}, "gamma (from keyword): input should be less than or equal to 1, got 2"),
+        (
+            {"inference": "locl"},
+            "inference (from keyword): input should be 'auto', 'local' or 'central', got 'locl'. Did you mean 'local'?",
+        ),
+        ({"encoder": "mpl"}, "no encoder 'mpl'. Did you mean 'mlp'?"),
+        ({"env_options": "x"}, "env_options (from keyword): input should be a valid dictionary, got 'x'"),
+    ],
+)
+def test_mistakes_name_their_origin(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        resolve_run(CARTPOLE, Layer("keyword", values), environ={})
+    assert str(caught.value) == message
+
+
+def test_environment_variables() -> None:
+    environ = {"ARL_WORKER_NUM_SPLITS": "none", "ARL_ENV_OPTIONS": "{size: 3}", "ARL_ENCODER_TYPE": "none", "HOME": "/"}
+    layer = environment_layer(environ)
+    assert layer.values == {"worker_num_splits": None, "env_options": {"size": 3}, "encoder": "none"}
+    with pytest.raises(UserError) as caught:
+        environment_layer({"ARL_GAMA": "1"})
+    assert str(caught.value) == "environment variable ARL_GAMA: no such configuration field. Did you mean 'ARL_GAMMA'?"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gama: 1", "{file}: no configuration field 'gama'. Did you mean 'gamma'?"),
+        ("- 1", "{file}: must be a mapping of configuration fields, such as 'gamma: 0.99'"),
+        ("gamma: 1\nx: [", "{file}, line 2: not YAML: expected the node content, but found '<stream end>'"),
+        ("x: !!python/object/apply:os.system [ls]", "{file}, line 1: not YAML: None"),
+    ],
+)
+def test_yaml_mistakes_name_file_and_line(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        yaml_layer(file)
+    assert str(caught.value).startswith(message.format(file=file).removesuffix("None"))
+
+
+def test_yaml_numbers_and_missing_file(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("learning_rate: 1e-3\n")
+    assert resolve_run(CARTPOLE, config_file=file, environ={})[0].config.learning_rate == 1e-3
+    with pytest.raises(UserError, match="no.yaml: cannot be read: No such file or directory"):
+        yaml_layer(tmp_path / "no.yaml")
+
+
+@pytest.mark.parametrize("env", ["py:os:system", "gym:os:X-v0", "arl-core::py:os:system", "gym_os:X-v0"])
+def test_a_file_alone_names_no_code_to_run(env: str, tmp_path: Path) -> None:
+    file = tmp_path / "hostile.yaml"
+    file.write_text(f"env: {env}\nenv_options: {{command: 'touch {tmp_path}/touched'}}\n")
+    message = f"a file alone may not name code to run, such as '{env}'. Name it yourself: --env {env}"
+    with pytest.raises(UserError) as caught:
+        resolve_run(config_file=file, environ={})
+    assert str(caught.value) == f"{file}: {message}"
+    with pytest.raises(UserError) as caught:
+        resolve_run(saved=Layer("saved run", {"env": env}), environ={})
+    assert str(caught.value) == f"saved run: {message}"
