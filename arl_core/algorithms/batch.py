@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from arl_core.models.spaces import ACTION_MASK
@@ -36,15 +38,22 @@ class TrainingBatch:
 
     def columns(self, index: Tensor | slice) -> TrainingBatch:
         """The environments that `index` selects: int64 [b] (copies), or a slice (views)."""
+        return self._map(lambda rows: rows[:, index], lambda state: state[index])
+
+    def to(self, device: torch.device) -> TrainingBatch:
+        """The same batch on `device`; waits until the copies are made, so the originals may be overwritten."""
+        return self._map(lambda rows: rows.to(device), lambda state: state.to(device))
+
+    def _map(self, of_rows: Callable[[Tensor], Tensor], of_state: Callable[[Tensor], Tensor]) -> TrainingBatch:
         return TrainingBatch(
-            obs={key: rows[:, index] for key, rows in self.obs.items()},
-            actions=self.actions[:, index],
-            log_probs=self.log_probs[:, index],
-            values=self.values[:, index],
-            params=self.params[:, index],
-            rewards=self.rewards[:, index],
-            terminated=self.terminated[:, index],
-            truncated=self.truncated[:, index],
-            valid=self.valid[:, index],
-            rnn_state=None if self.rnn_state is None else self.rnn_state[index],
+            obs={key: of_rows(rows) for key, rows in self.obs.items()},
+            actions=of_rows(self.actions),
+            log_probs=of_rows(self.log_probs),
+            values=of_rows(self.values),
+            params=of_rows(self.params),
+            rewards=of_rows(self.rewards),
+            terminated=of_rows(self.terminated),
+            truncated=of_rows(self.truncated),
+            valid=of_rows(self.valid),
+            rnn_state=None if self.rnn_state is None else of_state(self.rnn_state),
         )

@@ -27,8 +27,6 @@ def command(arguments: list[str]) -> int:
     if parsed.values.get("json"):
         print_json([asdict(record) for record in records])
         return 0
-    rows = [
-        (record.name, record.dist, record.version, record.status, record.error or record.target) for record in records
-    ]
+    rows = [(record.name, record.dist, record.version, record.status, record.error or record.target) for record in records]
     print_table(("name", "distribution", "version", "status", "module"), rows)
     return 0

@@ -40,7 +40,10 @@ class RunFields(BaseModel):
     keep_checkpoints: Positive = Field(3, description="how many of the newest checkpoints to keep")
     stats_window: Positive = Field(100, description="episodes over which returns and lengths are averaged")
     heartbeat_timeout_s: float = Field(
-        120.0, gt=0.0, description="a process silent for so long is taken for hung and the run ends with its name"
+        120.0, gt=0.0, description="a process silent for so long is taken for hung, and restarted or the run ended"
+    )
+    max_worker_restarts: int = Field(
+        10, ge=0, description="rollout and policy workers that may die in one run before it ends as failed"
     )
 
 

@@ -86,9 +86,7 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
         name = LEGACY_NAMES.get(lower, lower)
         if name not in RunConfig.model_fields:
             choices = (ENVIRONMENT_PREFIX + field.upper() for field in RunConfig.model_fields)
-            raise UserError(
-                f"environment variable {variable}: no such configuration field.{nearest(variable, choices)}"
-            )
+            raise UserError(f"environment variable {variable}: no such configuration field.{nearest(variable, choices)}")
         values[name] = field_value(name, environ[variable])
     return Layer("environment variables", values)
 

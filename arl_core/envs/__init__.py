@@ -1,0 +1,1 @@
+"""Environments: groups that step together, their arrays, adapters and wrappers."""

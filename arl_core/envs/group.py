@@ -22,11 +22,13 @@ class EnvironmentFault(RuntimeError):
     """An environment raised or broke its contract. Says which one, where, and with which seed."""
 
 
-def make_contexts(run_seed: int, first_index: int, count: int, worker: int = 0) -> list[EnvContext]:
-    """Contexts of environments `first_index` onwards. A stream depends on (`run_seed`, index), nothing else."""
+def make_contexts(run_seed: int, first_index: int, count: int, worker: int = 0, life: int = 0) -> list[EnvContext]:
+    """Contexts of environments `first_index` onwards. A stream depends on (`run_seed`, index), not on the number of workers;
+    and on how often its worker was restarted (`life`), so that a new one does not repeat what was sampled already."""
     contexts = []
     for index in range(first_index, first_index + count):
-        seed = int(np.random.SeedSequence(run_seed, spawn_key=(index,)).generate_state(1)[0] >> 1)
+        key = (index, life) if life else (index,)
+        seed = int(np.random.SeedSequence(run_seed, spawn_key=key).generate_state(1)[0] >> 1)
         contexts.append(EnvContext(run_seed=run_seed, index=index, seed=seed, worker=worker))
     return contexts
 

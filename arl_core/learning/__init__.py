@@ -1,0 +1,1 @@
+"""Learning: batches, optimiser steps, published weights, checkpoints."""

@@ -171,7 +171,7 @@ class ActorCritic(nn.Module):
 
     def _split(self, outputs: Tensor) -> tuple[Tensor, Tensor]:
         size = self.dist.head_size
-        return self._with_free(outputs[..., :size]), outputs[..., size]
+        return self._with_free(outputs.narrow(-1, 0, size)), outputs.select(-1, size)
 
     def _with_free(self, head: Tensor) -> Tensor:
         free_size = self.dist.free_size

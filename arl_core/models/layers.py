@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 HIDDEN_GAIN = math.sqrt(2.0)
+# 1 - 2s in one operation, forward and backward: torch has none that is as fast with a Python number.
+_ONE = torch.tensor(1.0, device="cpu")
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -19,7 +21,7 @@ def tanh(x: Tensor) -> Tensor:
     """
     if x.is_cuda:
         return torch.tanh(x)
-    return torch.rsub(torch.sigmoid_(x * -2.0), 1.0, alpha=2.0)
+    return torch.add(_ONE, torch.sigmoid_(x * -2.0), alpha=-2.0)
 
 
 def dense_tanh(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -27,7 +29,7 @@ def dense_tanh(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if x.is_cuda:
         return torch.tanh(F.linear(x, weight, bias))
     scaled = torch.addmm(bias, x, weight.t(), beta=-2.0, alpha=-2.0)
-    return torch.rsub(scaled.sigmoid_(), 1.0, alpha=2.0)
+    return torch.add(_ONE, scaled.sigmoid_(), alpha=-2.0)
 
 
 def dense_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

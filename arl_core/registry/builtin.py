@@ -19,13 +19,13 @@ def arl_environments() -> Iterable[EnvFamily]:
         EnvFamily(
             name="gym",
             summary="any id registered with Gymnasium or the legacy gym package: gym:CartPole-v1, gym:<module>:<id>",
-            options="arl_core.registry.options:ConstructorOptions",
+            options="arl_core.registry.free_options:ConstructorOptions",
             resolver="arl_core.registry.gym_ids:resolve_gym",
         ),
         EnvFamily(
             name="py",
             summary="local code, an environment class or a callable that returns one: py:my_package.envs:MyEnv",
-            options="arl_core.registry.options:ConstructorOptions",
+            options="arl_core.registry.free_options:ConstructorOptions",
             resolver="arl_core.registry.local:resolve_target",
         ),
     )

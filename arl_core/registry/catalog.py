@@ -39,9 +39,7 @@ def param_overrides(resolved: ResolvedEnv, algo: str, block: Collection[str] = (
     record = owner_of(resolved, block)
     values = load(record).call("arl_param_overrides", env=resolved.id, algo=algo)
     if values is not None and not isinstance(values, Mapping):
-        raise UserError(
-            f"{record.owner}: arl_param_overrides returned {values!r}, not a mapping of configuration fields"
-        )
+        raise UserError(f"{record.owner}: arl_param_overrides returned {values!r}, not a mapping of configuration fields")
     encoder = family_description(record).encoder
     merged: dict[str, Any] = {**({"encoder": encoder} if encoder else {}), **(values or {})}
     if isinstance(merged.get("encoder"), str):

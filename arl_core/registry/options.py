@@ -6,18 +6,12 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from arl_core.config.layers import complaint, nearest
 from arl_core.config.sources import Text, typed
 from arl_core.interfaces import JSON, EnvFamily, UserError, load_object
 from arl_core.registry.loading import cause
-
-
-class ConstructorOptions(BaseModel):
-    """Any keyword arguments: for families (`gym`, `py`) whose constructors say themselves what they accept."""
-
-    model_config = ConfigDict(extra="allow")
 
 
 def options_model(family: EnvFamily) -> type[BaseModel] | None:
@@ -27,9 +21,7 @@ def options_model(family: EnvFamily) -> type[BaseModel] | None:
     try:
         model = load_object(family.options)
     except (Exception, SystemExit) as error:
-        raise UserError(
-            f"environment '{family.name}': its options ({family.options}) failed: {cause(error)}"
-        ) from error
+        raise UserError(f"environment '{family.name}': its options ({family.options}) failed: {cause(error)}") from error
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         raise UserError(f"environment '{family.name}': its options ({family.options}) are not a pydantic model")
     return model
@@ -81,4 +73,5 @@ def check_keywords(target: Callable[..., Any], names: Iterable[str], what: str) 
     accepted = [name for name, p in parameters.items() if p.kind in {p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY}]
     for name in names:
         if name not in accepted:
-            raise UserError(f"{what} takes no option '{name}'.{nearest(name, accepted)}")
+            listing = f" It takes: {', '.join(accepted)}" if accepted else " It takes none"
+            raise UserError(f"{what} takes no option '{name}'.{nearest(name, accepted) or listing}")

@@ -44,9 +44,7 @@ def resolve_run(
             f"{named.origin('env')}: a file alone may not name code to run, such as '{naming.env}'. "
             f"Name it yourself: --env {naming.env}"
         )
-    resolved = resolve_env(
-        naming.env if env is None else env, naming.env_options, naming.wrappers, naming.plugins_block
-    )
+    resolved = resolve_env(naming.env if env is None else env, naming.env_options, naming.wrappers, naming.plugins_block)
     overrides = param_overrides(resolved, naming.algo, naming.plugins_block)
     below = [layer for layer in (algorithm, overrides) if layer is not None]
     merged = merge_layers([*below, *stack])

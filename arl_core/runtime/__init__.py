@@ -1,0 +1,1 @@
+"""The run: its plan, its processes, its two engines, and the trainer that drives them."""

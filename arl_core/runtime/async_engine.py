@@ -47,7 +47,11 @@ class AsyncEngine:
         self._pids: dict[int, ComponentSpec] = {}
         self._replies: dict[int, Any] = {}
         self._command_number = 0
-        self._started_ns = 0
+        self._born: dict[ComponentSpec, float] = {}
+        self._lives: dict[ComponentSpec, int] = {}
+        self._errors: dict[int, tuple[str, str, str]] = {}  # by component: type, message, traceback
+        self._killed: set[ComponentSpec] = set()  # by us, for their silence
+        self._restarts = 0
         self._initial: Tensor | None = None
         self._frames_loaded = 0  # of a checkpoint: trained, but not by us
         self.saves = 0
@@ -61,9 +65,7 @@ class AsyncEngine:
     def start(self) -> None:
         """Start every process and wait until all stand ready (paused)."""
         plan = self.plan
-        central = plan.inference == "central"
-        torch_nursery = self._nurseries.get(TORCH_PRELOAD)
-        rollout_nursery = self._nurseries.get(LIGHT_PRELOAD) if central else torch_nursery
+        nurseries = {id(z): z for z in map(self._nursery_of, plan.components)}.values()
         self._arena = arena = Arena.create(plan.table)
         self._bells = [Bell() for _ in range(len(plan.components) + 1)]
         self.control = ControlBlock(arena)
@@ -82,23 +84,27 @@ class AsyncEngine:
             self._commands.append(Mailbox(arena["commands.turn"][c], arena["commands.memory"][c], bell))
         for role in Role:
             self.control.command(role, Wanted.PAUSE)
-        for zygote in {id(z): z for z in (torch_nursery, rollout_nursery)}.values():
+        for zygote in nurseries:
             zygote.share("arena", [arena.fd])
             zygote.share("bells", [fd for bell in self._bells for fd in bell.fds])
-        self._started_ns = time.monotonic_ns()
         for component in plan.components:
-            nursery = rollout_nursery if component.role is Role.ROLLOUT else torch_nursery
-            self._spawn(nursery, component)
+            self._spawn(component)
         for role in PAUSE_ORDER:
             self._await(role)
 
-    def _spawn(self, nursery: Zygote, component: ComponentSpec) -> None:
+    def _nursery_of(self, component: ComponentSpec) -> Zygote:
+        """Rollout workers of central inference come from a nursery that has never seen torch."""
+        light = component.role is Role.ROLLOUT and self.plan.inference == "central"
+        return self._nurseries.get(LIGHT_PRELOAD if light else TORCH_PRELOAD)
+
+    def _spawn(self, component: ComponentSpec) -> None:
+        self._born[component] = time.monotonic()
         body, spec = {
             Role.ROLLOUT: ("arl_core.sampling.rollout_worker:run_rollout_worker", self._rollout_spec),
             Role.POLICY: ("arl_core.sampling.policy_worker:run_policy_worker", self._policy_spec),
             Role.LEARNER: ("arl_core.learning.process:run_learner", self._learner_spec),
         }[component.role]
-        pid = nursery.spawn(
+        pid = self._nursery_of(component).spawn(
             component.name,
             "arl_core.runtime.entry:component_main",
             {
@@ -106,10 +112,11 @@ class AsyncEngine:
                 "table": self.plan.table,
                 "fds_per_bell": len(self._bells[0].fds),
                 "body": body,
-                "spec": spec(component.index),
+                "spec": spec(component),
             },
         )
         self._pids[pid] = component
+        self._lives[component] = self._lives.get(component, 0) + 1
 
     def _numbers(self, role: Role) -> tuple[int, ...]:
         return tuple(component.component for component in self.plan.components_of(role))
@@ -118,30 +125,34 @@ class AsyncEngine:
         workers = self._numbers(Role.ROLLOUT)
         return tuple(workers[g // self.plan.groups_per_worker] for g in range(self.plan.shape.num_groups))
 
-    def _rollout_spec(self, worker: int) -> RolloutSpec:
-        plan, cfg = self.plan, self.plan.cfg
+    def _rollout_spec(self, component: ComponentSpec) -> RolloutSpec:
+        plan, cfg, worker = self.plan, self.plan.cfg, component.index
+        life = self._lives.get(component, 0)
         local = plan.inference == "local"
         return RolloutSpec(
             env=plan.env,
             shape=plan.shape,
             groups=plan.worker_groups(worker),
             seed=cfg.seed,
-            replica=ReplicaSpec(plan.recipe, stream=worker) if local else None,
+            replica=ReplicaSpec(plan.recipe, stream=worker, life=life) if local else None,
             consumers=(*self._numbers(Role.LEARNER), *self._numbers(Role.POLICY)),
+            life=life,
             niceness=cfg.niceness,
             cpu=worker_cpu(cfg, worker),
         )
 
-    def _policy_spec(self, worker: int) -> PolicyWorkerSpec:
+    def _policy_spec(self, component: ComponentSpec) -> PolicyWorkerSpec:
+        life = self._lives.get(component, 0)
         return PolicyWorkerSpec(
             shape=self.plan.shape,
-            replica=ReplicaSpec(self.plan.recipe, stream=worker, device=self.plan.device),
-            share=worker,
+            replica=ReplicaSpec(self.plan.recipe, stream=component.index, life=life, device=self.plan.device),
+            share=component.index,
             share_of=self.plan.num_policy_workers,
             group_bells=self._group_bells(),
         )
 
-    def _learner_spec(self, policy: int) -> LearnerSpec:
+    def _learner_spec(self, component: ComponentSpec) -> LearnerSpec:
+        policy = component.index
         folder = str(self._folder / f"p{policy}") if self._folder else ""
         return LearnerSpec(self.plan.shape, self.plan.recipe, self.plan.device, policy, folder, self._group_bells())
 
@@ -189,30 +200,58 @@ class AsyncEngine:
     # ----------------------------------------------------------------- supervision
 
     def _watch(self) -> None:
-        """Take reports; notice who has ended, failed or fallen silent. Raises ComponentFailure."""
+        """Take reports; notice who has ended or fallen silent. Workers are restarted within their budget; anything else
+        raises ComponentFailure."""
         self._take_reports()
         for zygote in self._nurseries.all:
             for exit_ in zygote.exits():
-                self._take_reports()  # its last words
                 component = self._pids.pop(exit_.pid, None)
                 if component is not None:
-                    raise ComponentFailure(f"{component.name} {_how(exit_)}")
+                    self._take_reports()  # its last words
+                    self._restart(component, _how(exit_))
         limit = self.plan.cfg.heartbeat_timeout_s
-        for component in self.plan.components:
-            silent = min(self.control.silent_for_s(component.component), (time.monotonic_ns() - self._started_ns) * 1e-9)
-            if silent > limit:
-                raise ComponentFailure(
-                    f"{component.name} has been silent for {silent:.0f} s (heartbeat_timeout_s = {limit:g}): "
-                    "an environment or a kernel hangs; raise the limit if a step may take that long"
-                )
+        for pid, component in self._pids.items():
+            silent = min(self.control.silent_for_s(component.component), time.monotonic() - self._born[component])
+            if silent > limit and component not in self._killed:
+                log.warning("%s has been silent for %.0f s (heartbeat_timeout_s = %g): ending it", component.name, silent, limit)
+                self._killed.add(component)
+                self._nursery_of(component).kill(pid)
+
+    def _restart(self, component: ComponentSpec, how: str) -> None:
+        """Replace a worker that has ended. Its slots and mailboxes are nobody's now; what the learner holds stays there."""
+        name, message, detail = self._errors.pop(component.component, ("", "", ""))
+        what = f"{component.name}: {name}: {message}" if name else f"{component.name} {how}"
+        if component in self._killed:
+            self._killed.discard(component)
+            what = f"{component.name} was silent for {self.plan.cfg.heartbeat_timeout_s:g} s: an environment or a kernel hangs"
+        never_ready = self._lives[component] == 1 and self.control.ack[component.component] == 0
+        if component.role is Role.LEARNER or never_ready or self._restarts >= self.plan.cfg.max_worker_restarts:
+            used = f" (after {self._restarts} restarts)" if self._restarts else ""
+            raise ComponentFailure(what + used, detail)
+        self._restarts += 1
+        log.warning("%s; restarting it (%d of %d)", what, self._restarts, self.plan.cfg.max_worker_restarts)
+        if detail:
+            log.info("%s", detail.rstrip())
+        arena, c = self._arena, component.component
+        assert arena is not None
+        for mailbox in ("reports", "commands"):
+            Mailbox.initialise(arena[f"{mailbox}.turn"][c], arena[f"{mailbox}.memory"][c])
+        if component.role is Role.ROLLOUT:
+            for group in self.plan.worker_groups(component.index):
+                ring = self.plan.shape.ring(0, group)
+                state = arena["slot.state"][ring.start : ring.stop]
+                state[state == SlotState.FILLING] = SlotState.FREE
+                arena["group.position"][group, 0] = -1
+                arena["group.answer"][group, 0] = arena["group.request"][group, 2]
+        self.control.ack[c] = 0
+        self._spawn(component)
 
     def _take_reports(self) -> None:
         for component, mailbox in zip(self.plan.components, self._reports, strict=True):
             for kind, *content in mailbox.take():
                 if kind == "error":
-                    name, message, detail = content
-                    raise ComponentFailure(f"{component.name}: {name}: {message}", detail)
-                if kind == "done":
+                    self._errors[component.component] = (content[0], content[1], content[2])
+                elif kind == "done":
                     self._replies[content[0][0]] = content[0][1]
                 elif kind == "saved":
                     self.saves += 1

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from arl_core.runtime.statistics import RunStatistics
 
-
 TICK_S = 0.2  # between looks at the run
 
 

@@ -89,9 +89,8 @@ def evaluate_policy(
     share[: episodes % rows] += 1
     try:
         obs = {k: np.zeros((rows, *spec.shape), spec.dtype) for k, spec in group.obs_specs.items()}
-        views = StepViews(
-            obs, np.zeros(rows, np.float32), *(np.zeros(rows, bool) for _ in range(2)), np.zeros(rows, bool)
-        )
+        ended, truncated, valid = np.zeros((3, rows), bool)
+        views = StepViews(obs, np.zeros(rows, np.float32), ended, truncated, valid)
         group.reset_into(obs)
         player = _Player(model, rows, action_seed(cfg.seed, first), deterministic)
         result = Evaluation()

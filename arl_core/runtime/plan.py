@@ -35,7 +35,9 @@ def resolve_device(name: str) -> str:
     if name.split(":")[0] not in {"gpu", "cuda"}:
         raise UserError(f"device '{name}' is not known; choose auto, cpu, gpu, cuda or cuda:N")
     if not torch.cuda.is_available():
-        raise UserError(f"device '{name}': there is no GPU that torch can use here; choose 'cpu', or 'auto' to take what is there")
+        raise UserError(
+            f"device '{name}': there is no GPU that torch can use here; choose 'cpu', or 'auto' to take what is there"
+        )
     device = name.replace("gpu", "cuda")
     number = int(device.partition(":")[2] or 0)
     if number >= torch.cuda.device_count():
@@ -157,9 +159,7 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, encoder_maker: str) -> RunPlan:
     )
     from arl_core.models.flat import flatten_module
 
-    return RunPlan(
-        cfg, env, recipe, device, inference, reason, shape, groups_per_worker, flatten_module(model).nbytes
-    )
+    return RunPlan(cfg, env, recipe, device, inference, reason, shape, groups_per_worker, flatten_module(model).nbytes)
 
 
 def check_group(plan: RunPlan) -> None:

@@ -21,6 +21,7 @@ from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, SlotIntake
 from arl_core.runtime.engine import TICK_S, Balance, ComponentFailure, byte_vector
 from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.statistics import RunStatistics
+from arl_core.sampling.episodes import EpisodeReport
 from arl_core.sampling.group_runner import GroupRunner
 from arl_core.sampling.replica import ReplicaSpec, make_actor
 
@@ -38,6 +39,7 @@ class SerialEngine:
         self._arena: Arena | None = None
         self._frames_loaded = 0
         self.saves = 0
+        self._episodes = EpisodeReport()
         self.runners: list[GroupRunner] = []
 
     def publish_initial(self, weights: Tensor) -> None:
@@ -59,7 +61,7 @@ class SerialEngine:
         try:
             for group in range(plan.shape.num_groups):
                 contexts = make_contexts(cfg.seed, group * size, size, group // plan.groups_per_worker)
-                self.runners.append(GroupRunner(build_group(plan.env, contexts), group, arena, plan.shape))
+                self.runners.append(GroupRunner(build_group(plan.env, contexts), group, arena, plan.shape, self._episodes))
             for runner in self.runners:
                 runner.reset()
         except RuntimeError as error:
@@ -112,10 +114,9 @@ class SerialEngine:
 
     def _report(self, now: float) -> None:
         elapsed = now - self._reported
-        episodes = [runner.report.message() for runner in self.runners if runner.report.count]
-        for runner in self.runners:
-            runner.report.clear()
-        self.statistics.take("serial", "sampling", {"episodes": episodes, "waited_s": 0.0, "elapsed_s": elapsed})
+        sampling = {"episodes": self._episodes.message(), "waited_s": 0.0, "elapsed_s": elapsed}
+        self._episodes.clear()
+        self.statistics.take("serial", "sampling", sampling)
         values = {"losses": self.learner.metrics, "busy_s": self._busy_s, "elapsed_s": elapsed}
         values["slots_full"] = self.intake.inbox.count(SlotState.FULL)
         self.statistics.take("serial", "learning", values | self.intake.drain_report())
@@ -195,9 +196,7 @@ class SerialEngine:
         assert folder is not None
         self.saves += 1
         learner = self.learner
-        return save_state(
-            folder, state, version=learner.version, frames=learner.frames, keep=self.plan.cfg.keep_checkpoints
-        )
+        return save_state(folder, state, version=learner.version, frames=learner.frames, keep=self.plan.cfg.keep_checkpoints)
 
     def _sampler_state(self) -> dict[str, Any] | None:
         """All that is on its way, or None where an environment cannot be saved."""

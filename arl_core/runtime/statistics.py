@@ -54,8 +54,8 @@ class RunStatistics:
         """One report of one component."""
         elapsed = max(float(values["elapsed_s"]), 1e-9)
         if kind == "sampling":
-            for message in values["episodes"]:
-                self.episodes.add_many(message["returns"], message["lengths"], message["metrics"], message["count"])
+            message = values["episodes"]
+            self.episodes.add_many(message["returns"], message["lengths"], message["metrics"], message["count"])
             self._waiting[sender] = min(float(values["waited_s"]) / elapsed, 1.0)
         elif kind == "inference":
             self._busy["inference"] = min(float(values["busy_s"]) / elapsed, 1.0)

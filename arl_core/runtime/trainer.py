@@ -19,8 +19,9 @@ from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.monitoring.summary import summary_dict
 from arl_core.registry import encoder_maker
-from arl_core.runtime.async_engine import AsyncEngine, Nurseries
+from arl_core.runtime.async_engine import AsyncEngine
 from arl_core.runtime.engine import ComponentFailure, Engine, byte_vector
+from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import RunPlan, check_group, make_plan
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.serial_engine import SerialEngine

@@ -171,11 +171,11 @@ def serve(fd: int, preload: Sequence[str]) -> None:
     signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
     try:
         while True:
-            ready, _, _ = select.select([connection, wakeup], [], [], 1.0)
+            ready, _, _ = select.select([fd, wakeup], [], [], 1.0)
             if wakeup in ready:
                 os.read(wakeup, 4096)
             _report_exits(connection, children)
-            if connection in ready:
+            if fd in ready:
                 request = _receive(connection)
                 if request is None:
                     break

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from arl_core.interfaces import EpisodeEnds
 
-MAX_REPORTED = 500  # episodes in one report; returns are averaged over fewer than that
+MAX_REPORTED = 200  # episodes listed in one report: the newest; with MAX_METRICS it bounds the size of a message
+MAX_METRICS = 64  # different numbers that environments may report
 
 
 class EpisodeTracker:
@@ -78,7 +79,8 @@ class EpisodeReport:
     def add_metrics(self, ends: EpisodeEnds) -> None:
         """Add what environments reported at the ends of episodes."""
         for key, values in ends.metrics.items():
-            self._metrics.setdefault(key, []).append(values)
+            if key in self._metrics or len(self._metrics) < MAX_METRICS:
+                self._metrics.setdefault(key, []).append(values)
 
     def message(self) -> Mapping[str, Any]:
         """`count`, and `returns`, `lengths` and metrics of the newest episodes, oldest first."""

@@ -23,12 +23,20 @@ class RewardOrObservationFault(RuntimeError):
 class GroupRunner:
     """Drives `group`, number `index` of the run, under one policy: take a slot, fill its T rows, hand it over."""
 
-    def __init__(self, group: EnvGroup, index: int, arena: Arena, shape: SlotShape, policy: int = 0) -> None:
+    def __init__(
+        self,
+        group: EnvGroup,
+        index: int,
+        arena: Arena,
+        shape: SlotShape,
+        report: EpisodeReport | None = None,
+        policy: int = 0,
+    ) -> None:
         self.group = group
         self.index = index
         self.slot = -1  # -1: between slots
         self.t = 0
-        self.report = EpisodeReport()
+        self.report = report or EpisodeReport()
         self._shape = shape
         self._arena = arena
         self._policy = policy
@@ -47,7 +55,7 @@ class GroupRunner:
         self._frames: NDArray[np.int64] = arena["group.frames"][index]
         self._views = {slot: [self._step_views(slot, t) for t in range(shape.rollout)] for slot in self._slots}
         self._tracker = EpisodeTracker(shape.group_size)
-        self._previous = self._slots[-1]  # whose row T holds the present observation when between slots
+        self._present: dict[str, NDArray[Any]] = {}  # the present observation when between slots, key -> [E, ...]
         self.waiting = False  # for an answer of the policy worker
         self._repeat = False  # that answer was discarded: the observation has been seen by the recurrent state already
 
@@ -62,8 +70,9 @@ class GroupRunner:
         )
 
     def reset(self) -> None:
-        """Start the environments. Their first observation goes where the end of a slot before the first would be."""
-        self.group.reset_into({key: array[self._previous, self._shape.rollout] for key, array in self._obs.items()})
+        """Start the environments."""
+        self._present = {key: np.zeros(array.shape[2:], array.dtype) for key, array in self._obs.items()}
+        self.group.reset_into(self._present)
         self._last_valid[:] = False  # nothing to remember: recurrent state begins at zero
 
     def ready(self) -> bool:
@@ -73,9 +82,8 @@ class GroupRunner:
         slot = self._ring.acquire()
         if slot < 0:
             return False
-        rollout = self._shape.rollout
-        for array in self._obs.values():
-            array[slot, 0] = array[self._previous, rollout]
+        for key, array in self._obs.items():
+            array[slot, 0] = self._present[key]
         self._epochs[slot] = self._epoch[self._policy]
         self.slot, self.t = slot, 0
         return True
@@ -107,7 +115,9 @@ class GroupRunner:
     def _finish(self, slot: int) -> None:
         self._account(slot, self._shape.rollout)
         self._sequence[slot] = time.monotonic_ns()
-        self._previous, self.slot = slot, -1
+        # a view: nobody writes there before the next slot of this ring is ours, and then it is copied at once
+        self._present = {key: array[slot, -1] for key, array in self._obs.items()}
+        self.slot = -1
         self._ring.hand_over(slot)
 
     def _account(self, slot: int, rows: int) -> None:
@@ -158,7 +168,8 @@ class GroupRunner:
         if group is None:
             return None
         state: dict[str, NDArray[Any]] = {f"group.{key}": value for key, value in group.items()}
-        state["cursor"] = np.array([self.slot, self.t, self._previous, self._ring.next_index], np.int64)
+        state["cursor"] = np.array([self.slot, self.t, self._ring.next_index], np.int64)
+        state |= {f"present.{key}": value.copy() for key, value in self._present.items()}
         state["returns"], state["lengths"] = self._tracker.returns.copy(), self._tracker.lengths.copy()
         return state
 
@@ -166,5 +177,6 @@ class GroupRunner:
         """Return to a saved state; the arena's arrays are put back by the caller."""
         prefix = "group."
         self.group.set_state({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        self.slot, self.t, self._previous, self._ring.next_index = (int(x) for x in state["cursor"])
+        self.slot, self.t, self._ring.next_index = (int(x) for x in state["cursor"])
+        self._present = {key: state[f"present.{key}"] for key in self._obs}
         self._tracker.returns[:], self._tracker.lengths[:] = state["returns"], state["lengths"]

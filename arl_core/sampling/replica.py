@@ -19,6 +19,7 @@ class ReplicaSpec:
 
     recipe: ModelRecipe
     stream: int  # number of the action stream: one for each actor of the run
+    life: int = 0  # how often its process was restarted
     device: str = "cpu"
     policy: int = 0
 
@@ -29,10 +30,10 @@ def make_actor(spec: ReplicaSpec, arena: Arena, shape: SlotShape, groups: range)
         torch.set_num_threads(1)
     device = torch.device(spec.device)
     generator = torch.Generator(device=device)
-    generator.manual_seed(action_seed(spec.recipe.cfg.seed, spec.stream))
+    generator.manual_seed(action_seed(spec.recipe.cfg.seed, spec.stream, spec.life))
     return Actor(spec.recipe.build(), arena, shape, groups, generator, spec.policy, device)
 
 
-def action_seed(run_seed: int, stream: int) -> int:
+def action_seed(run_seed: int, stream: int, life: int = 0) -> int:
     """Seed of an action stream; apart from the environments' streams by its longer spawn key."""
-    return int(np.random.SeedSequence(run_seed, spawn_key=(stream, 1)).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(run_seed, spawn_key=(stream, life, 1)).generate_state(1, np.uint64)[0] >> 1)

@@ -16,6 +16,7 @@ from arl_core.interfaces import ResolvedEnv
 from arl_core.ipc.bell import Bell
 from arl_core.ipc.component import ComponentLink, post_metrics
 from arl_core.ipc.slots import SlotShape
+from arl_core.sampling.episodes import EpisodeReport
 from arl_core.sampling.group_runner import GroupRunner
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class RolloutSpec:
     seed: int
     replica: ReplicaSpec | None  # local inference; None: central
     consumers: tuple[int, ...]  # bell numbers: the learner, then the policy workers
+    life: int = 0  # how often this worker was restarted: each life has environment streams of its own
     niceness: int = 0
     cpu: int | None = None
 
@@ -45,10 +47,12 @@ class RolloutWorker:
     def __init__(self, link: ComponentLink, spec: RolloutSpec) -> None:
         self.link = link
         size = spec.shape.group_size
+        self.report = EpisodeReport()
         self.runners: list[GroupRunner] = []
         for group in spec.groups:
-            contexts = make_contexts(spec.seed, group * size, size, link.spec.index)
-            self.runners.append(GroupRunner(build_group(spec.env, contexts), group, link.arena, spec.shape))
+            contexts = make_contexts(spec.seed, group * size, size, link.spec.index, spec.life)
+            environments = build_group(spec.env, contexts)
+            self.runners.append(GroupRunner(environments, group, link.arena, spec.shape, self.report))
         self._learner: Bell = link.bells[spec.consumers[0]]
         policy_bells = [link.bells[number] for number in spec.consumers[1:]]
         self._policy = {group: policy_bells[group % len(policy_bells)] for group in spec.groups} if policy_bells else {}
@@ -128,10 +132,8 @@ class RolloutWorker:
         """Statistics since the last report; kept for the next one if the trainer has not taken the last yet."""
         if not self.link.outbox.flush():
             return
-        episodes = [runner.report.message() for runner in self.runners if runner.report.count]
-        values = {"episodes": episodes, "waited_s": self._waited_s, "elapsed_s": now - self._reported}
-        for runner in self.runners:
-            runner.report.clear()
+        values = {"episodes": self.report.message(), "waited_s": self._waited_s, "elapsed_s": now - self._reported}
+        self.report.clear()
         self._waited_s, self._reported = 0.0, now
         post_metrics(self.link, "sampling", values)
 

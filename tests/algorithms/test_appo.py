@@ -64,9 +64,7 @@ def gradients(model: ActorCritic, total: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad(total, list(model.parameters())))
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"use_rnn": True}, {"with_vtrace": False}, {"actor_critic_share_weights": False}]
-)
+@pytest.mark.parametrize("options", [{}, {"use_rnn": True}, {"with_vtrace": False}, {"actor_critic_share_weights": False}])
 def test_on_policy_metrics(options: dict[str, Any]) -> None:
     cfg = RunConfig(**options)
     model = make_model(cfg)
@@ -78,9 +76,7 @@ def test_on_policy_metrics(options: dict[str, Any]) -> None:
     assert metrics["kl"].item() == pytest.approx(0, abs=1e-6)
     assert metrics["clip_fraction"] == 0
     expected = (
-        metrics["policy_loss"]
-        + cfg.value_loss_coeff * metrics["value_loss"]
-        - cfg.exploration_loss_coeff * metrics["entropy"]
+        metrics["policy_loss"] + cfg.value_loss_coeff * metrics["value_loss"] - cfg.exploration_loss_coeff * metrics["entropy"]
     )
     torch.testing.assert_close(total.detach(), expected)
     quiet, nothing = appo.loss(model, batch, appo.prepare(model, batch, cfg), cfg, with_metrics=False)
@@ -186,3 +182,13 @@ def test_columns_select_environments(index: Tensor | slice) -> None:
     fresh = appo.prepare(model, part, cfg)
     assert fresh is not None
     torch.testing.assert_close(targets.columns(index).advantages, fresh.advantages)
+
+
+def test_a_batch_moves_whole() -> None:
+    batch = make_batch(make_model(RunConfig(use_rnn=True)))
+    moved = batch.to(torch.device("meta"))
+    assert moved.rnn_state is not None
+    tensors = [*moved.obs.values(), moved.rnn_state]
+    tensors += [getattr(moved, field.name) for field in dataclasses.fields(batch) if field.name not in {"obs", "rnn_state"}]
+    assert len(tensors) == 11
+    assert all(tensor.device.type == "meta" for tensor in tensors)

@@ -35,9 +35,7 @@ def test_contextual_bandit(options: dict[str, Any]) -> None:
             actions, log_probs = model.dist.sample(params[:T])
         rewards = (actions.squeeze(-1) == obs["arm"][:T]).float() * is_step
         never = torch.zeros(T, B, dtype=torch.bool)
-        batch = TrainingBatch(
-            obs, actions, log_probs, values[:T], params[:T], rewards, is_step.clone(), never, is_step.clone()
-        )
+        batch = TrainingBatch(obs, actions, log_probs, values[:T], params[:T], rewards, is_step.clone(), never, is_step.clone())
         total, _ = appo.loss(model, batch, appo.prepare(model, batch, cfg), cfg, with_metrics=False)
         flat.zero_grad()
         total.backward()

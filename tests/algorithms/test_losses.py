@@ -104,12 +104,8 @@ def test_with_ratio_one_the_gradient_is_the_policy_gradient(valid: Tensor) -> No
     torch.testing.assert_close(surrogate, vanilla)
 
 
-@pytest.mark.parametrize(
-    ("advantage", "shift", "has_gradient"), [(1, 1, False), (1, -1, True), (-1, 1, True), (-1, -1, False)]
-)
-def test_clipping_stops_the_gradient_only_where_it_went_far_enough(
-    advantage: float, shift: float, has_gradient: bool
-) -> None:
+@pytest.mark.parametrize(("advantage", "shift", "has_gradient"), [(1, 1, False), (1, -1, True), (-1, 1, True), (-1, -1, False)])
+def test_clipping_stops_the_gradient_only_where_it_went_far_enough(advantage: float, shift: float, has_gradient: bool) -> None:
     log_ratio = torch.full((1, 1), float(shift), requires_grad=True)
     policy_loss(log_ratio.exp(), torch.full((1, 1), float(advantage)), torch.ones(1, 1), 0.1).backward()
     assert log_ratio.grad is not None

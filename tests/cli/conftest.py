@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 
-def load_fakes() -> Any:
+@pytest.fixture(scope="session")
+def make_fakes() -> Callable[[Path], Any]:
+    """`fakes.Fakes`, from its file: test folders are no packages."""
     spec = importlib.util.spec_from_file_location("registry_fakes", Path(__file__).parents[1] / "registry" / "fakes.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    fakes: Callable[[Path], Any] = module.Fakes
+    return fakes
 
 
 @pytest.fixture
-def fakes(tmp_path: Path) -> Any:
-    return load_fakes().Fakes(tmp_path / "site")
+def fakes(make_fakes: Callable[[Path], Any], tmp_path: Path) -> Any:
+    return make_fakes(tmp_path / "site")

@@ -151,9 +151,7 @@ gym.register("Bell-v0", entry_point="bell:Bell", max_episode_steps=2)
 """
 
 
-@pytest.mark.parametrize(
-    ("name", "first"), [("gym:bell:Bell-v0", False), ("gym:Bell-v0", True), ("py:bell:Bell", False)]
-)
+@pytest.mark.parametrize(("name", "first"), [("gym:bell:Bell-v0", False), ("gym:Bell-v0", True), ("py:bell:Bell", False)])
 def test_a_four_value_environment_of_a_module(name: str, first: bool, tmp_path: Path) -> None:
     (tmp_path / "bell.py").write_text(MODULE)
     script = SCRIPT.format(imports="import bell" if first else "", gym_first=first, name=name)

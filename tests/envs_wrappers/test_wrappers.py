@@ -66,7 +66,7 @@ def test_chw_of_a_dict_leaves_other_keys(keys: list[str] | None) -> None:
     [(SPEED, None), (spaces.Dict({"speed": SPEED}), None), (spaces.Dict({"image": IMAGE}), ["imag"])],
 )
 def test_chw_without_an_image_is_an_error(space: spaces.Space[Any], keys: list[str] | None) -> None:
-    with pytest.raises(UserError, match="wrapper 'pixel-format-chw': .*no image"):
+    with pytest.raises(UserError, match=r"wrapper 'pixel-format-chw': .*no image"):
         PixelFormatChw(Camera(space), keys)
 
 

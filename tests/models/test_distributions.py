@@ -36,9 +36,7 @@ def reference(name: str, params: Tensor, mask: Tensor | None) -> list[D.Distribu
     return [D.Categorical(probs=torch.softmax(logits, -1) * allowed) for logits, allowed in pairs]
 
 
-def case(
-    name: str, is_masked: bool, rows: tuple[int, ...] = (6, 5)
-) -> tuple[ActionDist, Tensor, Tensor, Tensor | None]:
+def case(name: str, is_masked: bool, rows: tuple[int, ...] = (6, 5)) -> tuple[ActionDist, Tensor, Tensor, Tensor | None]:
     torch.manual_seed(0)
     dist = make_action_dist(SPACES[name])
     params, others = torch.randn(2, *rows, dist.params_size, dtype=torch.float64)

@@ -47,9 +47,7 @@ MIXED = spaces.Dict({"pixels": image(64, 64, 3), "goal": spaces.Discrete(4), "v"
         (MIXED, {"encoder_subtype": "nature", "nonlinearity": "relu"}, MultiInputEncoder, 512 + 64),
     ],
 )
-def test_features_and_gradients(
-    space: spaces.Space[Any], options: dict[str, Any], kind: type[nn.Module], size: int
-) -> None:
+def test_features_and_gradients(space: spaces.Space[Any], options: dict[str, Any], kind: type[nn.Module], size: int) -> None:
     torch.manual_seed(0)
     cfg = RunConfig(**options)
     encoder = default_encoder(network_space(space), cfg)
@@ -102,3 +100,14 @@ def test_tanh_by_sigmoid_is_tanh() -> None:
     torch.testing.assert_close(dense_tanh(*args), torch.tanh(args[0] @ args[1].T + args[2]))
     assert torch.autograd.gradcheck(dense_tanh, tuple(arg.requires_grad_() for arg in args))
     assert torch.autograd.gradcheck(tanh, (args[0],))
+
+
+def test_an_mlp_that_was_moved_uses_its_moved_weights() -> None:
+    encoder = MlpEncoder(network_space(spaces.Box(-1, 1, (4,))), RunConfig())
+    x = {"obs": torch.rand(2, 4)}
+    before = encoder(x)
+    after = encoder.double()({"obs": x["obs"].double()})
+    assert after.dtype == torch.float64
+    torch.testing.assert_close(after.float(), before, atol=1e-6, rtol=1e-5)
+    encoder.load_state_dict({name: torch.zeros_like(value) for name, value in encoder.state_dict().items()})
+    assert (encoder({"obs": x["obs"].double()}) == 0).all()

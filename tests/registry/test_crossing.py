@@ -14,26 +14,20 @@ from arl_core.registry import make_env, resolve_env
 
 BUILD = """
 import pickle, sys
-env = pickle.load(open("resolved.pickle", "rb"))
 from arl_core.envs.make import build_env
 from arl_core.interfaces import EnvContext
-built = build_env(env, EnvContext(run_seed=1, index=0, seed=1))
-observation, info = built.reset(seed=1)
-step = built.step(built.action_space.sample())
-layers = []
-layer = built
-while hasattr(layer, "env"):
-    layers.append(type(layer).__name__)
-    layer = layer.env
-result = {
-    "env": type(built.unwrapped).__name__,
-    "layers": layers,
-    "observation": [float(x) for x in observation],
-    "reward": float(step[1]),
-    "heavy": sorted({"pluggy", "torch", "arl_core.registry.resolve"} & set(sys.modules)),
-    "pydantic": "pydantic" in sys.modules,
-    "attribute": getattr(built.unwrapped, "size", None),
-}
+
+def layers(env):
+    return [type(env).__name__, *(layers(env.env) if hasattr(env, "env") else [])]
+
+result = []
+for env in pickle.load(open("resolved.pickle", "rb")):
+    built = build_env(env, EnvContext(run_seed=1, index=0, seed=1))
+    observation, info = built.reset(seed=1)
+    reward = float(built.step(built.action_space.sample())[1])
+    result.append({"layers": layers(built), "reward": reward, "size": getattr(built.unwrapped, "size", None)})
+heavy = {"pluggy", "torch", "arl_core.registry.resolve", "arl_core.registry.discovery"} & set(sys.modules)
+result.append({"heavy": sorted(heavy), "pydantic": "pydantic" in sys.modules})
 """
 
 ENV_CLASS = """
@@ -57,14 +51,14 @@ class Mine(gymnasium.Env):
 CROSS = """
 import pickle
 from arl_core.registry import resolve_env
-resolved = resolve_env(env, options)
+resolved = [resolve_env(env, options) for env, options in chosen]
 assert pickle.loads(pickle.dumps(resolved)) == resolved
 pickle.dump(resolved, open("resolved.pickle", "wb"))
 """
 
 
 def cross(fakes: Any, script: str) -> Any:
-    """Run a user's script that resolves `env`, then build what it resolved in a process that never saw the script."""
+    """Run a user's script that resolves what is `chosen`, then build that in a process that never saw the script."""
     (fakes.folder / "script.py").write_text(script + CROSS)
     done = fakes.run("script.py")
     assert done.returncode == 0, done.stderr
@@ -72,70 +66,54 @@ def cross(fakes: Any, script: str) -> Any:
     return fakes.python(BUILD)
 
 
-SCRIPTS = {
-    "class of the script": ("env, options = Mine, {}", [1, 2]),
-    "class of the script, with options": ("env, options = Mine, {'size': [5]}", [5]),
-    "class of a function": ("def f():\n    class Inner(Mine): pass\n    return Inner\nenv, options = f(), {}", [1, 2]),
-    "lambda": ("env, options = (lambda: Mine((7,))), {}", [7]),
-    "py:__main__": ("env, options = 'py:__main__:Mine', {}", [1, 2]),
-    "id, entry point a class": (
-        "gymnasium.register('Mine-v0', Mine, max_episode_steps=9, kwargs={'size': (3, 4)})\n"
-        "env, options = 'gym:Mine-v0', {}",
-        [3, 4],
-    ),
-    "id, entry point in __main__": (
-        "gymnasium.register('space/Mine-v0', '__main__:Mine', kwargs={'size': (3,)})\nenv, options = 'gym:space/Mine-v0', {}",
-        [3],
-    ),
-}
+def test_code_of_a_script_reaches_a_fresh_process_by_value(fakes: Any) -> None:
+    script = """
+def inner():
+    class Inner(Mine): pass
+    return Inner
+
+gymnasium.register("Mine-v0", Mine, max_episode_steps=9, kwargs={"size": (3, 4)})
+gymnasium.register("space/Mine-v0", "__main__:Mine", kwargs={"size": (6,)})
+chosen = [(Mine, {}), (Mine, {"size": [5]}), (inner(), {}), (lambda: Mine((7,)), {}), ("py:__main__:Mine", {}),
+          ("gym:Mine-v0", {}), ("gym:space/Mine-v0", {}), ("gym_Mine-v0", {"size": [8]})]
+"""
+    *built, process = cross(fakes, ENV_CLASS + script)
+    assert process["heavy"] == []
+    assert [env["size"] for env in built] == [[1, 2], [5], [1, 2], [7], [1, 2], [3, 4], [6], [8]]
+    assert {env["reward"] for env in built} == {3.0}
+    one, inner, limited = ["Mine"], ["Inner"], ["TimeLimit", "Mine"]
+    assert [env["layers"] for env in built] == [one, one, inner, one, one, limited, one, limited]
 
 
-@pytest.mark.parametrize("kind", SCRIPTS)
-def test_code_of_a_script_reaches_a_fresh_process_by_value(kind: str, fakes: Any) -> None:
-    tail, size = SCRIPTS[kind]
-    built = cross(fakes, f"{ENV_CLASS}\n{tail}\n")
-    assert built["env"] in {"Mine", "Inner"}
-    assert built["attribute"] == size
-    assert built["reward"] == 3.0
-    assert built["heavy"] == []
-    assert ("TimeLimit" in built["layers"]) == ("max_episode_steps" in tail)
-
-
-def test_an_id_registered_by_the_script_with_another_modules_class(fakes: Any) -> None:
-    fakes.module("mymodule", ENV_CLASS)
-    register = "gymnasium.register('Mine-v0', 'mymodule:Mine', kwargs={'size': [8]})"
-    built = cross(fakes, f"import gymnasium\n{register}\nenv, options = 'gym:Mine-v0', {{}}\n")
-    assert (built["attribute"], built["heavy"], built["pydantic"]) == ([8], [], False)
-
-
-def test_an_id_that_a_named_module_registers(fakes: Any) -> None:
-    fakes.module("mymodule", f"{ENV_CLASS}\ngymnasium.register('Mine-v0', Mine, kwargs={{'size': (6,)}})")
-    built = cross(fakes, "env, options = 'gym:mymodule:Mine-v0', {}\n")
-    assert (built["attribute"], built["heavy"]) == ([6], [])
-    imports = fakes.python(
-        "from arl_core.registry import resolve_env\nresult = list(resolve_env('gym:mymodule:Mine-v0').imports)"
-    )
-    assert imports == ["mymodule"]
-
-
-def test_an_importable_class_is_named_and_not_carried(fakes: Any) -> None:
-    fakes.module("mymodule", ENV_CLASS)
-    built = cross(fakes, "from mymodule import Mine as env\noptions = {'size': [4]}\n")
-    assert (built["attribute"], built["heavy"]) == ([4], [])
+def test_code_of_modules_is_named_and_imported_there(fakes: Any) -> None:
+    fakes.module("mine", ENV_CLASS)
+    fakes.module("registers", "from mine import *\nimport mine\ngymnasium.register('Other-v0', mine.Mine)")
+    script = """
+import gymnasium, mine
+gymnasium.register("Mine-v0", "mine:Mine", kwargs={"size": [8]})
+chosen = [("gym:Mine-v0", {}), ("gym:registers:Other-v0", {}), (mine.Mine, {}), ("py:mine:Mine", {})]
+"""
+    *built, process = cross(fakes, script)
+    assert process == {"heavy": [], "pydantic": False}
+    assert [env["size"] for env in built] == [[8], [1, 2], [1, 2], [1, 2]]
     named = fakes.python(
-        "from mymodule import Mine\nfrom arl_core.registry import resolve_env\n"
-        "env = resolve_env(Mine)\nresult = [env.id, env.kwargs, env.code]"
+        """
+        from arl_core.registry import resolve_env
+        from mine import Mine
+        env, other = resolve_env(Mine), resolve_env("gym:registers:Other-v0")
+        result = [env.id, env.kwargs, env.code, other.id, other.imports]
+        """
     )
-    assert named == ["py:mymodule:Mine", {"target": "mymodule:Mine"}, None]
+    assert named == ["py:mine:Mine", {"target": "mine:Mine"}, None, "gym:registers:Other-v0", ["registers"]]
 
 
 def test_a_plugins_environment_with_wrappers_and_time_limit(fakes: Any) -> None:
     fakes.corridor()
-    fakes.module("quiet", "")
-    built = cross(fakes, "env, options = 'corridor', {'slippery': True}\n")
-    assert built["env"] == "Corridor"
-    assert built["layers"] == ["TimeLimit", "TransformReward"]
+    built, process = cross(fakes, "chosen = [('corridor', {'slippery': True})]\n")
+    assert built["layers"] == ["TimeLimit", "TransformReward", "Corridor"]
     assert built["reward"] == 2.0
+    assert process["pydantic"] is True
+    assert set(process["heavy"]) <= {"pluggy"}  # the fake keeps its hooks and its environment in one module
 
 
 def test_what_cannot_be_carried_says_so(fakes: Any) -> None:
@@ -174,5 +152,5 @@ def test_make_env_is_seeded_and_takes_options() -> None:
 def test_what_is_no_environment_is_named() -> None:
     from arl_core.interfaces import UserError
 
-    with pytest.raises(UserError, match="environment 'py:os:getcwd' made str, which is not a gymnasium.Env"):
+    with pytest.raises(UserError, match=r"environment 'py:os:getcwd' made str, which is not a gymnasium\.Env"):
         make_env("py:os:getcwd")

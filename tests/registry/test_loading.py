@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 HOOK = "from arl_core.hookspecs import hookimpl\n"
-INVALID = "environment 'bad': arl-plugin-bad 1.0 is not a valid plugin (bad_module): "
-IMPORT = "environment 'bad': arl-plugin-bad 1.0 failed to import (bad_module): "
+INVALID = "environment 'NAME': arl-plugin-NAME 1.0 is not a valid plugin (NAME_module): "
+IMPORT = "environment 'NAME': arl-plugin-NAME 1.0 failed to import (NAME_module): "
 TAIL = ". Other environments still work"
-SEE = ". To see it whole: python -c 'import bad_module'"
+SEE = ". To see it whole: python -c 'import NAME_module'"
 BROKEN = {
     "import error": ("import nothing", f"{IMPORT}ModuleNotFoundError: No module named 'nothing'{TAIL}{SEE}"),
     "os error of two lines": ("raise OSError('libGL.so.1\\nmore')", f"{IMPORT}OSError: libGL.so.1 more{TAIL}{SEE}"),
@@ -25,36 +25,47 @@ BROKEN = {
     ),
     "no family": (
         f"{HOOK}@hookimpl\ndef arl_environments(): return []",
-        "environment 'bad': arl-plugin-bad 1.0 is registered under that name, "
-        "but its arl_environments (bad_module) describes: none",
+        "environment 'NAME': arl-plugin-NAME 1.0 is registered under that name, "
+        "but its arl_environments (NAME_module) describes: none",
     ),
     "not a list": (
         f"{HOOK}@hookimpl\ndef arl_environments(): return 3",
-        "arl-plugin-bad 1.0: arl_environments returned 3, not a list of EnvFamily",
+        "arl-plugin-NAME 1.0: arl_environments returned 3, not a list of EnvFamily",
     ),
     "hook raises": (
         f"{HOOK}@hookimpl\ndef arl_environments(): raise KeyError('x')",
-        "arl-plugin-bad 1.0: arl_environments raised KeyError: 'x'",
+        "arl-plugin-NAME 1.0: arl_environments raised KeyError: 'x'",
     ),
     "kwargs that are not JSON": (
         f"{HOOK}from arl_core.interfaces import *\n@hookimpl\ndef arl_environments():\n"
-        " return [EnvFamily('bad', '', (EnvSpec('v', 'm:a', {'x': object}),), 'v')]",
-        "arl-plugin-bad 1.0: an environment's kwargs are not JSON: "
+        " return [EnvFamily('NAME', '', (EnvSpec('v', 'm:a', {'x': object}),), 'v')]",
+        "arl-plugin-NAME 1.0: an environment's kwargs are not JSON: "
         "TypeError: Object of type type is not JSON serializable",
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", BROKEN)
-def test_broken_plugin_is_told_and_harms_no_other(kind: str, fakes: Any) -> None:
-    source, message = BROKEN[kind]
-    fakes.module("bad_module", source)
-    fakes.dist("arl-plugin-bad", plugins={"bad": "bad_module"})
+@pytest.fixture(scope="module")
+def told(make_fakes: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What naming each of the broken plugins says, all installed at once, first and again after the others."""
+    fakes = make_fakes(tmp_path_factory.mktemp("broken") / "site")
+    names = [f"bad{index}" for index in range(len(BROKEN))]
+    for name, (source, _) in zip(names, BROKEN.values(), strict=True):
+        fakes.module(f"{name}_module", source.replace("NAME", name))
+        fakes.dist(f"arl-plugin-{name}", plugins={name: f"{name}_module"})
     fakes.corridor()
-    found = fakes.messages("bad", "corridor", "bad", "gym:CartPole-v1")
-    assert found["bad"] == f"error: {message}"
-    assert found["corridor"] == "corridor:short"
-    assert found["gym:CartPole-v1"] == "gym:CartPole-v1"
+    found = fakes.messages(*names, "corridor", "gym:CartPole-v1")
+    return dict(zip([*BROKEN, "corridor", "gym"], found.values(), strict=True))
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_plugin_is_told(kind: str, told: dict[str, str]) -> None:
+    index = list(BROKEN).index(kind)
+    assert told[kind] == "error: " + BROKEN[kind][1].replace("NAME", f"bad{index}")
+
+
+def test_broken_plugins_harm_no_other(told: dict[str, str]) -> None:
+    assert (told["corridor"], told["gym"]) == ("corridor:short", "gym:CartPole-v1")
 
 
 def test_a_failed_registration_is_rolled_back(fakes: Any) -> None:

@@ -9,20 +9,13 @@ from arl_core.registry import encoder_maker, family_of, resolve_env, wrapper_mak
 
 
 @pytest.fixture(scope="module")
-def corridor_results(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def corridor_results(make_fakes: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What every spelling of the corridor's names resolves to, in one fresh interpreter."""
-    from importlib.util import module_from_spec, spec_from_file_location
-    from pathlib import Path
-
-    spec = spec_from_file_location("resolve_fakes", Path(__file__).with_name("fakes.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    fakes = module.Fakes(tmp_path_factory.mktemp("site"))
+    fakes = make_fakes(tmp_path_factory.mktemp("corridor") / "site")
     fakes.corridor()
     fakes.dist("plugin-longer", plugins={"hall": "hall"}, prefixes={"corridor-hall-": "hall"})
-    fakes.module("hall", module.CORRIDOR.replace('"corridor"', '"hall"').replace("corridor/", "hall/"))
+    source = (fakes.folder / "arl_plugin_corridor.py").read_text()
+    fakes.module("hall", source.replace('"corridor"', '"hall"').replace("corridor/", "hall/"))
     return fakes.messages(*SPELLINGS, *MISTAKES)
 
 
@@ -50,9 +43,7 @@ MISTAKES = {
     "coridor": "error: no environment 'coridor'. Did you mean 'corridor'?",
     "Corridor:long": "error: no environment 'Corridor:long'. Did you mean 'corridor'?",
     "corridor:lonk": f"error: no environment 'corridor:lonk' in 'corridor' {OWNER}. Did you mean 'corridor:long'?",
-    "corridor-long-v1": (
-        f"error: no environment 'corridor-long-v1' in 'corridor' {OWNER}. Did you mean 'corridor-long-v0'?"
-    ),
+    "corridor-long-v1": (f"error: no environment 'corridor-long-v1' in 'corridor' {OWNER}. Did you mean 'corridor-long-v0'?"),
     "corridor:zzzzzzzz": f"error: no environment 'corridor:zzzzzzzz' in 'corridor' {OWNER}. It has: short, long",
     "corridor:": f"error: no environment 'corridor:' in 'corridor' {OWNER}. It has: short, long",
     "nobody::corridor": "error: 'nobody' provides no environment 'corridor'; arl-plugin-corridor 0.3.1 does",
@@ -65,8 +56,7 @@ MISTAKES = {
         "pip install arl-plugin-minihack"
     ),
     "atari_pong": (
-        "error: environment 'atari_pong' is provided by arl-plugin-atari, which is not installed: "
-        "pip install arl-plugin-atari"
+        "error: environment 'atari_pong' is provided by arl-plugin-atari, which is not installed: pip install arl-plugin-atari"
     ),
     "gym:CartPol-v1": f"error: no environment 'gym:CartPol-v1'. Did you mean 'gym:CartPole-v1'? {GYM_HINT}",
     "gym": (
@@ -79,9 +69,7 @@ MISTAKES = {
     ),
     "py:os": "error: environment 'py:os': write py:module:attr, such as py:my_package.envs:MyEnv",
     "py:os:sep": "error: environment 'py:os:sep' is not callable, got '/'",
-    "py:os:nope": (
-        "error: environment 'py:os:nope' cannot be imported: AttributeError: module 'os' has no attribute 'nope'"
-    ),
+    "py:os:nope": ("error: environment 'py:os:nope' cannot be imported: AttributeError: module 'os' has no attribute 'nope'"),
 }
 
 
@@ -97,9 +85,7 @@ def test_message(name: str, corridor_results: dict[str, str]) -> None:
 
 
 def test_gymnasium_ids_are_hinted_at() -> None:
-    with pytest.raises(
-        UserError, match=r"no environment 'CartPole-v1'\. Gymnasium's ids are written gym:CartPole-v1\."
-    ):
+    with pytest.raises(UserError, match=r"no environment 'CartPole-v1'\. Gymnasium's ids are written gym:CartPole-v1\."):
         resolve_env("CartPole-v1")
 
 

@@ -1,0 +1,139 @@
+"""What a workload costs at least: environment, inference and training seconds per frame, one thread, nothing of ours.
+
+This program does not import arl_core. It writes each part the fastest way known to us, and prints the best of several
+repetitions as JSON, with the limit of this machine: cores / (env + inference + training).
+
+    python benchmarks/parts.py [--env CartPole-v1] [--inference-batch 64] [--training-batch 2048] [--rollout 32]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+
+import gymnasium as gym
+import torch
+from torch import Tensor
+
+HIDDEN = 64
+
+
+def best_of(run: Callable[[], int], repetitions: int = 7) -> float:
+    """Seconds per frame, the fastest repetition; `run` returns its frames."""
+    times = []
+    for _ in range(repetitions):
+        begin = time.perf_counter()
+        frames = run()
+        times.append((time.perf_counter() - begin) / frames)
+    return min(times)
+
+
+def env_seconds(name: str) -> float:
+    env = gym.make(name).unwrapped
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(4096)]
+    env.reset(seed=0)
+
+    def run() -> int:
+        step, reset = env.step, env.reset
+        for action in actions:
+            _, _, terminated, truncated, _ = step(action)
+            if terminated or truncated:
+                reset()
+        return len(actions)
+
+    return best_of(run, 15)
+
+
+def make_network(inputs: int, actions: int) -> list[Tensor]:
+    torch.manual_seed(0)
+    sizes = [(HIDDEN, inputs), (HIDDEN,), (HIDDEN, HIDDEN), (HIDDEN,), (actions + 1, HIDDEN), (actions + 1,)]
+    return [(torch.randn(size) * 0.1).requires_grad_() for size in sizes]
+
+
+def forward(weights: list[Tensor], x: Tensor) -> Tensor:
+    a, b, c, d, e, f = weights
+    return torch.addmm(f, torch.tanh(torch.addmm(d, torch.tanh(torch.addmm(b, x, a.t())), c.t())), e.t())
+
+
+def inference_seconds(inputs: int, actions: int, batch: int) -> float:
+    weights, x = make_network(inputs, actions), torch.randn(batch, inputs)
+
+    def run() -> int:
+        with torch.inference_mode():
+            for _ in range(300):
+                out = forward(weights, x)
+                log_probs = torch.log_softmax(out[:, :actions], -1)
+                chosen = (log_probs - torch.empty_like(log_probs).exponential_().log_()).argmax(-1, keepdim=True)
+                log_probs.gather(-1, chosen)
+        return 300 * batch
+
+    return best_of(run)
+
+
+def training_seconds(inputs: int, actions: int, batch: int, rollout: int) -> float:
+    """One epoch of clipped policy loss with V-trace targets (Espeholt 2018) and Adam."""
+    weights = make_network(inputs, actions)
+    optimizer = torch.optim.Adam(weights, lr=1e-4, fused=True)
+    columns = batch // rollout
+    x = torch.randn(rollout + 1, columns, inputs)
+    chosen = torch.randint(actions, (rollout, columns, 1))
+    behaviour, rewards = torch.full((rollout, columns), -0.7), torch.ones(rollout, columns)
+    discounts = 0.99 * (torch.rand(rollout, columns) > 0.02).float()
+
+    def step() -> None:
+        out = forward(weights, x.flatten(0, 1)).unflatten(0, (rollout + 1, columns))
+        log_all, values = torch.log_softmax(out[:-1, :, :actions], -1), out[..., actions]
+        log_probs = log_all.gather(-1, chosen).squeeze(-1)
+        ratio = torch.exp(log_probs - behaviour)
+        with torch.no_grad():
+            v, rho = values.detach(), ratio.detach().clamp(max=1.0)
+            deltas, trace, correction = rho * (rewards + discounts * v[1:] - v[:-1]), discounts * rho, torch.zeros(columns)
+            corrections = torch.empty_like(deltas)
+            for t in range(rollout - 1, -1, -1):
+                correction = torch.addcmul(deltas[t], trace[t], correction)
+                corrections[t] = correction
+            targets = corrections + v[:-1]
+            following = torch.cat([targets[1:], v[-1:]])
+            advantages = rho * (rewards + discounts * following - v[:-1])
+            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-5)
+        policy = -torch.minimum(ratio * advantages, ratio.clamp(0.9, 1.1) * advantages).mean()
+        entropy = -(log_all.exp() * log_all).sum(-1).mean()
+        loss = policy + 0.5 * (values[:-1] - targets).square().mean() - 0.003 * entropy
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 4.0)
+        optimizer.step()
+
+    def run() -> int:
+        for _ in range(20):
+            step()
+        return 20 * batch
+
+    return best_of(run)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", default="CartPole-v1")
+    parser.add_argument("--inference-batch", type=int, default=64)
+    parser.add_argument("--training-batch", type=int, default=2048)
+    parser.add_argument("--rollout", type=int, default=32)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    env = gym.make(arguments.env)
+    inputs, actions = int(env.observation_space.shape[0]), int(env.action_space.n)
+    parts = {
+        "env_s": env_seconds(arguments.env),
+        "inference_s": inference_seconds(inputs, actions, arguments.inference_batch),
+        "training_s": training_seconds(inputs, actions, arguments.training_batch, arguments.rollout),
+    }
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    print(json.dumps({**parts, "cores": cores, "limit_fps": cores / sum(parts.values())}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arl_core import __version__
+from arl_core.cli.main import COMMANDS, main
+from arl_core.registry.builtin import _PARAMS
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("ARL_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", ""])
+def test_help_imports_nothing_heavy(words: str) -> None:
+    heavy = "{'torch', 'numpy', 'pydantic', 'pluggy', 'gymnasium', 'rich', 'yaml', 'importlib.metadata'}"
+    code = (
+        "import sys; before = set(sys.modules); from arl_core.cli.main import main\n"
+        f"code = main({words.split()!r}); print('LOADED', code, sorted({heavy} & (set(sys.modules) - before)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    text, _, loaded = done.stdout.partition("LOADED ")
+    assert loaded.strip() == "0 []", done.stderr
+    if words == "--version":
+        assert text == f"arl {__version__}\n"
+    else:
+        assert all(f"  {name} " in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("rum", "no command 'rum'. Did you mean 'run'?"),
+        ("xyzzy", "no command 'xyzzy'. Commands: run, eval, config, plugins"),
+        ("run --gama 1", "no flag --gama. Did you mean --gamma?"),
+        ("run --env gym:CartPole-v1 --serial maybe", "--serial: expected true or false, got 'maybe'"),
+        (
+            "config --env gym:CartPole-v1 --gamma x",
+            "gamma (from command line): input should be a valid number, unable to parse string as a number, got 'x'",
+        ),
+        (
+            "run --env gym:CartPole-v1 --inference=locl",
+            "inference (from command line): input should be 'auto', 'local' or 'central', got 'locl'. Did you mean 'local'?",
+        ),
+        (
+            "run --env gym:CartPole-v1 --maze.size 3",
+            "--maze.size: the environment is 'gym:CartPole-v1', its options are written --gym.NAME",
+        ),
+        (
+            "run --env gym:CartPole-v1 --gym.sutton 1",
+            "environment 'gym:CartPole-v1' takes no option 'sutton'. It takes: sutton_barto_reward, render_mode",
+        ),
+        ("run --env gym:CartPole-v1 --config nowhere.yaml", "nowhere.yaml: cannot be read: No such file or directory"),
+        (
+            "run --env gym:CartPole-v1 --experiment a/b",
+            "experiment (from command line): must be a plain folder name; use train_dir for the folder that holds it, "
+            "got 'a/b'",
+        ),
+        ("plugins", "arl plugins: expected 'list'"),
+        ("plugins lst", "arl plugins: expected 'list', got 'lst'"),
+        ("eval", "arl eval: name the run's directory, such as train_dir/NAME"),
+        ("eval nowhere", "arl eval: no directory nowhere"),
+        ("eval . --episodes many", "--episodes: expected a whole number of at least 1, got 'many'"),
+        ("eval . --seed -1", "--seed: expected a whole number of at least 0, got '-1'"),
+        (
+            "eval . --maze.size 3",
+            "no flag --maze.size: a run is evaluated in the environment that it was trained on",
+        ),
+        (
+            "run --resume --train_dir nowhere",
+            "--resume: no run in nowhere; name one with --train_dir and --experiment",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+def config_json(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    assert main(["config", "--env", "gym:CartPole-v1", "--json", *words]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_flags_reach_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--num-workers 3 --serial --no-with-vtrace --worker_num_splits none --set_workers_cpu_affinity true"
+    shown = config_json(capsys, *words.split(), "--wrappers", "[{name: frame-stack, options: {stack_size: 2}}]")
+    config = shown["config"]
+    assert (config["num_workers"], config["serial"], config["with_vtrace"]) == (3, True, False)
+    assert (config["worker_num_splits"], config["cpu_affinity"]) == (None, True)
+    assert config["wrappers"] == [{"name": "frame-stack", "options": {"stack_size": 2}}]
+    assert shown["env"]["wrappers"] == [["arl_core.envs.wrappers:frame_stack", {"stack_size": 2}]]
+    assert shown["origins"]["serial"] == "command line"
+    assert shown["origins"]["gamma"] == "core"
+
+
+def test_file_variables_and_flags_in_order(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run.yaml").write_text("gamma: 0.5\nnum_workers: 5\nrollout: 4\n")
+    monkeypatch.setenv("ARL_NUM_WORKERS", "6")
+    monkeypatch.setenv("ARL_ROLLOUT", "8")
+    shown = config_json(capsys, "--config", str(tmp_path / "run.yaml"), "--rollout", "16")
+    values = {name: (shown["config"][name], shown["origins"][name]) for name in ("gamma", "num_workers", "rollout")}
+    assert values == {
+        "gamma": (0.5, str(tmp_path / "run.yaml")),
+        "num_workers": (6, "environment variables"),
+        "rollout": (16, "command line"),
+    }
+
+
+def test_the_environment_may_come_from_file_or_variable(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run.yaml").write_text("env: gym:CartPole-v1\n")
+    assert main(["config", "--config", str(tmp_path / "run.yaml"), "--gym.sutton-barto-reward", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["env"]["options"] == {"sutton_barto_reward": True}
+    monkeypatch.setenv("ARL_ENV", "gym:Acrobot-v1")
+    assert main(["config", "--config", str(tmp_path / "run.yaml"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["env"]["id"] == "gym:Acrobot-v1"
+
+
+def test_explain_shows_owner_and_core_default(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["config", "--env", "gym:CartPole-v1", "--explain", "--gym.sutton-barto-reward", "false"]
+    assert main(words) == 0
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines()}
+    assert rows["field"] == ["field", "value", "origin", "core", "default"]
+    scale = str(_PARAMS["gym:CartPole-v1"]["reward_scale"])
+    assert rows["reward_scale"] == ["reward_scale", scale, "arl-core", __version__, "1.0"]
+    assert rows["gamma"] == ["gamma", "0.99", "core"]
+    assert rows["env"] == ["env", "gym:CartPole-v1", "command", "line", "maze"]
+    assert rows["gym.sutton_barto_reward"] == ["gym.sutton_barto_reward", "false", "command", "line"]
+
+
+def test_run_help_names_families_and_every_field_and_imports_no_plugin(fakes: Any) -> None:
+    fakes.dist("arl-plugin-bomb", plugins={"bomb": "bomb"})
+    fakes.module("bomb", "raise SystemExit(3)")
+    done = fakes.arl("run", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--env bomb" in done.stdout
+    from arl_core.config import RunConfig
+
+    assert [name for name in RunConfig.model_fields if f"  --{name} " not in done.stdout] == []
+
+
+def test_run_help_of_an_environment(fakes: Any) -> None:
+    fakes.corridor()
+    done = fakes.arl("run", "--env", "corridor", "--help")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "corridor options (arl-plugin-corridor 0.3.1):" in lines
+    assert "  --corridor.view {near,far}          how far one sees (default: near)" in lines
+    assert "  --corridor.width N                  cells across" in lines
+    assert "  corridor:short, corridor:long" in lines
+    changed = "encoder none -> corridor/onehot, gamma 0.99 -> 0.97, rollout 32 -> 64"
+    assert f"defaults changed by corridor: {changed}" in lines
+
+
+def test_options_of_a_plugin_on_the_command_line(fakes: Any) -> None:
+    fakes.corridor()
+    words = ["--env", "corridor", "--corridor.view", "far", "--corridor.doors=[1,2]", "--corridor.slippery"]
+    done = fakes.arl("config", "--json", *words)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["config"]["env_options"] == {"view": "far", "doors": [1, 2], "slippery": True}
+    done = fakes.arl("config", "--env", "corridor", "--corridor.view", "fra")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: corridor.view: input should be 'near' or 'far', got 'fra'. Did you mean 'far'?\n"
+
+
+def test_a_broken_plugin_is_one_line(fakes: Any) -> None:
+    fakes.dist("arl-plugin-bomb", plugins={"bomb": "bomb"})
+    fakes.module("bomb", "raise SystemExit(3)")
+    done = fakes.arl("run", "--env", "bomb")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: environment 'bomb': arl-plugin-bomb 1.0 failed to import (bomb): SystemExit")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_interrupt_is_exit_130_without_a_traceback(fakes: Any) -> None:
+    """Interrupted while the plugin that the run names is being imported."""
+    fakes.dist("arl-plugin-slow", plugins={"slow": "slow"})
+    fakes.module("slow", "import time\nprint('importing', flush=True)\ntime.sleep(30)")
+    command = [sys.executable, "-m", "arl_core", "run", "--env", "slow"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(fakes.folder), str(Path(__file__).parents[2])])}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, "")
+
+
+def test_a_reader_that_leaves_is_no_traceback() -> None:
+    command = f"{sys.executable} -m arl_core config --env gym:CartPole-v1 | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (141, "")
