@@ -6,10 +6,13 @@ killed. Processes receive its descriptor and the same table, and see the same ar
 
 from __future__ import annotations
 
+import contextlib
+import math
 import mmap
 import os
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,9 @@ from numpy.typing import NDArray
 
 from arl_core.interfaces import ArraySpec, UserError
 
-ALIGNMENT_BYTES = 64  # a cache line: two owners' words never share one
+ALIGNMENT_BYTES = 64  # a cache line: two arrays never share one
+_MEMORY_INFO = Path("/proc/meminfo")
+_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def _offsets(table: Mapping[str, ArraySpec]) -> tuple[dict[str, int], int]:
@@ -25,9 +30,22 @@ def _offsets(table: Mapping[str, ArraySpec]) -> tuple[dict[str, int], int]:
     end = 0
     for name, spec in table.items():
         offsets[name] = end
-        size = int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
+        size = math.prod(spec.shape) * np.dtype(spec.dtype).itemsize
         end += -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     return offsets, max(end, ALIGNMENT_BYTES)
+
+
+def _available_bytes() -> float:
+    """What the machine, or the container's limit, can give at most; infinity where neither says."""
+    available = math.inf
+    with contextlib.suppress(OSError):  # not Linux
+        for line in _MEMORY_INFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                available = float(line.split()[1]) * 1024
+    for path in _CONTAINER_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such limit, or the word "max"
+            available = min(available, float(path.read_text()))
+    return available
 
 
 def _anonymous_file() -> int:
@@ -47,26 +65,28 @@ class Arena:
         offsets, self.size_bytes = _offsets(table)
         self._memory = mmap.mmap(fd, self.size_bytes)
         self._arrays: dict[str, NDArray[Any]] = {
-            name: np.ndarray(spec.shape, spec.dtype, buffer=self._memory, offset=offsets[name])
-            for name, spec in table.items()
+            name: np.ndarray(spec.shape, spec.dtype, buffer=self._memory, offset=offsets[name]) for name, spec in table.items()
         }
 
     @classmethod
     def create(cls, table: Mapping[str, ArraySpec]) -> Arena:
         """Allocate zeroed memory for `table`. Raises UserError where the memory is not there."""
-        fd = _anonymous_file()
         _, size_bytes = _offsets(table)
+        available = _available_bytes()
+        if size_bytes > available:  # to ask for it would not fail: the kernel would end some process instead
+            raise _no_memory(size_bytes, f"{available / 2**20:,.0f} MiB are available")
+        try:
+            fd = _anonymous_file()
+        except OSError as error:
+            raise _no_memory(size_bytes, str(error.strerror)) from None
         try:
             os.ftruncate(fd, size_bytes)
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(fd, 0, size_bytes)  # fail here, not by SIGBUS in the middle of training
-        except OSError as error:
+            return cls(fd, table)
+        except (OSError, OverflowError) as error:
             os.close(fd)
-            raise UserError(
-                f"no shared memory for the rollout slots ({size_bytes / 2**20:.0f} MiB): {error.strerror}. "
-                "Use fewer environments, a shorter rollout or smaller observations, or give the container more memory"
-            ) from None
-        return cls(fd, table)
+            raise _no_memory(size_bytes, str(getattr(error, "strerror", error))) from None
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name]
@@ -80,3 +100,10 @@ class Arena:
             os.close(self.fd)
             self.fd = -1
         self._arrays.clear()
+
+
+def _no_memory(size_bytes: int, why: str) -> UserError:
+    return UserError(
+        f"no shared memory for the rollout slots ({size_bytes / 2**20:,.0f} MiB): {why}. "
+        "Use fewer environments, a shorter rollout or smaller observations, or give the container more memory"
+    )

@@ -32,19 +32,18 @@ class Bell:
             os.write(self.fds[-1], _ONE)
 
     def wait(self, timeout_s: float) -> bool:
-        """Sleep until rung, at most `timeout_s`. True if it was rung."""
+        """Sleep until rung, at most `timeout_s` (a negative one is none). True if it was rung."""
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(self.fds[0], select.POLLIN)
-        if not self._poll.poll(timeout_s * 1000.0):
+        if not self._poll.poll(max(timeout_s, 0.0) * 1000.0):
             return False
         with contextlib.suppress(BlockingIOError):
             os.read(self.fds[0], 8 if len(self.fds) == 1 else 65536)
         return True
 
     def close(self) -> None:
-        """Close the descriptors."""
+        """Close the descriptors. Idempotent."""
         for fd in self.fds:
-            with contextlib.suppress(OSError):
-                os.close(fd)
-        self.fds = ()
+            os.close(fd)
+        self.fds, self._poll = (), None

@@ -1,7 +1,7 @@
 """What every process of a run has in common: its place in the arena, its bell, its mailboxes, its way to end.
 
-A component is a loop `body(link)`; `run_component` gives it its link, reports what it raises, and never lets it outlive a
-STOP or its parent.
+A component is a loop `body(link)`; `run_component` gives it its link, reports what it raises, and never lets it outlive
+a STOP or its parent.
 """
 
 from __future__ import annotations

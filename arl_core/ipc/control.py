@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from arl_core.interfaces import ArraySpec
 from arl_core.ipc.arena import Arena
+from arl_core.ipc.fence import fence
 
 
 class Wanted(IntEnum):
@@ -59,6 +60,7 @@ class ControlBlock:
         """Give `role` a command under a new epoch; returns the word that acknowledges it."""
         self._epoch += 1
         word = self._epoch * 4 + int(wanted)
+        fence()  # what the command is about (targets, epochs) is there before it
         self.wanted[role] = word
         return word
 
@@ -68,7 +70,7 @@ class ControlBlock:
 
 
 class ComponentControl:
-    """A component's side: `wanted()` is looked at once a step, everything else only when it changes."""
+    """A component's side: `word()` is looked at once a step, everything else only when it changes."""
 
     def __init__(self, arena: Arena, role: Role, component: int) -> None:
         self._wanted: NDArray[np.int64] = arena["control.wanted"][role]
@@ -87,6 +89,7 @@ class ComponentControl:
 
     def acknowledge(self, word: int) -> None:
         """Say that the command of `word` holds now."""
+        fence()  # what the trainer reads after it is there before it
         self._ack[0] = word
 
     def orphaned(self) -> bool:

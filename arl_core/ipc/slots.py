@@ -1,7 +1,7 @@
 """Slots: T consecutive steps of one environment group under one policy. The unit that changes hands.
 
-Every array of a trajectory is time-major, `[S, T(+1), E, ...]` over all slots S. One state word per slot says who may touch
-it: FREE and FILLING belong to the group's sampler, FULL and TRAINING to the learner; only the present owner writes it.
+Every array of a trajectory is time-major, `[S, T(+1), E, ...]` over all slots S. One state word per slot says who may
+touch it: FREE and FILLING belong to the group's sampler, FULL and TRAINING to the learner; only the present owner writes it.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
         "versions": ArraySpec((s, t), "int64"),  # of the weights that chose the actions
         "rnn_state": ArraySpec((s, e, shape.state_size), "float32"),  # at row 0
         # per group: what outlives a slot
-        "group.last_valid": ArraySpec((shape.num_groups, e), "bool"),  # False: that step was a reset, memory starts anew
+        "group.last_valid": ArraySpec((shape.num_groups, e), "bool"),  # False: it was a reset, memory starts anew
         "group.request": ArraySpec((shape.num_groups, 8), "int64"),  # central inference: slot, t, sequence, repeated
         "group.answer": ArraySpec((shape.num_groups, 8), "int64"),  # central inference: sequence
         "group.position": ArraySpec((shape.num_groups, 8), "int64"),  # slot (-1: none), t

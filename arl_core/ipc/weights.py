@@ -1,7 +1,7 @@
 """Publication of weights: one writer, any number of readers, nobody waits.
 
-Three buffers in shared memory. The writer takes the mark off the oldest one, fills it, marks it with its version, and then
-names it the latest. A reader copies the latest and looks at its mark again: if the writer has begun to overwrite it
+Three buffers in shared memory. The writer takes the mark off the oldest one, fills it, marks it with its version, and
+then names it the latest. A reader copies the latest and looks at its mark again: if the writer has begun to overwrite it
 meanwhile (it must have published twice during one copy), the reader takes the newer one. A writer that dies leaves the
 last complete one.
 """
@@ -53,8 +53,11 @@ class WeightsBoard:
         return view
 
     def publish(self, version: int) -> None:
-        """Make what was written into `buffer_to_write()` the latest. Versions only rise."""
+        """Make what was written into `buffer_to_write()` the latest. Raises ValueError where `version` does not rise: a
+        reader tells a torn copy by it."""
         latest = int(self._latest[0])
+        if version <= self.version:
+            raise ValueError(f"version {version} was to be published after version {self.version}")
         buffer = (latest + 1) % _BUFFERS if latest >= 0 else 0
         fence()
         self._mark[buffer] = version
@@ -62,7 +65,10 @@ class WeightsBoard:
         self._latest[0] = version * _BUFFERS + buffer
 
     def read_into(self, target: NDArray[np.uint8]) -> int:
-        """Copy the latest weights into `target` [size_bytes]; returns their version. Never torn, never waits."""
+        """Copy the latest weights into `target` [size_bytes]; returns their version. Never torn, never waits.
+
+        Raises RuntimeError where nothing was published yet.
+        """
         while True:
             latest = int(self._latest[0])
             if latest < 0:
