@@ -49,9 +49,7 @@ class MazeEnv(gymnasium.Env[NDArray[Any], np.int64]):
         if self._fixed is not None:
             self._enter(self._fixed)
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[Any], dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[NDArray[Any], dict[str, Any]]:
         """Back to the start: of the run's maze, or of the stream's next one. `seed` restarts the stream."""
         super().reset(seed=seed, options=options)
         self._enter(self._fixed or self.task.draw(self.np_random))
@@ -87,9 +85,7 @@ class MazeEnv(gymnasium.Env[NDArray[Any], np.int64]):
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Return to a saved state; a picture's path begins there. Raises ValueError where it is of another task."""
         cells, pairs = self.task.size**2, self.task.portals
-        check_fits(
-            state, {"cell": (), "steps": (), "passages": (1, cells, 4), "portals": (1, pairs, 2), "streams": (1, 6)}
-        )
+        check_fits(state, {"cell": (), "steps": (), "passages": (1, cells, 4), "portals": (1, pairs, 2), "streams": (1, 6)})
         self._enter(unpack_mazes(state, self.task.size)[0])
         self._cell, self._steps = int(state["cell"]), int(state["steps"])
         self._path = [self._cell]

@@ -55,9 +55,7 @@ class MazeGroup:
         self._shortest = np.zeros(rows)
         self._table = np.zeros((rows, cells, 4), np.intp)
         self._flat_table = self._table.reshape(-1)
-        self._background = (
-            None if self._task.observation == "position" else np.zeros((rows, *background_shape), np.uint8)
-        )
+        self._background = None if self._task.observation == "position" else np.zeros((rows, *background_shape), np.uint8)
         self._home = np.zeros(envs, np.intp) if rows == 1 else 4 * cells * np.arange(envs)
         self._goal = self._home + 4 * (cells - 1)
         self._place = self._home.copy()

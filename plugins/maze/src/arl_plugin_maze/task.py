@@ -79,9 +79,7 @@ def resolve_task(
         )
     most = (size * size - 2) // 2
     if portals > most:
-        raise UserError(
-            f"maze.portals: {size}x{size} cells have room for {most} pairs beside start and goal, got {portals}"
-        )
+        raise UserError(f"maze.portals: {size}x{size} cells have room for {most} pairs beside start and goal, got {portals}")
     return MazeTask(
         kind,
         size,
