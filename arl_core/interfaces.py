@@ -35,10 +35,13 @@ def load_object(reference: str) -> Any:
 
 @dataclass(frozen=True)
 class WrapperRef:
-    """A wrapper by its registered name, with its options."""
+    """A wrapper by its registered name, with its options. It applies where the environment's options equal `when`.
+    `in_vector_maker`: what `vector_maker` makes is as this wrapper leaves it; any other wrapper means single environments."""
 
     name: str
     options: Mapping[str, JSON] = field(default_factory=dict)
+    when: Mapping[str, JSON] = field(default_factory=dict)
+    in_vector_maker: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class ResolvedEnv:
     options: Mapping[str, JSON]  # validated, dumped to JSON types
     wrappers: tuple[tuple[str, Mapping[str, JSON]], ...]  # (maker, options), innermost first
     max_episode_steps: int | None
-    vector_maker: str | None
+    vector_maker: str | None  # makes what `maker` and `wrappers` make; None where there is none
     dist: str  # the distribution that provides it, "" for local code
     version: str
     imports: tuple[str, ...] = ()  # modules to import first (they register ids with gymnasium)

@@ -59,8 +59,12 @@ def is_image(space: spaces.Space[Any]) -> bool:
 
 
 def is_channels_last(shape: tuple[int, ...]) -> bool:
-    """Whether an image `shape` is height, width, channels: its last axis is the shorter of first and last."""
-    return shape[-1] < shape[0]
+    """Whether an image `shape` is height, width, channels. Two equal axes are height and width; where that does not tell
+    (all equal, or none), the shorter of first and last axis is the channels."""
+    first, middle, last = shape
+    if (first == middle) != (middle == last):
+        return first == middle
+    return last < first
 
 
 def image_shape_chw(space: spaces.Space[Any]) -> tuple[int, int, int]:

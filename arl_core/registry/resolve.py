@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from arl_core.config.layers import nearest
-from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError, load_object
+from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperRef, load_object
 from arl_core.registry.catalog import family_description, owned_name, wrapper_maker
 from arl_core.registry.discovery import CORE, PluginRecord
 from arl_core.registry.loading import cause
@@ -37,15 +37,16 @@ def resolve_env(
     if local.creator is not None:
         check_keywords(local.creator, values, f"environment '{family.name}:{spec.id}'")
     is_local = local.code is not None or family.name == "py"
+    applied = [ref for ref in family.wrappers if all(values.get(name) == value for name, value in ref.when.items())]
     return ResolvedEnv(
         id=f"{family.name}:{spec.id}",
         maker=spec.maker,
         kwargs=_as_json(spec.kwargs, record),
         options_model=family.options if values else None,  # nothing to carry: spare the worker the import of pydantic
         options=values,
-        wrappers=_wrappers(record, family, wrappers, block),
+        wrappers=_wrappers([_entry(record, ref) for ref in applied], wrappers, block),
         max_episode_steps=spec.max_episode_steps,
-        vector_maker=spec.vector_maker,
+        vector_maker=None if wrappers or not all(ref.in_vector_maker for ref in applied) else spec.vector_maker,
         dist="" if is_local else record.dist,
         version="" if is_local else record.version,
         imports=local.imports,
@@ -101,11 +102,15 @@ def _as_json(kwargs: Mapping[str, JSON], record: PluginRecord) -> dict[str, JSON
     return kwargs
 
 
+def _entry(record: PluginRecord, ref: WrapperRef) -> Mapping[str, Any]:
+    """A family's own wrapper in the form in which a run gives further ones."""
+    return {"name": owned_name(record, ref.name), "options": ref.options}
+
+
 def _wrappers(
-    record: PluginRecord, family: EnvFamily, further: Sequence[Mapping[str, Any]], block: Collection[str]
+    own: Sequence[Mapping[str, Any]], further: Sequence[Mapping[str, Any]], block: Collection[str]
 ) -> tuple[tuple[str, Mapping[str, JSON]], ...]:
     """Makers and options: the family's own, then the run's."""
-    own = [{"name": owned_name(record, ref.name), "options": ref.options} for ref in family.wrappers]
     resolved = []
     for entry in (*own, *further):
         unknown = sorted(set(entry) - {"name", "options"})

@@ -19,7 +19,9 @@ from arl_plugin_maze.task import resolve_task
 from gymnasium.utils.env_checker import check_env
 from pydantic import ValidationError
 
+from arl_core.envs.group import build_group, make_contexts
 from arl_core.interfaces import EnvContext, UserError
+from arl_core.registry import make_env, resolve_env
 
 
 def build(render_mode: str | None = None, *, kind: str = "random", size: int = 5, **options: Any) -> env.MazeEnv:
@@ -74,7 +76,7 @@ def test_a_grid_shows_sides_goal_agent_and_portals() -> None:
 
 def test_pixels_show_walls_goal_and_agent() -> None:
     maze_env = build(observation="pixels")
-    image = maze_env.reset()[0].transpose(1, 2, 0)
+    image = maze_env.reset()[0]
     pitch = pixel_pitch(5)
     middle = pitch // 2
     assert tuple(image[0, middle]) == WALL_RGB
@@ -140,3 +142,13 @@ def test_a_png_holds_the_picture(tmp_path: Path) -> None:
     size = int.from_bytes(data[start - 4 : start], "big")
     rows = np.frombuffer(zlib.decompress(data[start + 4 : start + 4 + size]), np.uint8).reshape(picture.shape[0], -1)
     np.testing.assert_array_equal(rows[:, 1:].reshape(picture.shape), picture)
+
+
+def test_a_run_sees_images_through_the_wrapper_and_nothing_else_does() -> None:
+    images = resolve_env("maze", {"observation": "pixels"})
+    assert [maker.rpartition(":")[2] for maker, _ in images.wrappers] == ["PixelFormatChw"]
+    assert images.vector_maker is not None
+    assert make_env("maze", observation="pixels").observation_space.shape == (3, 61, 61)
+    assert build_group(images, make_contexts(0, 0, 2)).obs_specs["obs"].shape == (3, 61, 61)
+    assert resolve_env("maze", {"observation": "grid"}).wrappers == ()
+    assert resolve_env("maze", wrappers=[{"name": "reward-scale", "options": {"scale": 2.0}}]).vector_maker is None

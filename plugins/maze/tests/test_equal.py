@@ -52,6 +52,11 @@ class Recorder:
         return tuple(array.copy() for array in (self.obs, *self.views[1:]))
 
 
+def as_wrapped(task: MazeTask, observation: Any) -> Any:
+    """What the family's wrapper makes of an image: the vectorised form gives that."""
+    return observation.transpose(2, 0, 1) if task.observation == "pixels" else observation
+
+
 def follow(maze_env: MazeEnv, ended: bool, action: int) -> tuple[Any, float, bool, bool, bool, dict[str, float]]:
     """A step of a single environment under next-step autoreset."""
     if ended:
@@ -68,7 +73,7 @@ def test_the_vectorised_mazes_equal_the_single_ones_step_for_step(task: MazeTask
     recorder = Recorder(MazeGroup(task, contexts))
     recorder.group.reset_into({"obs": recorder.obs})
     for i, (single, context) in enumerate(zip(singles, contexts, strict=True)):
-        np.testing.assert_array_equal(single.reset(seed=context.seed)[0], recorder.obs[i])
+        np.testing.assert_array_equal(as_wrapped(task, single.reset(seed=context.seed)[0]), recorder.obs[i])
     ended = [False] * count
     rng = np.random.default_rng(seed)
     for _ in range(90):
@@ -78,7 +83,7 @@ def test_the_vectorised_mazes_equal_the_single_ones_step_for_step(task: MazeTask
         obs, rewards, terminated, truncated, valid = recorder.step(actions)
         for i, single in enumerate(singles):
             expected = follow(single, ended[i], actions[i])
-            np.testing.assert_array_equal(obs[i], expected[0])
+            np.testing.assert_array_equal(obs[i], as_wrapped(task, expected[0]))
             assert obs[i].dtype == expected[0].dtype
             assert (rewards[i], terminated[i], truncated[i], valid[i]) == (np.float32(expected[1]), *expected[2:5])
             assert recorder.metrics.get(i, {}) == expected[5]

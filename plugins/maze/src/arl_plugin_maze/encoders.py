@@ -32,7 +32,7 @@ def make_auto(obs_space: spaces.Dict, cfg: RunConfig) -> nn.Module:
     shape: tuple[int, ...] = getattr(obs_space.spaces.get("obs"), "shape", ())
     if shape == (2,):
         return PositionEncoder(obs_space, cfg)
-    if len(shape) == 3 and shape[0] >= FIRST_PORTAL:
+    if len(shape) == 3 and shape[0] >= FIRST_PORTAL and shape[1] == shape[2]:
         return GridEncoder(obs_space, cfg)
     return PixelsEncoder(obs_space, cfg)
 

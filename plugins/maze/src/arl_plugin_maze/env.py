@@ -111,7 +111,7 @@ class MazeEnv(gymnasium.Env[NDArray[Any], np.int64]):
         if self.task.observation == "grid":
             seen[AGENT, y, x] = 255
         else:
-            paint_cell(seen.transpose(1, 2, 0), self.maze, self._cell, AGENT_RGB)
+            paint_cell(seen, self.maze, self._cell, AGENT_RGB)
         return seen
 
     def _summary(self, solved: bool) -> dict[str, float]:

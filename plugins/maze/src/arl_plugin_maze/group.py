@@ -38,14 +38,16 @@ class MazeGroup:
             raise ValueError("a maze group needs at least one environment, and all of one run (run_seed)")
         self.num_envs = envs = len(contexts)
         space = task.observation_space()
-        self.obs_specs: Mapping[str, ArraySpec] = {"obs": ArraySpec(space.shape, space.dtype.name)}
+        # images as pixel-format-chw leaves them, which stands around the single environment
+        shape = (space.shape[2], *space.shape[:2]) if task.observation == "pixels" else space.shape
+        self.obs_specs: Mapping[str, ArraySpec] = {"obs": ArraySpec(shape, space.dtype.name)}
         self._task = task
         self._cells = task.size * task.size
         self._step_reward = step_reward(self._cells)
         self._seeds = [context.seed for context in contexts]
         drawing = contexts if task.new_maze_each_episode else ()
         self._streams = [stream(context.run_seed, context.index) for context in drawing]
-        self._allocate(envs, rows=envs if task.new_maze_each_episode else 1, background_shape=space.shape)
+        self._allocate(envs, rows=envs if task.new_maze_each_episode else 1, background_shape=shape)
         if not task.new_maze_each_episode:
             self._put_maze(0, task.fixed_maze(contexts[0].run_seed))
 
@@ -152,8 +154,8 @@ class MazeGroup:
         self._shortest[row] = distances(maze)[maze.start]
         self._table[row] = 4 * (maze.next_cell + row * self._cells)
         if self._background is not None:
-            paint = grid_background if self._task.observation == "grid" else pixels_background
-            self._background[row] = paint(maze)
+            grid = self._task.observation == "grid"
+            self._background[row] = grid_background(maze) if grid else pixels_background(maze).transpose(2, 0, 1)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Everything that changes, as arrays: places, steps, environments about to reset, mazes, random streams."""

@@ -1,7 +1,8 @@
 """What the agent sees: the parts of `grid` and `pixels` observations that do not change while a maze lasts.
 
-Both are channels first, uint8, 0 or 255 for planes, so that the core's division by 255 gives 0 and 1. The agent itself
-is painted by the environments: in a grid the plane `AGENT`, in an image the cell's inside in `AGENT_RGB`.
+Both are uint8, 0 or 255 for planes, so that the core's division by 255 gives 0 and 1. Planes come first in a grid; an
+image is height, width, colours, as images are, and the wrapper `pixel-format-chw` makes it what convolutions take. The
+agent itself is painted by the environments: in a grid the plane `AGENT`, in an image the cell's inside in `AGENT_RGB`.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ def pixel_pitch(size: int) -> int:
 
 
 def pixels_shape(size: int) -> tuple[int, int, int]:
-    """Colours, height, width."""
+    """Height, width, colours."""
     side = size * pixel_pitch(size) + 1
-    return 3, side, side
+    return side, side, 3
 
 
 def portal_rgb(pair: int, pairs: int) -> tuple[int, int, int]:
@@ -63,14 +64,14 @@ def floor_mask(maze: Maze, pitch: int, wall: int) -> NDArray[np.bool_]:
 
 
 def pixels_background(maze: Maze) -> NDArray[np.uint8]:
-    """The image [3, height, width] without the agent."""
+    """The image [height, width, 3] without the agent."""
     pitch = pixel_pitch(maze.size)
     image = np.where(floor_mask(maze, pitch, 1)[..., None], np.array(FLOOR_RGB), np.array(WALL_RGB)).astype(np.uint8)
     paint_cell(image, maze, maze.goal, GOAL_RGB)
     for pair, ends in enumerate(maze.portals):
         for cell in ends:
             paint_cell(image, maze, cell, portal_rgb(pair, len(maze.portals)))
-    return np.ascontiguousarray(image.transpose(2, 0, 1))
+    return image
 
 
 def paint_cell(image: NDArray[np.uint8], maze: Maze, cell: int, rgb: tuple[int, int, int]) -> None:

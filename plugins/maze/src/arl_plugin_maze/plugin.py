@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from arl_core.hookspecs import hookimpl
-from arl_core.interfaces import JSON, EncoderSpec, EnvFamily, EnvSpec
+from arl_core.interfaces import JSON, EncoderSpec, EnvFamily, EnvSpec, WrapperRef
 
 # gym-maze's own time limits. Those of its plus mazes, a million steps, are replaced by 100 for each cell.
 _LIMITS = {3: 1_000, 5: 2_000, 10: 10_000, 100: 1_000_000}
@@ -58,6 +58,7 @@ def arl_environments() -> Iterable[EnvFamily]:
             aliases={"maze-v0": "sample-5x5"} | {f"maze-{spec.id}-v0": spec.id for spec in variants},
             options="arl_plugin_maze.options:MazeOptions",
             encoder="maze/auto",
+            wrappers=(WrapperRef("pixel-format-chw", when={"observation": "pixels"}, in_vector_maker=True),),
         )
     ]
 

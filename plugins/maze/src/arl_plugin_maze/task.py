@@ -42,7 +42,7 @@ class MazeTask:
         return self.draw(np.random.default_rng(np.random.SeedSequence(run_seed, spawn_key=(_RUN_MAZE_KEY,))))
 
     def observation_space(self) -> spaces.Box:
-        """position: int64 [2]; grid: uint8 [6 + portals, size, size]; pixels: uint8 [3, height, width]."""
+        """position: int64 [2]; grid: uint8 [6 + portals, size, size]; pixels: uint8 [height, width, 3]."""
         if self.observation == "position":
             return spaces.Box(0, self.size - 1, (2,), np.int64)
         shape = grid_shape(self.size, self.portals) if self.observation == "grid" else pixels_shape(self.size)
