@@ -8,7 +8,7 @@ per element (float32).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from gymnasium import spaces
@@ -62,19 +62,46 @@ def obs_specs(space: spaces.Space[Any]) -> dict[str, ArraySpec]:
 
 def obs_writer(space: spaces.Space[Any]) -> Callable[[Any, dict[str, NDArray[Any]], int], None] | None:
     """A function that writes one observation into row i of `{key: [E, ...]}`; None where the space has the one key "obs"
-    and `rows["obs"][i] = observation` does it."""
-    paths = [(key, path) for key, (path, _) in obs_paths(space).items()]
-    if paths == [("obs", ())]:
+    and `rows["obs"][i] = observation` does it. It raises ValueError for a wrong shape, which NumPy would stretch."""
+    leaves = [(key, path, leaf.shape) for key, (path, leaf) in obs_paths(space).items()]
+    if leaves[0][:2] == ("obs", ()):
         return None
 
     def write(observation: Any, rows: dict[str, NDArray[Any]], i: int) -> None:
-        for key, path in paths:
+        for key, path, shape in leaves:
             value = observation
             for part in path:
                 value = value[part]
+            if getattr(value, "shape", ()) != shape:
+                check_shape(key, value, shape)
             rows[key][i] = value
 
     return write
+
+
+def check_shape(key: str, value: Any, shape: tuple[int, ...] | None) -> None:
+    """Raises ValueError where a leaf of an observation (an array, a number or nested lists) has not its space's shape."""
+    if np.shape(value) != shape:
+        raise ValueError(f"observation '{key}' has shape {np.shape(value)}, its space says {shape}")
+
+
+def obs_checker(space: spaces.Space[Any]) -> Callable[[Any], None]:
+    """A function that raises ValueError where an observation has not the shape of its space, or has fractions where that
+    has integers."""
+    leaves = [(key, path, leaf.shape, np.dtype(leaf.dtype)) for key, (path, leaf) in obs_paths(space).items()]
+
+    def check(observation: Any) -> None:
+        for key, path, shape, dtype in leaves:
+            value = observation
+            for part in path:
+                value = value[part]
+            array = np.asarray(value)
+            if array.shape != shape:
+                check_shape(key, array, shape)
+            if array.dtype.kind == "f" and dtype.kind != "f":
+                raise ValueError(f"observation '{key}' is {array.dtype}, its space says {dtype}")
+
+    return check
 
 
 class ActionLayout:
@@ -100,9 +127,9 @@ class ActionLayout:
             start = int(space.start)
             rows: list[int] = columns[:, 0].tolist()
             return [row + start for row in rows] if start else rows
+        shaped = columns.reshape(-1, *(space.shape or ()))
         if isinstance(space, spaces.Box):
-            shaped = columns.reshape(-1, *space.shape)
-            return np.clip(shaped, space.low, space.high).astype(space.dtype)  # type: ignore[no-any-return]
-        if isinstance(space, spaces.MultiDiscrete):
-            return (columns.reshape(-1, *space.shape) + space.start).astype(space.dtype)  # type: ignore[no-any-return]
-        return columns.reshape(-1, *(space.shape or ())).astype(np.int8)
+            shaped = np.clip(shaped, space.low, space.high)
+        elif isinstance(space, spaces.MultiDiscrete):
+            shaped = shaped + space.start
+        return cast(Sequence[Any], shaped.astype(space.dtype))

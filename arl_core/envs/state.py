@@ -77,6 +77,8 @@ def load_env_state(env: gym.Env[Any, Any], state: Mapping[str, NDArray[Any]]) ->
         return
     env.np_random = rng_from_array(state["rng"])
     for name in attributes:
-        value = state.get(name)
-        scalar = value is not None and value.ndim == 0
-        setattr(env, name, value.item() if scalar and value is not None else None if value is None else value.copy())
+        saved = state.get(name)
+        value: Any = None
+        if saved is not None:
+            value = saved.copy() if saved.ndim else saved.item()
+        setattr(env, name, value)

@@ -94,7 +94,7 @@ class BatchAssembler:
         return staged
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What was collected so far, and where."""
+        """What was collected so far (views: copy them before going on), and the place in the present slot."""
         state = {name: rows[:, : self.filled] for name, rows in self._batch.items()}
         if self._state is not None:
             state["rnn_state"] = self._state[: self.filled]

@@ -24,20 +24,36 @@ _NAME = re.compile(r"checkpoint_(\d{9,})_(\d+)_([0-9a-f]{16})\.pt")
 
 
 def save_state(target: Path, state: Mapping[str, Any], *, version: int, frames: int, keep: int) -> Path:
-    """Write a checkpoint atomically. `target` is one file (`*.pt`), or the folder of a run's checkpoints, of which all but
-    the newest `keep` are removed, with what interrupted saves left behind."""
+    """Write a checkpoint atomically. `target` is one file (`*.pt`), or the folder of a run's checkpoints.
+
+    In a folder the newest `keep` up to this version stay; older ones, another one of this version, and what interrupted
+    saves left behind are removed. Raises UserError where it cannot be written.
+    """
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     content = buffer.getbuffer()
     if target.suffix == ".pt":
         return _write(target, content)
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder of checkpoints {target}: {error.strerror}") from None
     digest = hashlib.sha256(content).hexdigest()[:16]
     path = _write(target / f"checkpoint_{version:09d}_{frames}_{digest}.pt", content)
-    for old in checkpoints(target)[keep:]:
-        old.unlink()
+    _prune(path, version, keep)
     remove_leftovers(target)
     return path
+
+
+def _prune(newest: Path, version: int, keep: int) -> None:
+    """Later versions stay: they were damaged or left for an older one, and must not push `newest` out."""
+    earlier = [(number, path) for number, path in _numbered(newest.parent) if number <= version and path != newest]
+    kept = 1
+    for number, path in earlier:
+        if number == version or kept >= keep:
+            path.unlink(missing_ok=True)
+        else:
+            kept += 1
 
 
 def _write(path: Path, content: memoryview) -> Path:
@@ -48,11 +64,11 @@ def _write(path: Path, content: memoryview) -> Path:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+        _sync_folder(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # the cause is what is reported
             partial.unlink()
         raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from None
-    _sync_folder(path.parent)
     return path
 
 
@@ -67,14 +83,18 @@ def _sync_folder(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what interrupted saves left under temporary names."""
     for partial in folder.glob(".checkpoint_*.partial"):
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
+        partial.unlink(missing_ok=True)
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """All checkpoints in `folder`, newest first."""
+    return [path for _, path in _numbered(folder)]
+
+
+def _numbered(folder: Path) -> list[tuple[int, Path]]:
+    """(version, checkpoint), newest first."""
     found = [(int(m[1]), path) for path in folder.glob("checkpoint_*.pt") if (m := _NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found, reverse=True)]
+    return sorted(found, reverse=True)
 
 
 def load_file(path: Path) -> dict[str, Any]:
@@ -87,9 +107,11 @@ def load_file(path: Path) -> dict[str, Any]:
     if match and hashlib.sha256(content).hexdigest()[:16] != match[3]:
         raise UserError(f"checkpoint {path} is damaged: its content does not match the checksum in its name")
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001  # damaged pickles raise anything
         raise UserError(f"checkpoint {path} cannot be read: {type(error).__name__}: {str(error)[:200]}") from None
+    if not isinstance(state, dict):
+        raise UserError(f"checkpoint {path} holds a {type(state).__name__}, not the state of a run")
     return state
 
 
@@ -100,7 +122,7 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[dict[str, An
     for path in found:
         try:
             return load_file(path), path
-        except UserError as error:
+        except UserError as error:  # noqa: PERF203  # a handful of files
             warn(f"{error}; falling back to the one before")
     if found:
         raise UserError(f"none of the {len(found)} checkpoints in {folder} is intact")

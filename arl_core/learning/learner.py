@@ -64,6 +64,8 @@ class Learner:
 
         `frames` valid frames are in it. `metrics` are refreshed when `with_metrics` (reading them waits for the device).
         """
+        if not frames:
+            return  # nothing but resets: Adam's momentum alone must not move the weights
         cfg = self.cfg
         if self.device.type != "cpu":
             batch = batch.to(self.device)
@@ -75,7 +77,7 @@ class Learner:
             pieces: list[Tensor | None] = [None]
             if size < columns:
                 order = torch.randperm(columns, generator=self._shuffle).to(self.device)
-                pieces = list(order.split(size))
+                pieces = list(torch.split(order, size))
             for number, piece in enumerate(pieces):
                 wanted = with_metrics and epoch == cfg.ppo_epochs - 1 and number == len(pieces) - 1
                 part = batch if piece is None else batch.columns(piece)
@@ -143,7 +145,7 @@ class Learner:
         if state["optimizer"]:
             target = self.optimizer.state[self.flat.parameter]
             for key, value in state["optimizer"].items():
-                target[key] = value.clone() if key == "step" else value.to(self.device).clone()
+                target[key] = value.to(self.device).clone()  # "step" too: the fused kernel reads it on the device
         self.version = max(int(state["version"]), self.version + 1)  # published versions only rise
         self.frames = int(state["frames"])
         self._shuffle.set_state(state["shuffle"].cpu())

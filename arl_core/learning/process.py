@@ -71,7 +71,8 @@ class SlotIntake:
                 self.inbox.release(slot)
             else:
                 self.assembler.add(slot)
-            released.append(self._group(slot))
+            if self.assembler.slot != slot:
+                released.append(self._group(slot))
         return released
 
     def _group(self, slot: int) -> int:

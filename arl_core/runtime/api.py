@@ -116,7 +116,7 @@ class APPO:
         outcome = trainer.train(train_for_env_steps, observer=observer, additional=True)
         mean = trainer.episodes.return_mean if trainer.episodes else None
         if outcome is not Outcome.FAILURE and trainer.directory is not None:
-            trainer.finish(outcome)
+            outcome = trainer.finish(outcome)
         return Status.of(outcome, trainer.snapshot, mean, str(trainer.failure or ""))
 
     def set_hyperparameters(self, **values: Any) -> None:
@@ -166,7 +166,7 @@ class APPO:
         state = load_file(file)
         try:
             self._trainer.load_checkpoint(file, state)
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             raise UserError(f"checkpoint {file} does not fit: {error}") from None
 
     # ----------------------------------------------------------------- playing

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arl_core.interfaces import UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.bell import Bell
 from arl_core.ipc.component import ComponentSpec
@@ -24,7 +25,7 @@ from arl_core.runtime.engine import TICK_S, Balance, ComponentFailure, byte_vect
 from arl_core.runtime.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
 from arl_core.runtime.plan import RunPlan, worker_cpu
 from arl_core.runtime.statistics import RunStatistics
-from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
+from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
 from arl_core.sampling.policy_worker import PolicyWorkerSpec
 from arl_core.sampling.replica import ReplicaSpec
 from arl_core.sampling.rollout_worker import RolloutSpec
@@ -51,6 +52,7 @@ class AsyncEngine:
         self._lives: dict[ComponentSpec, int] = {}
         self._errors: dict[int, tuple[str, str, str]] = {}  # by component: type, message, traceback
         self._killed: set[ComponentSpec] = set()  # by us, for their silence
+        self._failure: ComponentFailure | None = None
         self._restarts = 0
         self._initial: Tensor | None = None
         self._frames_loaded = 0  # of a checkpoint: trained, but not by us
@@ -66,9 +68,10 @@ class AsyncEngine:
         """Start every process and wait until all stand ready (paused)."""
         plan = self.plan
         nurseries = {id(z): z for z in map(self._nursery_of, plan.components)}.values()
-        self._arena = arena = Arena.create(plan.table)
-        self._bells = [Bell() for _ in range(len(plan.components) + 1)]
+        self._make_bells(len(plan.components) + 1)
+        arena = Arena.create(plan.table)
         self.control = ControlBlock(arena)
+        self._arena = arena
         self._counts = arena["learner.counts"][0]
         self._board = WeightsBoard(arena, 0)
         self._board.clear()
@@ -92,6 +95,16 @@ class AsyncEngine:
         for role in PAUSE_ORDER:
             self._await(role)
 
+    def _make_bells(self, count: int) -> None:
+        try:
+            for _ in range(count):
+                self._bells.append(Bell())
+        except OSError as error:
+            raise UserError(
+                f"no descriptor for bell {len(self._bells) + 1} of {count}: {error.strerror}. "
+                "Raise the limit of open files (ulimit -n), or use fewer num_workers"
+            ) from None
+
     def _nursery_of(self, component: ComponentSpec) -> Zygote:
         """Rollout workers of central inference come from a nursery that has never seen torch."""
         light = component.role is Role.ROLLOUT and self.plan.inference == "central"
@@ -104,17 +117,17 @@ class AsyncEngine:
             Role.POLICY: ("arl_core.sampling.policy_worker:run_policy_worker", self._policy_spec),
             Role.LEARNER: ("arl_core.learning.process:run_learner", self._learner_spec),
         }[component.role]
-        pid = self._nursery_of(component).spawn(
-            component.name,
-            "arl_core.runtime.entry:component_main",
-            {
-                "component": component,
-                "table": self.plan.table,
-                "fds_per_bell": len(self._bells[0].fds),
-                "body": body,
-                "spec": spec(component),
-            },
-        )
+        kwargs = {
+            "component": component,
+            "table": self.plan.table,
+            "fds_per_bell": len(self._bells[0].fds),
+            "body": body,
+            "spec": spec(component),
+        }
+        try:
+            pid = self._nursery_of(component).spawn(component.name, "arl_core.runtime.entry:component_main", kwargs)
+        except NurseryLost as error:
+            raise ComponentFailure(f"{component.name} cannot be started: {error}") from error
         self._pids[pid] = component
         self._lives[component] = self._lives.get(component, 0) + 1
 
@@ -166,18 +179,30 @@ class AsyncEngine:
         for role in (Role.LEARNER, Role.ROLLOUT, Role.POLICY):  # policy workers see only requests of the present epoch
             self._command(role, Wanted.RUN)
             self._await(role)
+        try:
+            self._until(lambda: self.frames >= frames or self.statistics.seconds >= deadline, tick)
+        except ComponentFailure:
+            raise
+        except BaseException:  # the observer's own, or a second Ctrl-C: whoever catches it finds everything paused, or pausing
+            for role in PAUSE_ORDER:
+                self._command(role, Wanted.PAUSE)
+            self.statistics.pause_clock()
+            raise
+        self._pause()
+        self.statistics.pause_clock()
+        self._watch()
+
+    def _until(self, reached: Callable[[], bool], tick: Callable[[], bool]) -> None:
+        """Watch over the run until `reached`, or until `tick` says that it is enough."""
         next_tick = time.monotonic()
-        while self.frames < frames and self.statistics.seconds < deadline:
+        while not reached():
             self._bells[-1].wait(max(0.0, min(next_tick - time.monotonic(), TICK_S)))
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + TICK_S
                 self._watch()
                 if not tick():
-                    break
-        self._pause()
-        self.statistics.pause_clock()
-        self._watch()
+                    return
 
     def _pause(self) -> None:
         for role in PAUSE_ORDER:
@@ -201,7 +226,9 @@ class AsyncEngine:
 
     def _watch(self) -> None:
         """Take reports; notice who has ended or fallen silent. Workers are restarted within their budget; anything else
-        raises ComponentFailure."""
+        raises ComponentFailure, and does so again for who asks again: nobody waits for what has ended."""
+        if self._failure is not None:
+            raise self._failure
         self._take_reports()
         for zygote in self._nurseries.all:
             for exit_ in zygote.exits():
@@ -213,7 +240,9 @@ class AsyncEngine:
         for pid, component in self._pids.items():
             silent = min(self.control.silent_for_s(component.component), time.monotonic() - self._born[component])
             if silent > limit and component not in self._killed:
-                log.warning("%s has been silent for %.0f s (heartbeat_timeout_s = %g): ending it", component.name, silent, limit)
+                log.warning(
+                    "%s has been silent for %.0f s (heartbeat_timeout_s = %g): ending it", component.name, silent, limit
+                )
                 self._killed.add(component)
                 self._nursery_of(component).kill(pid)
 
@@ -227,7 +256,8 @@ class AsyncEngine:
         never_ready = self._lives[component] == 1 and self.control.ack[component.component] == 0
         if component.role is Role.LEARNER or never_ready or self._restarts >= self.plan.cfg.max_worker_restarts:
             used = f" (after {self._restarts} restarts)" if self._restarts else ""
-            raise ComponentFailure(what + used, detail)
+            self._failure = ComponentFailure(what + used, detail)
+            raise self._failure
         self._restarts += 1
         log.warning("%s; restarting it (%d of %d)", what, self._restarts, self.plan.cfg.max_worker_restarts)
         if detail:

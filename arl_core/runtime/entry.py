@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ def component_main(
     spec: Any,
 ) -> int:
     """Run `body(link, spec)`; `body` is "module:attribute"."""
+    faulthandler.enable()  # an environment that crashes the interpreter shows where
     flat = fds["bells"]
     bells = [tuple(flat[i : i + fds_per_bell]) for i in range(0, len(flat), fds_per_bell)]
     handles = SharedHandles(fds["arena"][0], bells, table)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class Evaluation:
 
     def summary(self) -> dict[str, float | int]:
         """Means and deviation."""
-        means = {key: float(np.nanmean(values)) for key, values in sorted(self.metrics.items())}
+        means = {key: float(np.mean(values)) for key, values in sorted(self.metrics.items())}
         return {
             "episodes": len(self.returns),
             "return_mean": float(np.mean(self.returns)),
@@ -107,7 +108,9 @@ def evaluate_policy(
                 result.lengths.append(int(lengths[row]))
             if ends is not None:
                 for key, values in ends.metrics.items():
-                    result.metrics.setdefault(key, []).extend(values[counted[ends.rows]].tolist())
+                    known = values[counted[ends.rows] & ~np.isnan(values)]
+                    if known.size:
+                        result.metrics.setdefault(key, []).extend(known.tolist())
             share[counted] -= 1
             returns[done], lengths[done] = 0.0, 0
             if lengths.max() > MAX_EPISODE_STEPS:
@@ -124,7 +127,10 @@ def play_picture(
     first = EVALUATION_INDEX * (1 + (seed or 0))
     context = make_contexts(cfg.seed, first, 1)[0]
     context = EnvContext(context.run_seed, context.index, context.seed, render_mode="rgb_array")
-    instance = build_env(env, context)
+    try:
+        instance = build_env(env, context)
+    except TypeError as error:  # its maker takes no render_mode
+        raise UserError(f"'{env.id}' cannot draw itself: {error}") from error
     try:
         if instance.render_mode != "rgb_array":
             raise UserError(f"'{env.id}' cannot draw itself: it has no render mode rgb_array")
@@ -145,7 +151,10 @@ def play_picture(
             observation, _, terminated, truncated, _ = instance.step(action)
             if terminated or truncated:
                 break
-        frame: Any = instance.render()
+        try:
+            frame: Any = instance.render()
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise UserError(f"'{env.id}' cannot draw itself: {error}") from None
         return np.ascontiguousarray(frame, np.uint8)
     finally:
         instance.close()
@@ -186,6 +195,10 @@ def evaluate_run(
     result = evaluate_policy(model, env, cfg, episodes=episodes, deterministic=deterministic, seed=seed)
     values: dict[str, float | int | str] = {"env": env.id, "checkpoint": checkpoint.name, **result.summary()}
     if picture is not None:
-        write_png(picture, play_picture(model, env, cfg, deterministic=deterministic, seed=seed))
+        pixels = play_picture(model, env, cfg, deterministic=deterministic, seed=seed)
+        try:
+            write_png(picture, pixels)
+        except OSError as error:
+            raise UserError(f"cannot write the picture {picture}: {error.strerror}") from None
         values["picture"] = str(picture)
     return values

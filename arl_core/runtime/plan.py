@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +24,8 @@ from arl_core.ipc.weights import weights_specs
 from arl_core.learning.process import learner_specs
 from arl_core.models.recipe import ModelRecipe
 
+log = logging.getLogger("arl")
+
 
 def resolve_device(name: str) -> str:
     """A torch device name from "auto", "cpu", "gpu", "cuda", "cuda:N" or a torch.device. Raises UserError."""
@@ -39,7 +43,10 @@ def resolve_device(name: str) -> str:
             f"device '{name}': there is no GPU that torch can use here; choose 'cpu', or 'auto' to take what is there"
         )
     device = name.replace("gpu", "cuda")
-    number = int(device.partition(":")[2] or 0)
+    _, colon, text = device.partition(":")
+    if colon and not text.isdigit():
+        raise UserError(f"device '{name}' is not known; choose auto, cpu, gpu, cuda or cuda:N")
+    number = int(text or 0)
     if number >= torch.cuda.device_count():
         raise UserError(f"device '{name}': this machine has {torch.cuda.device_count()} GPU(s), numbered from 0")
     return device
@@ -57,7 +64,13 @@ def choose_inference(cfg: RunConfig, device: str) -> tuple[str, str]:
 
 def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> tuple[Any, Any]:
     """(observation space, action space) of an environment that is built and closed again."""
-    instance = build_env(env, EnvContext(run_seed=cfg.seed, index=0, seed=0))
+    try:
+        instance = build_env(env, EnvContext(run_seed=cfg.seed, index=0, seed=0))
+    except UserError:
+        raise
+    except Exception as error:
+        log.info("%s", traceback.format_exc().rstrip())
+        raise UserError(f"environment '{env.id}' cannot be built: {type(error).__name__}: {error}") from error
     try:
         return instance.observation_space, instance.action_space
     finally:

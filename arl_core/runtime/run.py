@@ -67,8 +67,8 @@ def _train(
         begin: int | None = None
         if resume:
             found = trainer.resume()
-            view.message(f"resuming from {found}" if found else "no checkpoint yet: starting from the beginning")
-            begin = trainer.engine.frames
+            view.message(f"resuming from {found[0]}" if found else "no checkpoint yet: starting from the beginning")
+            begin = found[1] if found else 0
         board = TensorBoardWriter(directory.path / "tb", resume_frame=begin)
         try:
 
@@ -80,7 +80,7 @@ def _train(
             outcome = trainer.train(cfg.train_for_env_steps, cfg.train_for_seconds, observe)
             if outcome is not Outcome.FAILURE and trainer.snapshot is not None:
                 observe(trainer.snapshot, trainer.engine.statistics.episodes)
-                trainer.finish(outcome)
+                outcome = trainer.finish(outcome)
         finally:
             board.close()
         return _ending(trainer, outcome, directory.path)

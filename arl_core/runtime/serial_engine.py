@@ -3,7 +3,9 @@ bit for bit where the environments can be saved."""
 
 from __future__ import annotations
 
+import logging
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import torch
 from torch import Tensor
 
 from arl_core.envs.group import build_group, make_contexts
+from arl_core.interfaces import UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotState
 from arl_core.learning.checkpoint import load_file, save_state
@@ -25,6 +28,7 @@ from arl_core.sampling.episodes import EpisodeReport
 from arl_core.sampling.group_runner import GroupRunner
 from arl_core.sampling.replica import ReplicaSpec, make_actor
 
+log = logging.getLogger("arl")
 _NOT_SAVED = ("weights.", "reports.", "commands.", "control.", "component.")
 
 
@@ -64,8 +68,10 @@ class SerialEngine:
                 self.runners.append(GroupRunner(build_group(plan.env, contexts), group, arena, plan.shape, self._episodes))
             for runner in self.runners:
                 runner.reset()
-        except RuntimeError as error:
-            raise ComponentFailure(str(error)) from error
+        except UserError:
+            raise
+        except Exception as error:
+            raise _failure(error) from error
         self.actor = make_actor(ReplicaSpec(plan.recipe, stream=0), arena, plan.shape, range(plan.shape.num_groups))
         torch.set_num_threads(threads)
 
@@ -81,7 +87,10 @@ class SerialEngine:
         saved = time.monotonic()
         try:
             while self.learner.frames < frames and self.statistics.seconds < deadline:
-                self._round()
+                try:
+                    self._round()
+                except Exception as error:
+                    raise _failure(error) from error
                 now = time.monotonic()
                 if now >= next_tick:
                     next_tick = now + TICK_S
@@ -91,8 +100,6 @@ class SerialEngine:
                 if self._folder is not None and now - saved > self.plan.cfg.save_every_sec:
                     self.save()
                     saved = now
-        except RuntimeError as error:
-            raise ComponentFailure(f"{type(error).__name__}: {error}") from error
         finally:
             torch.set_num_threads(threads)
             self._report(time.monotonic())
@@ -180,7 +187,7 @@ class SerialEngine:
         state = load_file(path)
         before = self.frames
         sampler = state.get("sampler")
-        if sampler is None:
+        if sampler is None or not self._fits(sampler):
             self._new_epoch()
             self.learner.load_state_dict(state["learner"])
             self._frames_loaded += self.frames - before
@@ -215,6 +222,16 @@ class SerialEngine:
             "frames_loaded": self._frames_loaded,
         }
 
+    def _fits(self, state: Mapping[str, Any]) -> bool:
+        """Whether a saved sampler has this run's arrays; not so after a change of num_workers, rollout and the like."""
+        assert self._arena is not None
+        arena, saved = self._arena, state["arena"]
+        names = {name for name in self.plan.table if not name.startswith(_NOT_SAVED)}
+        same = names == saved.keys() and all(arena[name].shape == tuple(saved[name].shape) for name in names)
+        if not same:
+            log.warning("the checkpoint's environments are not this run's (another num_workers, rollout, ...): they begin anew")
+        return same
+
     def _load_sampler(self, state: Mapping[str, Any]) -> None:
         arena = self._arena
         assert arena is not None
@@ -239,3 +256,7 @@ class SerialEngine:
         self.runners = []
         if self._arena is not None:
             self._arena.close()
+
+
+def _failure(error: Exception) -> ComponentFailure:
+    return ComponentFailure(f"{type(error).__name__}: {error}", traceback.format_exc())

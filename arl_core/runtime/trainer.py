@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from arl_core.config import ResolvedConfig
-from arl_core.interfaces import ResolvedEnv
+from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.learning.checkpoint import load_newest
 from arl_core.models.flat import flatten_module
 from arl_core.monitoring.episodes import EpisodeStatistics
@@ -29,6 +29,9 @@ from arl_core.runtime.signals import EndSignals
 
 log = logging.getLogger("arl")
 Observer = Callable[[Snapshot, EpisodeStatistics], bool | None]
+
+
+_LEARNER_STATE = {"model", "optimizer", "version", "frames", "shuffle"}
 
 
 class Outcome(IntEnum):
@@ -76,7 +79,7 @@ class Trainer:
         return self._engine
 
     def _start(self) -> Engine:
-        if self.env.vector_maker is not None and not self.env.wrappers:
+        if self.env.vector_maker is not None:
             check_group(self.plan)
         folder = self.directory.checkpoints if self.directory else None
         engine: Engine
@@ -91,6 +94,7 @@ class Trainer:
             engine.start()
             if self._checkpoint is not None:
                 engine.load_checkpoint(self._checkpoint)
+                self._checkpoint = None
         except BaseException:
             engine.close()
             raise
@@ -101,12 +105,21 @@ class Trainer:
         """Statistics of the last episodes; None before the first `train` and after a failure."""
         return self._engine.statistics.episodes if self._engine is not None else None
 
-    def resume(self) -> Path | None:
-        """Go on from the newest intact checkpoint of the run directory; None where there is none."""
+    def resume(self) -> tuple[Path, int] | None:
+        """Go on from the newest intact checkpoint of the run directory: its file and frames; None where there is none.
+
+        Raises UserError where none is intact, or where it does not fit this configuration's network.
+        """
         assert self.directory is not None
         found = load_newest(self.directory.checkpoints / "p0", log.warning)
-        self._checkpoint = found[1] if found else None
-        return self._checkpoint
+        if found is None:
+            return None
+        state, path = found
+        try:
+            self.load_checkpoint(path, state)
+        except ValueError as error:
+            raise UserError(f"{path} does not fit: {error}. Resume without changing the network, or begin a new run") from None
+        return path, int(state["learner"]["frames"])
 
     # ----------------------------------------------------------------- training
 
@@ -128,7 +141,7 @@ class Trainer:
             stopped = observer is not None and observer(self.snapshot, self.engine.statistics.episodes) is False
             return not (stopped or signals.received)
 
-        with EndSignals(lambda number: log.warning("signal %d: finishing; again to stop at once", number)) as signals:
+        with EndSignals(_announce) as signals:
             try:
                 engine = self.engine
                 target = engine.frames + frames if additional else frames
@@ -137,6 +150,7 @@ class Trainer:
                 self._fail(failure)
                 return Outcome.FAILURE
         self.signal = signals.received
+        self._flat.read_from(engine.weights())
         self.snapshot = self._observe(target, seconds)
         return Outcome.INTERRUPTED if stopped or self.signal else Outcome.SUCCESS
 
@@ -148,6 +162,11 @@ class Trainer:
             log.error("%s", failure)
         self._write_summary("failure")
         self._end_engine()
+        if self.directory is not None:
+            try:
+                self.resume()  # a further `train` goes on from there
+            except UserError as error:
+                log.error("%s", error)
 
     def _observe(self, frames: int, seconds: float) -> Snapshot:
         engine = self.engine
@@ -167,12 +186,19 @@ class Trainer:
             self._write_summary("running")
         return snapshot
 
-    def finish(self, outcome: Outcome) -> None:
-        """Write the last checkpoint and the summary."""
-        if self._engine is not None and self.directory is not None:
-            self._engine.save()
-            self._saves = self._engine.saves
-        self._write_summary(outcome.name.lower())
+    def finish(self, outcome: Outcome) -> Outcome:
+        """Write the last checkpoint and the summary. A signal meanwhile waits for them; a second one does not."""
+        with EndSignals(_announce, self.signal) as signals:
+            try:
+                if self._engine is not None and self.directory is not None:
+                    self._engine.save()
+                    self._saves = self._engine.saves
+            except ComponentFailure as failure:
+                self._fail(failure)
+                return Outcome.FAILURE
+            self._write_summary(outcome.name.lower())
+        self.signal = signals.received
+        return outcome
 
     def _write_summary(self, status: str) -> None:
         if self.directory is None or self.snapshot is None or self._engine is None:
@@ -195,6 +221,8 @@ class Trainer:
         if missing or unknown:
             raise ValueError(f"the weights do not fit this network: missing {missing}, unknown {unknown}")
         for key, value in state.items():
+            if not isinstance(value, Tensor):
+                raise ValueError(f"weight '{key}' is {type(value).__name__}, not a tensor")
             if tuple(value.shape) != tuple(own[key].shape):
                 raise ValueError(f"weight '{key}' has shape {tuple(value.shape)}, this network's has {tuple(own[key].shape)}")
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
@@ -207,8 +235,11 @@ class Trainer:
             self._engine.load_weights(weights)
 
     def load_checkpoint(self, path: Path, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint that was read as `state`."""
-        self.load_state_dict(state["learner"]["model"])
+        """Go on from a checkpoint that was read as `state`. Raises ValueError, and changes nothing, where it does not fit."""
+        learner = state.get("learner")
+        if not isinstance(learner, Mapping) or not learner.keys() >= _LEARNER_STATE:
+            raise ValueError("it is not a checkpoint of a run")
+        self.load_state_dict(learner["model"])
         if self._engine is not None:
             self._engine.load_checkpoint(path)
         else:
@@ -228,3 +259,7 @@ class Trainer:
             self._nurseries.close()
         if self.directory is not None:
             self.directory.close()
+
+
+def _announce(number: int) -> None:
+    log.warning("signal %d: finishing; again to stop at once", number)

@@ -38,6 +38,10 @@ class Exit(NamedTuple):
     code: int
 
 
+class NurseryLost(RuntimeError):
+    """The nursery's process is gone: nothing can be started any more, and what it had started has ended with it."""
+
+
 # --------------------------------------------------------------------------- the trainer's side
 
 
@@ -89,6 +93,8 @@ class Zygote:
             if not self._read_some():
                 code = self._process.wait(timeout=5.0)
                 self._exits += [Exit(pid, code or -signal.SIGKILL) for pid in self.pids]
+                for pid in self.pids:  # what their environments have started is in their process groups still
+                    self.kill(pid)
                 break
             for kind, value in self._messages():
                 self._take(kind, value)
@@ -131,7 +137,7 @@ class Zygote:
                 if not self._read_some():
                     raise ConnectionError
         except (ConnectionError, BrokenPipeError):
-            raise RuntimeError("the process that starts the run's processes has died; see the output above") from None
+            raise NurseryLost("the process that starts the run's processes has died; see the output above") from None
 
     def _read_some(self) -> bool:
         part = self._socket.recv(_MESSAGE_BYTES)
@@ -162,6 +168,7 @@ def serve(fd: int, preload: Sequence[str]) -> None:
     for module in preload:
         import_module(module)
     connection = socket.socket(fileno=fd)
+    trainer = os.getppid()
     shared: dict[str, list[int]] = {}
     children: set[int] = set()
     signal.signal(signal.SIGCHLD, lambda *_: None)  # so that a child's end interrupts the wait below
@@ -175,6 +182,8 @@ def serve(fd: int, preload: Sequence[str]) -> None:
             if wakeup in ready:
                 os.read(wakeup, 4096)
             _report_exits(connection, children)
+            if os.getppid() != trainer:
+                break  # a process that an environment has forked in the trainer may hold the socket open
             if fd in ready:
                 request = _receive(connection)
                 if request is None:
@@ -190,7 +199,9 @@ def serve(fd: int, preload: Sequence[str]) -> None:
 
 
 def _receive(connection: socket.socket) -> tuple[tuple[Any, ...], list[int]] | None:
-    header, ancillary, _, _ = connection.recvmsg(8, socket.CMSG_SPACE(4 * _FDS_PER_MESSAGE))
+    header, ancillary, flags, _ = connection.recvmsg(8, socket.CMSG_SPACE(4 * _FDS_PER_MESSAGE))
+    if flags & socket.MSG_CTRUNC:
+        raise OSError("descriptors were lost on their way: the limit of open files (ulimit -n) is too low for this run")
     fds = array.array("i")
     for _, _, content in ancillary:
         fds.frombytes(content[: len(content) - len(content) % fds.itemsize])

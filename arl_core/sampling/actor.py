@@ -21,11 +21,13 @@ class _Row(NamedTuple):
 
     obs: dict[str, Tensor]
     outputs: tuple[Tensor, Tensor, Tensor, Tensor]  # actions, log_probs, values, params
-    rnn_state: Tensor
 
 
 class Actor:
-    """Acts for the groups `first_group ...`, whose recurrent state it keeps."""
+    """Acts for `groups` (consecutive numbers), whose recurrent state it keeps.
+
+    `generator` draws the actions; it lives on `device`. Slots stay in the arena's memory, whatever the device.
+    """
 
     def __init__(
         self,
@@ -64,13 +66,20 @@ class Actor:
     def _row(self, slot: int, t: int) -> _Row:
         row = self._rows.get((slot, t))
         if row is None:
-            a, l, v, p = (array[slot, t] for array in self._outputs)
-            row = _Row({key: array[slot, t] for key, array in self._obs.items()}, (a, l, v, p), self._rnn_state[slot])
+            actions, log_probs, values, params = (array[slot, t] for array in self._outputs)
+            obs = {key: array[slot, t] for key, array in self._obs.items()}
+            row = _Row(obs, (actions, log_probs, values, params))
             self._rows[slot, t] = row
         return row
 
     def act_one(self, group: int, slot: int, t: int, *, repeated: bool = False) -> None:
-        """Act for one group on views of its row: nothing is gathered, nothing copied but the outputs."""
+        """Act for one group on views of its row: nothing is gathered, nothing copied but the outputs.
+
+        `repeated`: this observation was acted on already, and that action discarded.
+        """
+        if self.device.type != "cpu":
+            self.act_many([group], [slot], [t], [repeated])
+            return
         row = self._row(slot, t)
         with torch.inference_mode():
             state = self._state_before(group, slot, t, repeated) if self._recurrent else None
@@ -95,9 +104,7 @@ class Actor:
             self._rnn_state[slot].copy_(state)
         return state
 
-    def act_many(
-        self, groups: Sequence[int], slots: Sequence[int], times: Sequence[int], repeated: Sequence[bool]
-    ) -> None:
+    def act_many(self, groups: Sequence[int], slots: Sequence[int], times: Sequence[int], repeated: Sequence[bool]) -> None:
         """Act for several groups in one forward pass: n groups of E rows are gathered into [n * E, ...]."""
         n = len(groups)
         index = (torch.tensor(slots), torch.tensor(times))
@@ -109,7 +116,8 @@ class Actor:
                 state = torch.cat(rows).to(self.device)
             out = self.model.act(obs, state, self.generator)
             for target, value in zip(self._outputs, (out.actions, out.log_prob, out.value, out.params), strict=True):
-                target[index] = value.to("cpu").unflatten(0, (n, -1))
+                target[index] = value.to("cpu").reshape(n, -1, *value.shape[1:])
             if out.state is not None:
-                self.state[[g - self._first_group for g in groups]] = out.state.to("cpu").unflatten(0, (n, -1))
+                rows_of_groups = [group - self._first_group for group in groups]
+                self.state[rows_of_groups] = out.state.to("cpu").reshape(n, *self.state.shape[1:])
         self._versions[np.asarray(slots), np.asarray(times)] = self.version

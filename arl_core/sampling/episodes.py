@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,6 +57,24 @@ class EpisodeTracker:
         return np.where(first, sums + carried, sums - before)  # type: ignore[no-any-return]
 
 
+class _Newest:
+    """The newest `MAX_REPORTED` of the values that were added; holds no more than it must."""
+
+    def __init__(self, dtype: Any) -> None:
+        self._dtype = dtype
+        self._parts: deque[NDArray[Any]] = deque()
+        self._size = 0
+
+    def add(self, values: NDArray[Any]) -> None:
+        self._parts.append(values)
+        self._size += len(values)
+        while self._size - len(self._parts[0]) >= MAX_REPORTED:
+            self._size -= len(self._parts.popleft())
+
+    def values(self) -> NDArray[Any]:
+        return np.concatenate(self._parts)[-MAX_REPORTED:] if self._parts else np.empty(0, self._dtype)
+
+
 class EpisodeReport:
     """What happened since the last report to the trainer. Bounded: only the newest episodes are listed, all are counted."""
 
@@ -65,39 +84,28 @@ class EpisodeReport:
     def clear(self) -> None:
         """Begin anew."""
         self.count = 0
-        self._returns: list[NDArray[np.float32]] = []
-        self._lengths: list[NDArray[np.int32]] = []
-        self._metrics: dict[str, list[NDArray[np.float64]]] = {}
+        self._returns = _Newest(np.float32)
+        self._lengths = _Newest(np.int32)
+        self._metrics: dict[str, _Newest] = {}
 
     def add(self, returns: NDArray[np.float32], lengths: NDArray[np.int32]) -> None:
         """Add episodes that ended."""
         if len(returns):
             self.count += len(returns)
-            self._returns.append(returns)
-            self._lengths.append(lengths)
+            self._returns.add(returns)
+            self._lengths.add(lengths)
 
     def add_metrics(self, ends: EpisodeEnds) -> None:
         """Add what environments reported at the ends of episodes."""
         for key, values in ends.metrics.items():
             if key in self._metrics or len(self._metrics) < MAX_METRICS:
-                self._metrics.setdefault(key, []).append(values)
+                self._metrics.setdefault(key, _Newest(np.float64)).add(values)
 
     def message(self) -> Mapping[str, Any]:
         """`count`, and `returns`, `lengths` and metrics of the newest episodes, oldest first."""
         return {
             "count": self.count,
-            "returns": _newest(self._returns, np.float32),
-            "lengths": _newest(self._lengths, np.int32),
-            "metrics": {key: _newest(values, np.float64) for key, values in self._metrics.items()},
+            "returns": self._returns.values(),
+            "lengths": self._lengths.values(),
+            "metrics": {key: values.values() for key, values in self._metrics.items()},
         }
-
-
-def _newest(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
-    kept: list[NDArray[Any]] = []
-    size = 0
-    for part in reversed(parts):
-        kept.append(part)
-        size += len(part)
-        if size >= MAX_REPORTED:
-            break
-    return np.concatenate(kept[::-1])[-MAX_REPORTED:] if kept else np.empty(0, dtype)

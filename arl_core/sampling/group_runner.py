@@ -97,7 +97,10 @@ class GroupRunner:
 
     def answered(self) -> bool:
         """Central inference: the actions of row t are there."""
-        return bool(self._answer[0] == self._request[2])
+        if self._answer[0] != self._request[2]:
+            return False
+        fence()
+        return True
 
     def step(self) -> None:
         """Step the environments with the actions of row t; hand the slot over when it is full."""
@@ -130,14 +133,17 @@ class GroupRunner:
         self._frames[0] += np.count_nonzero(valid)
 
     def _check_finite(self, slot: int, rows: int) -> None:
-        named: dict[str, NDArray[Any]] = {"reward": self._arena["rewards"][slot, :rows]}
-        named |= {f"observation '{key}'": array[slot, : rows + 1] for key, array in self._obs.items()}
+        named: dict[str, NDArray[Any]] = {"a reward": self._arena["rewards"][slot, :rows]}
+        named |= {f"an observation '{key}'": array[slot, : rows + 1] for key, array in self._obs.items()}
         for name, values in named.items():
-            if values.dtype.kind != "f" or np.isfinite(np.sum(values)) or np.isfinite(values).all():
+            if values.dtype.kind != "f":
                 continue
+            with np.errstate(over="ignore", invalid="ignore"):  # a sum may overflow where no value is infinite
+                if np.isfinite(np.sum(values)) or np.isfinite(values).all():
+                    continue
             t, row = (int(x) for x in np.argwhere(~np.isfinite(values))[0][:2])
             raise RewardOrObservationFault(
-                f"environment {self.index * self._shape.group_size + row} gave a {name} that is not finite "
+                f"environment {self.index * self._shape.group_size + row} gave {name} that is not finite "
                 f"({values[t, row]}) at step {t} of its rollout; training on it would poison the weights"
             )
 

@@ -45,7 +45,7 @@ class PolicyWorker:
         """Until STOP."""
         while True:
             if self.link.changed():
-                if not self.link.obey(lambda: None, lambda: None):
+                if not self.link.obey(self._on_pause, lambda: None):
                     return
                 self._reported, self._busy_s = time.monotonic(), 0.0
             if not self._answer_waiting():
@@ -54,6 +54,10 @@ class PolicyWorker:
             if now - self._reported > REPORT_INTERVAL_S:
                 post_metrics(self.link, "inference", {"busy_s": self._busy_s, "elapsed_s": now - self._reported})
                 self._reported, self._busy_s = now, 0.0
+
+    def _on_pause(self) -> None:
+        """Rollout workers pause before us, so nothing is asked after this: no request outlives the weights it was made for."""
+        self._answer_waiting()
 
     def _answer_waiting(self) -> bool:
         sequences = self._request[:, 2].copy()

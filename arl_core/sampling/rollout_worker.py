@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.interfaces import ResolvedEnv
 from arl_core.ipc.bell import Bell
-from arl_core.ipc.component import ComponentLink, post_metrics
+from arl_core.ipc.component import ComponentLink
 from arl_core.ipc.slots import SlotShape
 from arl_core.sampling.episodes import EpisodeReport
 from arl_core.sampling.group_runner import GroupRunner
@@ -53,6 +53,7 @@ class RolloutWorker:
             contexts = make_contexts(spec.seed, group * size, size, link.spec.index, spec.life)
             environments = build_group(spec.env, contexts)
             self.runners.append(GroupRunner(environments, group, link.arena, spec.shape, self.report))
+            link.control.beat()
         self._learner: Bell = link.bells[spec.consumers[0]]
         policy_bells = [link.bells[number] for number in spec.consumers[1:]]
         self._policy = {group: policy_bells[group % len(policy_bells)] for group in spec.groups} if policy_bells else {}
@@ -66,23 +67,33 @@ class RolloutWorker:
 
     def run(self) -> None:
         """Until STOP. Everything begins with a pause."""
+        try:
+            self._loop()
+        except BaseException:
+            with contextlib.suppress(Exception):  # what failed first is what is reported
+                self._close()
+            raise
+        self._close()
+
+    def _loop(self) -> None:
         for runner in self.runners:
             runner.reset()
+            self.link.control.beat()
         advance = self._advance_local if self.actor is not None else self._advance_central
-        try:
-            while True:
-                if self.link.changed() and not self._obey():
-                    return
-                progressed = advance()
-                self.link.control.beat()
-                now = time.monotonic()
-                if now - self._reported > REPORT_INTERVAL_S:
-                    self._send_report(now)
-                if not progressed:
-                    self._waited_s += self.link.wait()
-        finally:
-            for runner in self.runners:
-                runner.group.close()
+        while True:
+            if self.link.changed() and not self._obey():
+                return
+            progressed = advance()
+            self.link.control.beat()
+            now = time.monotonic()
+            if now - self._reported > REPORT_INTERVAL_S:
+                self._send_report(now)
+            if not progressed:
+                self._waited_s += self.link.wait()
+
+    def _close(self) -> None:
+        for runner in self.runners:
+            runner.group.close()
 
     def _obey(self) -> bool:
         alive = self.link.obey(self._on_pause, lambda: None)
@@ -135,7 +146,7 @@ class RolloutWorker:
         values = {"episodes": self.report.message(), "waited_s": self._waited_s, "elapsed_s": now - self._reported}
         self.report.clear()
         self._waited_s, self._reported = 0.0, now
-        post_metrics(self.link, "sampling", values)
+        self.link.outbox.post(("sampling", values))
 
 
 def run_rollout_worker(link: ComponentLink, spec: RolloutSpec) -> None:

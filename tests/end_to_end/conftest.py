@@ -1,0 +1,8 @@
+"""Fixtures for tests that start processes."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
+
+from run_support import no_process_left, one_thread  # noqa: E402, F401  # fixtures

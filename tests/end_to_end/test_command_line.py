@@ -1,0 +1,103 @@
+"""`arl run` and `arl eval` as a user types them."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from run_support import RUN, arl
+
+from arl_core.learning.checkpoint import checkpoints, load_file
+
+NAMED = ("--env", "py:tiny_envs:recorded")
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    done = arl("run", *NAMED, *RUN, "--train_for_env_steps", "3000", "--seed", "3", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "arl eval runs/r" in done.stdout + done.stderr
+    return folder / "runs" / "r"
+
+
+def test_the_run_directory(run_dir: Path) -> None:
+    assert {"config.json", "summary.json", "run.log", "checkpoints", "tb"} <= {path.name for path in run_dir.iterdir()}
+    assert not [path for path in run_dir.rglob("*") if path.suffix in {".tmp", ".partial"}]
+    summary = json.loads((run_dir / "summary.json").read_text())
+    assert summary["status"] == "success"
+    assert 3000 <= summary["frames"] < 3064
+    keys = {"fps", "seconds", "episodes", "return_mean", "length_mean", "policy_lag_mean", "inference", "version", "losses"}
+    assert keys <= summary.keys()
+    assert summary["env_metrics"]["episode.l"] == 4
+    assert summary["frames_sampled"] >= summary["frames"] + sum(summary["dropped_frames"].values())
+    config = json.loads((run_dir / "config.json").read_text())
+    assert config["config"]["seed"] == 3
+    assert config["origins"]["seed"] == "command line"
+    assert config["env"]["id"] == "py:tiny_envs:recorded"
+    newest = checkpoints(run_dir / "checkpoints" / "p0")[0]
+    assert load_file(newest)["learner"]["frames"] == summary["frames"]
+    assert "saved" in (run_dir / "run.log").read_text()
+
+
+def test_the_event_file_has_what_the_environment_reported(run_dir: Path) -> None:
+    events = [path for path in (run_dir / "tb").rglob("*") if "tfevents" in path.name]
+    assert events
+    content = b"".join(path.read_bytes() for path in events)
+    assert b"episode.r" in content
+    assert b"ones" in content
+
+
+def test_eval(run_dir: Path, tmp_path: Path) -> None:
+    done = arl("eval", str(run_dir), "--episodes", "4", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    keys = {"env", "checkpoint", "episodes", "return_mean", "return_std", "return_min", "return_max", "length_mean"}
+    assert keys <= result.keys()
+    assert result["episodes"] == 4
+    assert result["length_mean"] == 4
+    failed = arl("eval", str(run_dir), "--picture", "x.png", cwd=tmp_path)
+    assert failed.returncode == 2
+    assert "cannot draw" in failed.stderr
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_resume_goes_on(run_dir: Path) -> None:
+    folder = run_dir.parents[1]
+    again = arl("run", *NAMED, *RUN, cwd=folder)
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
+    assert again.stderr.count("\n") <= 2
+    before = json.loads((run_dir / "summary.json").read_text())["frames"]
+    where = ("--train_dir", "runs", "--experiment", "r")
+    done = arl("run", "--resume", *NAMED, *where, "--train_for_env_steps", "4500", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((run_dir / "summary.json").read_text())
+    assert 4500 <= summary["frames"] < 4564
+    assert json.loads((run_dir / "config.json").read_text())["config"]["seed"] == 3
+    assert before < 4500
+    assert "resuming from" in done.stdout + done.stderr
+    wider = arl("run", "--resume", *NAMED, *where, "--hidden_size", "32", cwd=folder)
+    assert wider.returncode == 2, wider.stderr
+    assert "does not fit" in wider.stderr
+    assert "Traceback" not in wider.stderr
+    assert json.loads((run_dir / "summary.json").read_text()) == summary
+
+
+def test_serial_run_and_picture(tmp_path: Path) -> None:
+    done = arl("run", "--env", "py:tiny_envs:Drawn", *RUN, "--serial", "--train_for_env_steps", "300", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shown = arl("eval", "runs/r", "--episodes", "2", "--picture", "x.png", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    content = (tmp_path / "x.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert struct.unpack(">II", content[16:24]) == (8, 6)  # width, height
+    body = content[content.index(b"IDAT") + 4 :]
+    line = zlib.decompressobj().decompress(body)[: 1 + 8 * 3]
+    assert line == bytes([0, *([0, 200, 0] * 8)])  # the last step of an episode of four
+    failed = arl("eval", "runs/r", "--episodes", "1", "--picture", "no/such/x.png", cwd=tmp_path)
+    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1), failed.stderr
+    assert "cannot write the picture" in failed.stderr

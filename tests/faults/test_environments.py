@@ -1,0 +1,96 @@
+"""Environments that raise, hang, crash and lie: named, within bounded time, and never trained on."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_support import descendants, small
+from tiny_envs import Faulty
+
+
+def fails(what: str, where: str, at: int, **fields: Any) -> str:
+    """The error of a run whose environment does `what`."""
+    with small(partial(Faulty, what, where, at), heartbeat_timeout_s=2.0, max_worker_restarts=0, **fields) as model:
+        begin = time.monotonic()
+        status = model.train(100_000)
+        assert status == 2
+        assert time.monotonic() - begin < 15.0
+        assert not descendants()
+        return status.error
+
+
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("what", "where", "at", "named"),
+    [
+        ("raise", "construct", 0, ["rollout-0", "ValueError", "the maze has no exit"]),
+        ("raise", "step", 30, ["rollout-0", "environment 0", "seed", "failed in step", "the maze has no exit"]),
+        ("hang", "step", 30, ["rollout-0", "silent for 2 s", "environment"]),
+        ("segfault", "step", 30, ["rollout-0", "signal 11"]),
+        ("exit", "reset", 0, ["rollout-0", "exit code 7"]),
+        ("nan", "step", 30, ["rollout-0", "environment 0", "reward", "not finite", "nan"]),
+        pytest.param("raise", "reset", 3, ["environment 0", "failed in reset", "the maze has no exit"], marks=slow),
+        pytest.param("exit", "construct", 0, ["rollout-0", "exit code 7"], marks=slow),
+        pytest.param("exit", "step", 30, ["rollout-0", "exit code 7"], marks=slow),
+        pytest.param("segfault", "construct", 0, ["rollout-0", "signal 11"], marks=slow),
+        pytest.param("segfault", "reset", 3, ["rollout-0", "signal 11"], marks=slow),
+        pytest.param("hang", "construct", 0, ["rollout-0", "silent for 2 s"], marks=slow),
+        pytest.param("hang", "reset", 3, ["rollout-0", "silent for 2 s"], marks=slow),
+    ],
+)
+def test_the_error_is_named(
+    what: str, where: str, at: int, named: list[str], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    error = fails(what, where, at)
+    for part in named:
+        assert part in error
+    assert error in caplog.text
+    if what == "raise":
+        assert 'raise ValueError("the maze has no exit")' in caplog.text  # the traceback
+    if what == "segfault":
+        assert "tiny_envs.py" in capfd.readouterr().err  # where the interpreter was
+
+
+def test_a_fault_that_does_not_come_again_is_survived(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "arl")
+    with small(partial(Faulty, "segfault", "step", 30, str(tmp_path / "once")), workers=2) as model:
+        status = model.train(3_000)
+        assert status == 0
+        assert model._trainer.engine.balance().exact
+        assert "was ended by signal 11; restarting it (1 of 10)" in caplog.text
+        assert status.return_mean is not None
+
+
+def test_a_crash_loop_exhausts_the_budget(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "arl")
+    with small(partial(Faulty, "raise", "step", 30), max_worker_restarts=2) as model:
+        status = model.train(10**9)
+        assert status == 2
+        assert "(after 2 restarts)" in status.error
+        assert "failed in step" in status.error
+        assert caplog.text.count("restarting it") == 2
+        assert caplog.text.count('raise ValueError("the maze has no exit")') == 3  # each life's traceback
+        assert model.get_parameters()
+    assert not descendants()
+
+
+def test_nothing_of_a_poisoned_rollout_is_trained_on(tmp_path: Path) -> None:
+    with small(partial(Faulty, "nan", "step", 30, str(tmp_path / "once"))) as model:
+        assert model.train(2_000) == 0
+        assert model._trainer.engine.balance().exact
+        assert (tmp_path / "once").exists()
+        assert all(value.isfinite().all() for value in model.get_parameters()[0].values() if value.is_floating_point())
+
+
+def test_slow_environments_still_pause_and_stop() -> None:
+    with small(partial(Faulty, "slow", "step", 0), envs=2) as model:
+        assert model.train(100) == 0
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 3.0

@@ -1,0 +1,202 @@
+"""Processes of a run are killed, stopped and starved: what can go on goes on, what cannot ends cleanly and by name."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from run_support import alive, descendants, eventually, nursery_pids, pids_of, small
+from tiny_envs import Bandit, Parent
+
+from arl_core import APPO
+from arl_core.learning.checkpoint import checkpoints, load_file
+
+
+@contextmanager
+def meanwhile(work: Callable[[], None]) -> Iterator[None]:
+    """Do `work` in a thread while the block runs; what it raises is raised at the end."""
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001  # raised below
+            errors.append(error)
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    yield
+    thread.join(30)
+    assert not thread.is_alive()
+    if errors:
+        raise errors[0]
+
+
+def kill_at_random(model: APPO, role: str, times: int, seed: int) -> None:
+    draw = random.Random(seed)
+    for _ in range(times):
+        time.sleep(draw.uniform(0.02, 0.25))
+        victims = [pid for name, pid in pids_of(model).items() if name.startswith(role)]
+        os.kill(draw.choice(victims), signal.SIGKILL) if victims else None
+
+
+@pytest.mark.parametrize(
+    ("inference", "roles"), [("local", ["rollout"]), ("central", ["rollout", "policy"])]
+)
+def test_killed_workers_are_replaced(inference: str, roles: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "arl")
+    with small(Bandit, workers=2, inference=inference, max_worker_restarts=1000) as model:
+        model.train(500)
+        learner = pids_of(model)["learner-0"]
+        for number, role in enumerate(roles):
+            before = pids_of(model)
+
+            def work(role: str = role, number: int = number) -> None:
+                kill_at_random(model, role, 8, seed=number)
+
+            frames = model._trainer.engine.frames
+            done = threading.Event()
+
+            def work_and_tell(work: Callable[[], None] = work) -> None:
+                work()
+                done.set()
+
+            with meanwhile(work_and_tell):
+                status = model.train(10**9, lambda values: not done.is_set())
+            assert status == 1
+            assert model._trainer.engine.balance().exact, model._trainer.engine.balance()
+            assert status.frames > frames
+            assert set(before.values()) != set(pids_of(model).values())
+            assert model.train(500) == 0
+            assert model._trainer.engine.balance().exact
+            assert f"{role}-" in caplog.text
+        assert pids_of(model)["learner-0"] == learner
+        assert model._trainer.engine._restarts >= 2 * len(roles)
+        assert re.search(r"rollout-\d was ended by signal 9; restarting it \(1 of 1000\)", caplog.text)
+
+
+def test_a_worker_killed_during_a_pause_is_replaced() -> None:
+    with small(Bandit, workers=2, inference="central") as model:
+        model.train(300)
+        before = pids_of(model)
+        for role in ("rollout-0", "policy-0"):
+            os.kill(before[role], signal.SIGKILL)
+        assert model.train(300) == 0
+        after = pids_of(model)
+        assert model._trainer.engine.balance().exact
+        assert {name for name in before if before[name] != after[name]} == {"rollout-0", "policy-0"}
+
+
+def test_a_dead_learner_ends_the_run_at_once_and_nobody_waits_for_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fields = {"train_dir": str(tmp_path), "experiment": "r", "save_every_sec": 0.01}
+    with small(Bandit, **fields) as model:
+        model.train(300)
+        done: list[float] = []
+
+        def work() -> None:
+            time.sleep(0.5)
+            os.kill(pids_of(model)["learner-0"], signal.SIGKILL)
+            done.append(time.monotonic())
+
+        with meanwhile(work):
+            status = model.train(10**9)
+        assert time.monotonic() - done[0] < 5.0
+        assert status == 2
+        assert "learner-0 was ended by signal 9" in status.error
+        assert "learner-0 was ended by signal 9" in caplog.text
+        assert not descendants()
+        files = checkpoints(tmp_path / "r" / "checkpoints" / "p0")
+        assert files
+        states = [load_file(file) for file in files]  # it was killed while it saved again and again: none is torn
+        weights = model.get_parameters()[0]
+        last = states[0]["learner"]
+        assert all((weights[key] == last["model"][key]).all() for key in weights)
+        status = model.train(200)  # goes on from the last checkpoint, in new processes
+        assert status == 0
+        assert status.frames >= last["frames"] + 200
+        assert model._trainer.engine.balance().exact
+        newest = checkpoints(tmp_path / "r" / "checkpoints" / "p0")[0]
+        assert load_file(newest)["learner"]["frames"] == status.frames
+        # a learner that dies between calls
+        os.kill(pids_of(model)["learner-0"], signal.SIGKILL)
+        begin = time.monotonic()
+        with pytest.raises(RuntimeError, match="learner-0"):
+            model.save(tmp_path / "x.pt")
+        assert model.train(100) == 2
+        assert time.monotonic() - begin < 8.0
+        assert not (tmp_path / "x.pt").exists()
+
+
+def test_the_end_of_the_nursery_is_a_failure() -> None:
+    with small(Bandit) as model:
+        model.train(100)
+        with meanwhile(lambda: (time.sleep(0.3), os.kill(nursery_pids(model)[0], signal.SIGKILL))[1]):
+            status = model.train(10**9)
+        assert status == 2
+        assert status.error
+        assert not descendants()
+
+
+def test_stopped_workers_are_named_and_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    with small(Bandit, workers=2, inference="central", heartbeat_timeout_s=1.5) as model:
+        model.train(300)
+        before = pids_of(model)
+        for role in ("rollout-1", "policy-0"):
+            victim = pids_of(model)[role]
+
+            def replaced(role: str = role, victim: int = victim) -> bool:
+                return pids_of(model).get(role, victim) == victim
+
+            os.kill(victim, signal.SIGSTOP)
+            assert model.train(10**9, lambda values, goes_on=replaced: goes_on()) == 1
+            assert f"{role} has been silent for" in caplog.text
+            assert not psutil.pid_exists(victim)
+        assert model.train(300) == 0
+        assert model._trainer.engine.balance().exact
+        assert pids_of(model)["learner-0"] == before["learner-0"]
+        os.kill(before["learner-0"], signal.SIGSTOP)
+        status = model.train(10**9)
+        assert status == 2
+        assert "learner-0 was silent" in status.error
+    assert not descendants()
+
+
+def test_stopped_and_continued_in_time_is_taken_back() -> None:
+    with small(Bandit, workers=2, heartbeat_timeout_s=30.0) as model:
+        model.train(300)
+        before = pids_of(model)
+
+        def work() -> None:
+            os.kill(before["rollout-0"], signal.SIGSTOP)
+            time.sleep(0.6)
+            os.kill(before["rollout-0"], signal.SIGCONT)
+
+        with meanwhile(work):
+            assert model.train(300) == 0
+        assert model.train(300) == 0
+        assert pids_of(model) == before
+        assert model._trainer.engine.balance().exact
+
+
+def test_what_environments_start_ends_with_them() -> None:
+    with small(Parent) as model:
+        model.train(100)
+        worker = psutil.Process(pids_of(model)["rollout-0"])
+        children = worker.children()
+        assert len(children) == 4  # one an environment
+        worker.kill()
+        assert model.train(100) == 0
+        assert eventually(lambda: not any(alive(child) for child in children))
+        children = psutil.Process(pids_of(model)["rollout-0"]).children()
+        assert len(children) == 4
+    assert eventually(lambda: not any(alive(child) for child in children))

@@ -1,0 +1,112 @@
+"""What a configuration means: groups, slots, processes, devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny_envs import Bandit, DictBandit
+
+from arl_core.config import Layer
+from arl_core.interfaces import UserError
+from arl_core.ipc.control import Role
+from arl_core.registry import resolve_run
+from arl_core.runtime.plan import RunPlan, choose_inference, make_plan, resolve_device, slots_per_group
+
+
+def plan_of(env: Any = Bandit, **fields: Any) -> RunPlan:
+    resolved, env_ = resolve_run(Layer("test", {"env": env, "device": "cpu", **fields}))
+    return make_plan(resolved.config, env_, "arl_core.models.encoders:default_encoder")
+
+
+@pytest.mark.parametrize(
+    ("inference", "splits", "envs", "expected"),
+    [("local", None, 6, (1, 6)), ("central", None, 6, (2, 3)), ("central", None, 5, (1, 5)), ("local", 2, 6, (2, 3)),
+     ("central", 1, 6, (1, 6))],
+)  # fmt: skip
+def test_groups(inference: str, splits: int | None, envs: int, expected: tuple[int, int]) -> None:
+    plan = plan_of(inference=inference, worker_num_splits=splits, num_envs_per_worker=envs, num_workers=3)
+    assert (plan.groups_per_worker, plan.shape.group_size) == expected
+    assert plan.shape.num_groups == 3 * expected[0]
+    groups = [group for worker in range(3) for group in plan.worker_groups(worker)]
+    assert groups == list(range(plan.shape.num_groups))  # each group belongs to one worker
+
+
+def test_splits_that_do_not_divide_are_an_error() -> None:
+    with pytest.raises(UserError, match="num_envs_per_worker"):
+        plan_of(worker_num_splits=2, num_envs_per_worker=5)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("envs", [1, 4, 64])
+@pytest.mark.parametrize("batches", [1, 3])
+def test_slots_hold_one_iteration_and_another_in_the_making(workers: int, envs: int, batches: int) -> None:
+    plan = plan_of(num_workers=workers, num_envs_per_worker=envs, rollout=16, batch_size=256, num_batches_per_iteration=batches)
+    slot_frames = 16 * plan.shape.group_size
+    assert plan.shape.slots_per_group >= 2
+    spare = plan.shape.num_slots - plan.shape.num_groups  # one slot of each group is being filled
+    assert spare * slot_frames >= 256 * batches
+
+
+def test_configured_slots_stand() -> None:
+    plan = plan_of(slots_per_group=5)
+    assert plan.shape.slots_per_group == 5 == slots_per_group(plan.cfg, 1, 1)
+
+
+def test_components_are_numbered_through_by_role() -> None:
+    plan = plan_of(num_workers=3, inference="central", policy_workers_per_policy=2)
+    assert [c.name for c in plan.components] == ["rollout-0", "rollout-1", "rollout-2", "policy-0", "policy-1", "learner-0"]
+    assert [c.component for c in plan.components] == list(range(6))
+    assert [c.index for c in plan.components_of(Role.POLICY)] == [0, 1]
+    assert plan.table["component.ack"].shape[0] == 6
+    assert plan_of(num_workers=3, inference="local").num_policy_workers == 0
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu") == "cpu"
+    assert resolve_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(UserError, match=r"'tpu' is not known; choose auto, cpu, gpu, cuda or cuda:N"):
+        resolve_device("tpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("name", ["gpu", "cuda", "cuda:1"])
+def test_a_gpu_that_is_not_there_names_the_choices(name: str) -> None:
+    with pytest.raises(UserError, match=f"'{name}'.*'cpu'.*'auto'"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("name", ["cuda:x", "cuda:", "gpu:99"])
+def test_a_gpu_number_that_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("gpu") == "cuda"
+    assert resolve_device("cuda:1") == "cuda:1"
+    with pytest.raises(UserError, match=name):
+        resolve_device(name)
+
+
+def test_inference_is_chosen_and_says_why() -> None:
+    cfg = plan_of().cfg
+    assert choose_inference(cfg, "cpu")[0] == "local"
+    assert choose_inference(cfg, "cuda")[0] == "central"
+    assert all(choose_inference(cfg, device)[1] for device in ("cpu", "cuda"))
+    assert choose_inference(plan_of(inference="central").cfg, "cpu") == ("central", "as configured")
+    assert plan_of(inference="central", serial=True).inference == "local"
+
+
+def test_observations_and_actions_reach_the_slots() -> None:
+    shape = plan_of(DictBandit, use_rnn=True, rnn_type="gru", hidden_size=32).shape
+    assert shape.obs["picture"] == ((1, 12, 12), "uint8")
+    assert shape.obs["vector"] == ((3,), "float32")
+    assert (shape.action_size, shape.action_dtype, shape.params_size, shape.state_size) == (1, "int64", 2, 32)
+
+
+def test_an_environment_that_cannot_be_built_is_named() -> None:
+    def broken() -> Any:
+        raise OSError("no such level: 9")
+
+    with pytest.raises(UserError, match=r"broken.*cannot be built: OSError: no such level: 9") as caught:
+        plan_of(broken)
+    assert isinstance(caught.value.__cause__, OSError)

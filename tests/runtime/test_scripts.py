@@ -1,0 +1,120 @@
+"""Users' own scripts, run as they are: no guard, classes and ids of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from run_support import script
+
+COMMON = "num_workers=1, num_envs_per_worker=2, policy_kwargs={'rollout': 8, 'batch_size': 32}"
+
+
+def test_a_script_without_a_guard_with_classes_and_ids_of_its_own(tmp_path: Path) -> None:
+    done = script(
+        f"""
+print("the script runs")
+import gymnasium as gym, numpy as np
+from arl_core import APPO
+
+class Mine(gym.Env):
+    observation_space = gym.spaces.Box(-1, 1, (1,), np.float32)
+    action_space = gym.spaces.Discrete(2)
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {{}}
+    def step(self, action):
+        return np.zeros(1, np.float32), REWARD, True, False, {{}}
+
+REWARD = 3.0
+gym.register("Mine-v0", Mine, max_episode_steps=5)
+gym.register("Named-v0", "__main__:Mine")
+
+model = APPO(Mine, {COMMON})
+print("class", model.train(100).return_mean)
+model.close()
+with APPO("gym:Mine-v0", {COMMON}) as model:
+    print("id", model.train(100).return_mean)
+with APPO("gym:Named-v0", {COMMON}) as model:
+    print("named", model.train(100).return_mean)
+with APPO(lambda: Mine(), {COMMON}) as model:
+    print("lambda", model.train(100).return_mean)
+last = APPO(Mine, {COMMON})  # not closed: the end of the script ends it
+print("last", int(last.train(100)))
+""",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "the script runs", "class 3.0", "id 3.0", "named 3.0", "lambda 3.0", "last 0"
+    ]  # fmt: skip
+    assert "Traceback" not in done.stderr
+
+
+def test_a_module_beside_the_script_reaches_the_workers(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("from tiny_envs import Bandit\n\nclass Beside(Bandit):\n    pass\n")
+    done = script(
+        f"""
+from arl_core import APPO
+from beside import Beside
+for env in (Beside, "py:beside:Beside"):
+    with APPO(env, {COMMON}) as model:
+        print(int(model.train(64)))
+""",
+        tmp_path,
+    )
+    assert done.stdout.split() == ["0", "0"], done.stderr
+
+
+def test_what_cannot_be_sent_says_what_to_do(tmp_path: Path) -> None:
+    done = script(
+        """
+import threading
+from tiny_envs import Bandit
+from arl_core import APPO, UserError
+lock = threading.Lock()
+def make():
+    return Bandit() if lock else None
+make.__module__ = "__main__"
+try:
+    APPO(make)
+except UserError as error:
+    print(error)
+""",
+        tmp_path,
+    )
+    assert "cannot be sent to the workers" in done.stdout, (done.stdout, done.stderr)
+    assert "py:module:attr" in done.stdout
+
+
+def test_an_environment_that_raises_is_a_failure_with_its_traceback(tmp_path: Path) -> None:
+    done = script(
+        """
+import functools, logging
+logging.basicConfig(level=logging.ERROR)
+from tiny_envs import Faulty
+from arl_core import APPO
+for kwargs in ({"max_worker_restarts": 0}, {"max_worker_restarts": 0, "serial": True}):
+    env = functools.partial(Faulty, "raise", "step", 40 if "serial" not in kwargs else 0)
+    if "serial" in kwargs:
+        import tiny_envs
+        tiny_envs.IN_WORKER = True  # serial mode steps them here
+        env = functools.partial(Faulty, "raise", "step", 40)
+    model = APPO(env, num_workers=1, num_envs_per_worker=2, policy_kwargs={"rollout": 8, "batch_size": 32, **kwargs})
+    status = model.train(10_000)
+    print(int(status), status == 2, status.error)
+    weights = model.get_parameters()[0]
+    print(len(weights) > 0)
+    model.close()
+""",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split(" ")[:2] for line in lines[::2]] == [["2", "True"]] * 2
+    for line in lines[::2]:
+        assert "environment 0" in line
+        assert "seed" in line
+        assert "failed in step" in line
+        assert "ValueError: the maze has no exit" in line
+    assert lines[1::2] == ["True", "True"]
+    assert done.stderr.count("raise ValueError(\"the maze has no exit\")") >= 2  # both tracebacks are logged

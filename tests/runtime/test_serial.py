@@ -1,0 +1,211 @@
+"""Serial mode: the same run twice is the same run, bit for bit, and so is one that was cut in two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from run_support import SMALL, descendants, script
+from tiny_envs import Bandit, Memory
+
+from arl_core import APPO, UserError
+from arl_core.runtime.serial_engine import SerialEngine
+
+
+def serial(env: Any = "gym:CartPole-v1", workers: int = 2, envs: int = 3, **fields: Any) -> APPO:
+    return APPO(
+        env=env, num_workers=workers, num_envs_per_worker=envs, policy_kwargs={**SMALL, "serial": True, "seed": 4, **fields}
+    )
+
+
+def engine_of(model: APPO) -> SerialEngine:
+    engine = model._trainer.engine
+    assert isinstance(engine, SerialEngine)
+    return engine
+
+
+def weights(model: APPO) -> dict[str, torch.Tensor]:
+    return model.get_parameters()[0]
+
+
+def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for key in a:
+        assert torch.equal(a[key], b[key]), key
+
+
+def test_two_runs_are_bit_equal_and_start_no_process() -> None:
+    with serial() as one, serial() as two, serial(seed=5) as other:
+        before = {process.pid for process in descendants()}
+        for model in (one, two, other):
+            assert model.train(1_500) == 0
+            assert engine_of(model).balance().exact
+        assert {process.pid for process in descendants()} == before
+        assert_equal(weights(one), weights(two))
+        key = next(iter(weights(one)))
+        assert not torch.equal(weights(one)[key], weights(other)[key])
+
+
+def test_calls_in_a_row_are_one_long_call() -> None:
+    with serial() as one, serial() as two:
+        one.train(1_200)
+        while two._trainer._engine is None or engine_of(two).frames < engine_of(one).frames:
+            two.train(1)
+        assert engine_of(two).frames == engine_of(one).frames
+        assert_equal(weights(one), weights(two))
+
+
+@pytest.mark.parametrize(
+    ("workers", "envs", "fields"),
+    [
+        (1, 4, {"rollout": 8, "batch_size": 64}),
+        (2, 3, {"rollout": 8, "batch_size": 64}),  # slots of 3 columns, batches of 8: split across batches
+        (1, 10, {"rollout": 4, "batch_size": 12}),  # one slot feeds several batches
+        (3, 2, {"rollout": 16, "batch_size": 32, "num_batches_per_iteration": 3, "ppo_epochs": 2}),
+        (2, 4, {"worker_num_splits": 2, "normalize_input": True, "lr_schedule": "linear", "train_for_env_steps": 3_000}),
+        (2, 3, {"use_rnn": True, "rnn_type": "gru", "hidden_size": 16}),
+        (1, 5, {"use_rnn": True, "rnn_type": "lstm", "hidden_size": 16, "with_vtrace": False}),
+    ],
+)
+def test_half_save_load_half_is_the_whole(tmp_path: Path, workers: int, envs: int, fields: dict[str, Any]) -> None:
+    with serial(workers=workers, envs=envs, **fields) as whole, serial(workers=workers, envs=envs, **fields) as first:
+        first.train(350)
+        middle = engine_of(first).frames
+        in_flight = engine_of(first).balance().in_flight
+        file = first.save(tmp_path / "middle.pt")
+        with serial(workers=workers, envs=envs, **fields) as second:
+            second.load(file)
+            assert engine_of(second).frames == middle
+            assert engine_of(second).balance().in_flight == in_flight  # what was on its way came too
+            assert engine_of(second).balance().exact
+            status = second.train(350)
+            assert engine_of(second).balance().exact
+            whole.train(350)
+            while engine_of(whole).frames < status.frames:
+                whole.train(1)
+            assert engine_of(whole).frames == status.frames
+            assert_equal(weights(whole), weights(second))
+            assert engine_of(whole).balance() == engine_of(second).balance()
+            assert not torch.equal(*(next(iter(weights(m).values())) for m in (first, second)))
+
+
+def test_loading_into_a_run_that_has_gone_on(tmp_path: Path) -> None:
+    with serial() as model:
+        model.train(300)
+        file = model.save(tmp_path / "a.pt")
+        model.train(300)
+        expected = weights(model)
+        model.load(file)
+        model.train(300)
+        assert_equal(weights(model), expected)
+        assert engine_of(model).balance().exact
+
+
+def test_a_checkpoint_of_other_environments_gives_its_weights(tmp_path: Path) -> None:
+    with serial(workers=2, envs=3) as model, serial(workers=1, envs=1) as one, serial(workers=4, envs=4) as other:
+        for source, target in ((model, other), (one, model)):
+            source.train(300)
+            file = source.save(tmp_path / "a.pt")
+            target.load(file)
+            assert_equal(weights(target), weights(source))
+            assert engine_of(target).frames == engine_of(source).frames
+            assert target.train(300) == 0
+            assert engine_of(target).balance().exact
+
+
+def test_serial_and_asynchronous_runs_take_each_others_checkpoints(tmp_path: Path) -> None:
+    with serial(Bandit) as one, APPO(Bandit, num_workers=1, num_envs_per_worker=4, policy_kwargs=SMALL) as two:
+        one.train(200)
+        two.load(one.save(tmp_path / "serial.pt"))
+        assert_equal(weights(one), weights(two))
+        frames = two.train(200).frames
+        assert frames >= 400
+        assert two._trainer.engine.balance().exact
+        one.load(two.save(tmp_path / "asynchronous.pt"))
+        assert_equal(weights(one), weights(two))
+        assert one.train(200).frames >= frames + 200
+        assert engine_of(one).balance().exact
+
+
+def test_environments_that_cannot_be_saved_begin_anew(tmp_path: Path) -> None:
+    with serial(Bandit) as model:
+        model.train(200)
+        file = model.save(tmp_path / "a.pt")
+        with serial(Bandit) as second, serial(Bandit) as third:
+            for other in (second, third):
+                other.load(file)
+                assert_equal(weights(other), weights(model))
+                other.train(200)
+                assert engine_of(other).balance().exact
+            assert_equal(weights(second), weights(third))  # two resumes of one checkpoint are equal
+
+
+def first_observations(workers: int, envs: int) -> np.ndarray:
+    with serial(workers=workers, envs=envs) as model:
+        return np.concatenate([runner._present["obs"] for runner in engine_of(model).runners])
+
+
+def test_streams_do_not_depend_on_the_number_of_workers() -> None:
+    six = first_observations(2, 3)
+    assert len(np.unique(six, axis=0)) == 6
+    np.testing.assert_array_equal(six, first_observations(1, 6))
+    np.testing.assert_array_equal(six, first_observations(6, 1))
+    np.testing.assert_array_equal(six, first_observations(2, 6)[:6])
+
+
+def test_new_weights_drop_what_was_on_its_way() -> None:
+    with serial(use_rnn=True, hidden_size=16) as model:
+        model.train(300)
+        before = engine_of(model).balance()
+        state = weights(model)
+        version = engine_of(model).version
+        model.set_parameters({0: {key: value * 0.5 for key, value in state.items()}})
+        assert engine_of(model).version > version
+        after = engine_of(model).balance()
+        assert after.exact
+        assert after.dropped_epoch + after.in_flight == before.dropped_epoch + before.in_flight
+        assert after.trained == before.trained
+        assert model.train(300) == 0
+        balance = engine_of(model).balance()
+        assert balance.exact
+        assert balance.dropped_epoch == before.dropped_epoch + before.in_flight
+
+
+def test_the_callbacks_own_error_is_the_users(tmp_path: Path) -> None:
+    def callback(values: Any) -> None:
+        raise RuntimeError("mine")
+
+    with serial() as model:
+        with pytest.raises(RuntimeError, match="mine"):
+            model.train(10**9, callback)
+        assert model.train(100) == 0
+        assert model.train(10**9, lambda values: False) == 1
+        with pytest.raises(UserError, match="no checkpoint"):
+            model.load(tmp_path)
+
+
+def test_memory_learns() -> None:
+    with serial(Memory, workers=1, envs=16, use_rnn=True, hidden_size=16, rollout=12, batch_size=192, learning_rate=1e-2) as model:
+        best = -1.0
+        for _ in range(30):
+            best = max(best, model.train(2_000).return_mean or -1.0)
+            if best > 0.9:
+                break
+        assert best > 0.9
+
+
+def test_equal_in_another_process(tmp_path: Path) -> None:
+    text = """
+from arl_core import APPO
+m = APPO("gym:CartPole-v1", num_workers=2, num_envs_per_worker=3,
+         policy_kwargs={"rollout": 8, "batch_size": 64, "learning_rate": 3e-3, "seed": 4, "serial": True})
+m.train(500)
+import hashlib
+print(hashlib.sha256(b"".join(v.numpy().tobytes() for v in m.get_parameters()[0].values())).hexdigest())
+"""
+    done = [script(text, tmp_path).stdout.strip() for _ in range(2)]
+    assert len(done[0]) == 64
+    assert done[0] == done[1]

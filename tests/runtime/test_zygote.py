@@ -1,0 +1,206 @@
+"""The nursery: starts processes, tells how they ended, and leaves none."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import zygote_targets
+from run_support import alive, descendants, environment, eventually
+
+from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
+
+
+@pytest.fixture()
+def zygote() -> Iterator[Zygote]:
+    made = Zygote(["json"])
+    yield made
+    made.close()
+
+
+def ends(zygote: Zygote, count: int = 1) -> list[Exit]:
+    found: list[Exit] = []
+
+    def enough() -> bool:
+        found.extend(zygote.exits())
+        return len(found) >= count
+
+    assert eventually(enough)
+    return found
+
+
+def test_exit_codes_are_reported(zygote: Zygote, tmp_path: Path) -> None:
+    pids = {
+        zygote.spawn("a", "zygote_targets:exit_with", {"code": code}): expected
+        for code, expected in ((0, 0), (3, 3), ("raise", 1), ("abort", -signal.SIGABRT))
+    }
+    assert {exit_.pid: exit_.code for exit_ in ends(zygote, 4)} == pids
+    assert not zygote.pids
+
+
+def test_kill_ends_one_and_what_it_started_and_no_other(zygote: Zygote, tmp_path: Path) -> None:
+    other = zygote.spawn("other", "zygote_targets:sleep", {})
+    pid = zygote.spawn("parent", "zygote_targets:start_child", {"file": str(tmp_path / "child")})
+    assert eventually(lambda: (tmp_path / "child").exists())
+    grandchild = psutil.Process(int((tmp_path / "child").read_text()))
+    zygote.kill(pid)
+    assert ends(zygote) == [Exit(pid, -signal.SIGKILL)]
+    assert eventually(lambda: not alive(grandchild))
+    assert alive(psutil.Process(other))
+    zygote.kill(pid)  # of one that is gone: nothing
+
+
+def test_a_crash_takes_the_grandchildren_too(zygote: Zygote, tmp_path: Path) -> None:
+    pid = zygote.spawn("parent", "zygote_targets:start_child", {"file": str(tmp_path / "child"), "then": "exit"})
+    assert ends(zygote) == [Exit(pid, 5)]
+    grandchild = int((tmp_path / "child").read_text())
+    assert eventually(lambda: not psutil.pid_exists(grandchild))
+
+
+def test_close_is_idempotent_and_leaves_nobody(zygote: Zygote, tmp_path: Path) -> None:
+    zygote.spawn("sleeper", "zygote_targets:sleep", {})
+    zygote.spawn("deaf", "zygote_targets:sleep", {"ignore_signals": True})
+    zygote.spawn("parent", "zygote_targets:start_child", {"file": str(tmp_path / "child")})
+    assert eventually(lambda: (tmp_path / "child").exists())
+    grandchild = psutil.Process(int((tmp_path / "child").read_text()))
+    before = descendants()
+    zygote.close()
+    zygote.close()
+    assert eventually(lambda: not any(alive(process) for process in (*before, grandchild)))
+
+
+def test_killing_the_nursery_ends_all_and_is_noticed(zygote: Zygote, tmp_path: Path) -> None:
+    pid = zygote.spawn("parent", "zygote_targets:start_child", {"file": str(tmp_path / "child")})
+    assert eventually(lambda: (tmp_path / "child").exists())
+    grandchild = psutil.Process(int((tmp_path / "child").read_text()))
+    os.kill(zygote._process.pid, signal.SIGKILL)
+    assert eventually(lambda: not psutil.pid_exists(pid))
+    assert ends(zygote) == [Exit(pid, -signal.SIGKILL)]
+    assert eventually(lambda: not alive(grandchild))
+    with pytest.raises(NurseryLost):
+        zygote.spawn("late", "zygote_targets:sleep", {})
+
+
+def test_more_descriptors_than_one_message_carries(zygote: Zygote) -> None:
+    readers, writers = [], []
+    for _ in range(260):
+        reader, writer = os.pipe()
+        readers.append(reader)
+        writers.append(writer)
+    try:
+        zygote.share("bells", writers)
+        zygote.spawn("writer", "zygote_targets:write_numbers", {})
+        assert ends(zygote)[0].code == 0
+        assert [os.read(reader, 8) for reader in readers] == [str(n).encode() for n in range(260)]
+    finally:
+        for fd in readers + writers:
+            os.close(fd)
+
+
+def test_descriptors_above_the_nurserys_limit_are_an_error_not_a_loss(capfd: pytest.CaptureFixture[str]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        zygote = Zygote([])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    fds = [os.open(os.devnull, os.O_RDONLY) for _ in range(100)]
+    try:
+        with pytest.raises(NurseryLost):
+            zygote.share("many", fds)
+        assert "ulimit -n" in capfd.readouterr().err
+    finally:
+        zygote.close()
+        for fd in fds:
+            os.close(fd)
+
+
+def test_the_users_main_module_is_not_imported_again(tmp_path: Path) -> None:
+    """A script without a guard would start its run once more in each process."""
+    file = tmp_path / "unguarded.py"
+    file.write_text(
+        "import sys\n"
+        "print('main runs', flush=True)\n"
+        "from arl_core.runtime.zygote import Zygote, wait_for_end\n"
+        "z = Zygote([])\n"
+        "z.spawn('x', 'zygote_targets:print_modules', {})\n"
+        "assert wait_for_end([z], 10)\n"
+        "z.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(file)], env=environment(), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("main runs") == 1
+    assert "torch: False" in done.stdout
+
+
+def test_the_trainers_death_leaves_no_process(tmp_path: Path) -> None:
+    file = tmp_path / "trainer.py"
+    file.write_text(
+        "import sys, time\n"
+        "from arl_core.runtime.zygote import Zygote\n"
+        "z = Zygote([])\n"
+        "z.spawn('a', 'zygote_targets:sleep', {'ignore_signals': True})\n"
+        f"z.spawn('b', 'zygote_targets:start_child', {{'file': {str(tmp_path / 'child')!r}}})\n"
+        "time.sleep(600)\n"
+    )
+    trainer = subprocess.Popen([sys.executable, str(file)], env=environment())
+    assert eventually(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text())
+    below = descendants(trainer.pid)
+    assert len(below) == 4  # nursery, two processes, one that one of them started
+    trainer.kill()
+    trainer.wait()
+    assert eventually(lambda: not any(alive(process) for process in below), 5.0)
+
+
+def test_a_fork_in_the_trainer_does_not_hide_its_death(tmp_path: Path) -> None:
+    """A forked child holds the trainer's end of the socket open: the nursery looks at its parent as well."""
+    file = tmp_path / "trainer.py"
+    file.write_text(
+        "import os, time\n"
+        "from arl_core.runtime.zygote import Zygote\n"
+        "z = Zygote([])\n"
+        "z.spawn('a', 'zygote_targets:sleep', {})\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        f"    open({str(tmp_path / 'forked')!r}, 'w').write(str(child))\n"
+        "time.sleep(600)\n"
+    )
+    trainer = subprocess.Popen([sys.executable, str(file)], env=environment())
+    assert eventually(lambda: (tmp_path / "forked").exists() and (tmp_path / "forked").read_text())
+    forked = psutil.Process(int((tmp_path / "forked").read_text()))
+    others = [process for process in descendants(trainer.pid) if process != forked]
+    assert len(others) == 2
+    trainer.kill()
+    trainer.wait()
+    try:
+        assert eventually(lambda: not any(alive(process) for process in others), 6.0)
+        assert alive(forked)  # it is not ours to end
+    finally:
+        forked.kill()
+
+
+def test_wait_for_end_is_bounded(zygote: Zygote) -> None:
+    zygote.spawn("sleeper", "zygote_targets:sleep", {})
+    begin = time.monotonic()
+    assert not wait_for_end([zygote], 0.3)
+    assert 0.25 < time.monotonic() - begin < 3.0
+
+
+def test_a_nursery_that_cannot_import_says_so(capfd: pytest.CaptureFixture[str]) -> None:
+    zygote = Zygote(["no_such_module_anywhere"])
+    try:
+        with pytest.raises(NurseryLost, match="has died"):
+            zygote.spawn("x", "zygote_targets:sleep", {})
+        assert "no_such_module_anywhere" in capfd.readouterr().err
+    finally:
+        zygote.close()

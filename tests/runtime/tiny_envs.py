@@ -1,0 +1,164 @@
+"""Environments of a few lines that tests name as `py:tiny_envs:...` or give as objects."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import RecordEpisodeStatistics
+
+IN_WORKER = sys.argv[0] == "-c"  # processes of a run are started by `python -c`
+
+
+class Bandit(gym.Env):
+    """Four steps; action 1 is worth 1, action 0 nothing."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+    length = 4
+
+    def _observation(self) -> Any:
+        return np.array([1.0, self.t / self.length], np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> Any:
+        self.t += 1
+        return self._observation(), float(action == 1), self.t == self.length, False, {"ones": float(action == 1)}
+
+
+class Memory(gym.Env):
+    """A cue of -1 or 1 at the first step; two steps later the action must name it. Without memory the mean is 0."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def _observation(self) -> Any:
+        return np.array([self.cue if self.t == 0 else 0.0, float(self.t == 2)], np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.t, self.cue = 0, float(self.np_random.integers(2) * 2 - 1)
+        return self._observation(), {}
+
+    def step(self, action: Any) -> Any:
+        right = (action * 2 - 1) == self.cue
+        reward = (1.0 if right else -1.0) if self.t == 2 else 0.0
+        self.t += 1
+        return self._observation(), reward, self.t == 3, False, {}
+
+
+class DictBandit(gym.Env):
+    """Which of two actions pays stands in the picture; the vector is noise."""
+
+    observation_space = spaces.Dict(
+        {"picture": spaces.Box(0, 255, (1, 12, 12), np.uint8), "vector": spaces.Box(-1.0, 1.0, (3,), np.float32)}
+    )
+    action_space = spaces.Discrete(2)
+
+    def _observation(self) -> Any:
+        self.side = int(self.np_random.integers(2))
+        picture = np.zeros((1, 12, 12), np.uint8)
+        picture[:, :, self.side * 6 : self.side * 6 + 6] = 255
+        return {"picture": picture, "vector": self.np_random.uniform(-1, 1, 3).astype(np.float32)}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> Any:
+        reward = float(action == self.side)
+        self.t += 1
+        return self._observation(), reward, self.t == 4, False, {}
+
+
+class Where(Bandit):
+    """Reports what its process is like."""
+
+    def step(self, action: Any) -> Any:
+        observation, reward, terminated, truncated, _ = super().step(action)
+        info = {"torch": float("torch" in sys.modules), "pid": float(os.getpid()), "nice": float(os.nice(0))}
+        return observation, reward, terminated, truncated, info
+
+
+class Parent(Bandit):
+    """Starts a process of its own when its own process is one of a run's."""
+
+    def __init__(self) -> None:
+        if IN_WORKER:
+            self.child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+
+
+def recorded() -> gym.Env:
+    return RecordEpisodeStatistics(Bandit())
+
+
+class Faulty(Bandit):
+    """Does `what` in `where` ("construct", "reset", "step"), at its `at`-th step or reset; with `once`, only if that file
+    is not there yet. Never in the trainer's own process, which looks at one environment before the run."""
+
+    def __init__(self, what: str = "", where: str = "step", at: int = 0, once: str = "") -> None:
+        self.what, self.where, self.at, self.once = what, where, at, once
+        self.count = {"construct": 0, "reset": 0, "step": 0}
+        self._perhaps("construct")
+
+    def _perhaps(self, where: str) -> bool:
+        self.count[where] += 1
+        if not IN_WORKER or where != self.where or self.count[where] <= self.at:
+            return False
+        if self.once:
+            if Path(self.once).exists():
+                return False
+            Path(self.once).touch()
+        if self.what == "raise":
+            raise ValueError("the maze has no exit")
+        if self.what == "hang":
+            time.sleep(3600)
+        if self.what == "exit":
+            os._exit(7)
+        if self.what == "segfault":
+            ctypes.string_at(0)
+        return True
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self._perhaps("reset")
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        broken = self._perhaps("step")
+        observation, reward, terminated, truncated, info = super().step(action)
+        if broken and self.what == "nan":
+            reward = float("nan")
+        if broken and self.what == "slow":
+            time.sleep(0.05)
+        return observation, reward, terminated, truncated, info
+
+
+def faulty() -> gym.Env:
+    """`Faulty` as the variable TINY_FAULT says: "what,where,at,once"."""
+    what, where, at, once = os.environ["TINY_FAULT"].split(",")
+    return Faulty(what, where, int(at), once)
+
+
+class Drawn(Bandit):
+    """Draws itself: as green as the episode is long."""
+
+    metadata = {"render_modes": ["rgb_array"]}
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def render(self) -> Any:
+        return np.full((6, 8, 3), (0, 50 * self.t, 0), np.uint8)

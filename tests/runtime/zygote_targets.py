@@ -1,0 +1,48 @@
+"""What the nursery's tests start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def exit_with(*, fds: Any, code: Any) -> int:
+    if code == "raise":
+        raise ValueError("as asked")
+    if code == "abort":
+        os.kill(os.getpid(), signal.SIGABRT)
+    return int(code)
+
+
+def sleep(*, fds: Any, ignore_signals: bool = False) -> int:
+    if ignore_signals:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+    time.sleep(600)
+    return 0
+
+
+def start_child(*, fds: Any, file: str, then: str = "sleep") -> int:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    partial = Path(file + ".partial")
+    partial.write_text(str(child.pid))
+    partial.rename(file)
+    if then == "sleep":
+        time.sleep(600)
+    return 5
+
+
+def write_numbers(*, fds: Any) -> int:
+    for number, fd in enumerate(fds["bells"]):
+        os.write(fd, str(number).encode())
+    return 0
+
+
+def print_modules(*, fds: Any) -> int:
+    print("torch:", "torch" in sys.modules, "script:", "unguarded" in sys.modules, flush=True)
+    return 0

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from arl_core.sampling.actor import Actor
+
+OUTPUTS = ("actions", "log_probs", "values", "params")
+
+
+def fill_observations(world: Any, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    for key in world.shape.obs:
+        array = world.arena[f"obs.{key}"]
+        array[...] = rng.normal(size=array.shape)
+    world.arena["group.last_valid"][...] = rng.random(world.arena["group.last_valid"].shape) < 0.6
+
+
+def outputs(world: Any, slot: int, t: int) -> dict[str, Any]:
+    return {name: world.arena[name][slot, t].copy() for name in OUTPUTS}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"use_rnn": True}, {"use_rnn": True, "rnn_type": "lstm"}, {"actor_critic_share_weights": False, "use_rnn": True}],
+)
+def test_many_rows_at_once_are_the_rows_one_by_one(make_world: Any, options: dict[str, Any]) -> None:
+    world = make_world(num_groups=4, slots=2, **options)
+    fill_observations(world)
+    one, many = world.actor(seed=1), world.actor(seed=2)
+    for round_ in range(3):
+        groups, slots, times = [2, 0, 3], [4 + round_ % 2, 1, 6], [round_, 4 - round_, 0]
+        for row in zip(groups, slots, times, strict=True):
+            one.act_one(*row)
+        expected = [
+            (outputs(world, slot, t), world.arena["rnn_state"][slot].copy()) for slot, t in zip(slots, times, strict=True)
+        ]
+        for name in (*OUTPUTS, "rnn_state"):
+            world.arena[name][...] = 0
+        many.act_many(groups, slots, times, [False] * 3)
+        for (wanted, state), slot, t in zip(expected, slots, times, strict=True):
+            found = outputs(world, slot, t)
+            for name in ("values", "params"):
+                np.testing.assert_allclose(found[name], wanted[name], rtol=1e-5, atol=1e-6)
+            if t == 0:
+                np.testing.assert_allclose(world.arena["rnn_state"][slot], state, rtol=1e-5, atol=1e-6)
+            own = world.model.dist.log_prob(torch.from_numpy(found["params"]), torch.from_numpy(found["actions"]))
+            np.testing.assert_allclose(found["log_probs"], own, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(many.state, one.state)
+    others = [slot for slot in range(8) if slot not in {1, 4, 5, 6}]
+    assert not world.arena["params"][others].any(), "nothing else is written"
+
+
+def test_outputs_are_those_of_the_published_model(make_world: Any) -> None:
+    world = make_world()
+    fill_observations(world)
+    actor = world.actor()
+    actor.act_one(0, 1, 3)
+    with torch.inference_mode():
+        wanted = world.model.act({"obs": torch.from_numpy(world.arena["obs.obs"][1, 3])}, None, torch.Generator())
+    np.testing.assert_allclose(world.arena["params"][1, 3], wanted.params, rtol=1e-6)
+    np.testing.assert_allclose(world.arena["values"][1, 3], wanted.value, rtol=1e-6)
+    assert world.arena["versions"][1].tolist() == [0, 0, 0, 0, 0]
+    world.publish(9)
+    actor.refresh()
+    actor.act_one(0, 1, 3)
+    assert world.arena["versions"][1].tolist() == [0, 0, 0, 9, 0]
+
+
+def test_actions_follow_from_the_seed_and_are_drawn(make_world: Any) -> None:
+    world = make_world(group_size=200)
+    fill_observations(world)
+
+    def actions(seed: int) -> list[Any]:
+        actor: Actor = world.actor(seed)
+        drawn = []
+        for t in range(3):
+            actor.act_one(0, 0, t)
+            drawn.append(world.arena["actions"][0, t].tolist())
+        return drawn
+
+    assert actions(1) == actions(1)
+    assert actions(1) != actions(2)
+    world.arena["obs.obs"][...] = 0
+    actor = world.actor()
+    actor.act_one(0, 0, 0)
+    shares = np.bincount(world.arena["actions"][0, 0, :, 0], minlength=3) / 200
+    probabilities = torch.softmax(torch.from_numpy(world.arena["params"][0, 0, 0]), -1).numpy()
+    np.testing.assert_allclose(shares, probabilities, atol=5 * np.sqrt(0.25 / 200))
+
+
+def test_new_weights_are_taken_when_asked_and_only_if_newer(make_world: Any) -> None:
+    world = make_world()
+    fill_observations(world)
+    actor = world.actor()
+    actor.act_one(0, 0, 0)
+    before = outputs(world, 0, 0)["params"]
+    with torch.no_grad():
+        world.flat.params.mul_(2.0)
+    world.publish(1)
+    actor.act_one(0, 0, 0)
+    np.testing.assert_array_equal(outputs(world, 0, 0)["params"], before)
+    actor.refresh()
+    assert actor.version == 1
+    actor.act_one(0, 0, 0)
+    assert not np.allclose(outputs(world, 0, 0)["params"], before)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_observation_acted_on_again_is_seen_once_by_the_memory(make_world: Any, many: bool) -> None:
+    world = make_world(num_groups=2, use_rnn=True)
+    fill_observations(world)
+    actor = world.actor()
+
+    def act(slot: int, t: int, repeated: bool) -> None:
+        if many:
+            actor.act_many([1], [slot], [t], [repeated])
+        else:
+            actor.act_one(1, slot, t, repeated=repeated)
+
+    act(2, 2, False)
+    act(2, 3, False)
+    first, state = outputs(world, 2, 3), actor.state.clone()
+    world.arena["obs.obs"][2, 0] = world.arena["obs.obs"][2, 3]  # the slot is begun again with the present observation
+    act(2, 0, True)
+    np.testing.assert_allclose(outputs(world, 2, 0)["params"], first["params"], rtol=1e-6)
+    torch.testing.assert_close(actor.state, state)
+    assert world.arena["rnn_state"][2].any()
+    act(2, 0, False)
+    assert not np.allclose(outputs(world, 2, 0)["params"], first["params"]), "without it the memory would move twice"
+
+
+def test_memory_is_kept_by_group(make_world: Any) -> None:
+    world = make_world(num_groups=3, use_rnn=True)
+    fill_observations(world)
+    actor = world.actor()
+    actor.act_one(1, 2, 0)
+    assert [bool(state.any()) for state in actor.state] == [False, True, False]
+    generator = torch.Generator()
+    part = Actor(world.recipe.build(), world.arena, world.shape, range(1, 3), generator)
+    part.refresh()
+    part.act_one(1, 2, 0)
+    torch.testing.assert_close(part.state[0], actor.state[1])
