@@ -31,9 +31,7 @@ class RunFields(BaseModel):
     experiment: str = Field("", description="name of the run; default: <env>-<time>")
     train_dir: str = Field("train_dir", description="folder that holds the run directories")
     seed: int = Field(0, ge=0, description="one seed fixes environments, actions, initialisation and shuffling")
-    device: str = Field(
-        "auto", description="auto, cpu, gpu (= cuda) or cuda:N; where the learner and central inference run"
-    )
+    device: str = Field("auto", description="auto, cpu, gpu (= cuda) or cuda:N; where the learner and central inference run")
     train_for_env_steps: int = Field(1_000_000, ge=0, description="stop after so many frames (environment transitions)")
     train_for_seconds: float = Field(0.0, ge=0.0, description="stop after so many seconds of training; 0: no limit")
     save_every_sec: float = Field(60.0, gt=0.0, description="seconds between checkpoints")
@@ -74,12 +72,8 @@ class SamplingFields(BaseModel):
 class ModelFields(BaseModel):
     """Model"""
 
-    encoder: str | None = Field(
-        None, description="encoder's name (mlp, conv, maze/grid, ...); default: the environment's"
-    )
-    encoder_subtype: str | None = Field(
-        None, description="variant of the encoder, such as mlp_mujoco or convnet_simple"
-    )
+    encoder: str | None = Field(None, description="encoder's name (mlp, conv, maze/grid, ...); default: the environment's")
+    encoder_subtype: str | None = Field(None, description="variant of the encoder, such as mlp_mujoco or convnet_simple")
     hidden_size: Positive = Field(64, description="width of the hidden layers")
     encoder_layers: Positive = Field(2, description="hidden layers of an mlp encoder")
     nonlinearity: Literal["tanh", "relu", "elu"] = Field("tanh", description="activation")
@@ -112,9 +106,7 @@ class LearningFields(BaseModel):
     value_loss_coeff: NonNegative = Field(0.5, description="coefficient of the value loss")
     kl_loss_coeff: NonNegative = Field(0.0, description="coefficient of KL(behaviour || policy)")
     learning_rate: float = Field(3e-4, gt=0.0, description="Adam's step size")
-    lr_schedule: Literal["constant", "linear"] = Field(
-        "constant", description="linear: falls to zero at train_for_env_steps"
-    )
+    lr_schedule: Literal["constant", "linear"] = Field("constant", description="linear: falls to zero at train_for_env_steps")
     adam_eps: float = Field(1e-6, gt=0.0, description="Adam's epsilon")
     adam_beta1: Fraction = Field(0.9, description="Adam's first momentum")
     adam_beta2: Fraction = Field(0.999, description="Adam's second momentum")

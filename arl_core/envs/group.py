@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
+from itertools import pairwise
 from numbers import Real
 from typing import Any
 
@@ -20,7 +21,7 @@ from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_spe
 from arl_core.envs.state import load_env_state, save_env_state
 from arl_core.interfaces import ArraySpec, EnvContext, EnvGroup, EpisodeEnds, ResolvedEnv, StepViews, UserError, load_object
 
-_NO_LIMIT = np.iinfo(np.int64).max
+_NO_LIMIT = 1 << 62  # a step number that is never met, and has room for a sum
 
 
 class EnvironmentFault(RuntimeError):
@@ -106,13 +107,14 @@ class SingleEnvGroup:
         self._layout = ActionLayout(self.envs[0].action_space)
         self._write = obs_writer(self._space)
         self._check = obs_checker(self._space)
-        self._size = math.prod(self._space.shape or ())  # elements of a plain observation
-        self._steps = [env.step for env in self.envs]
         self._limits = np.array([limit for _, limit in peeled], np.int64)
-        self._limited = bool((self._limits != _NO_LIMIT).any())
-        self._elapsed = np.zeros(self.num_envs, np.int64)
-        self._ended = [False] * self.num_envs
-        self._any_ended = False
+        self._steps: list[Callable[[Any], Any]] = [env.step for env in self.envs]
+        self._calls: list[Callable[[Any], Any]] = []  # what the next step calls: a step, or a reset where an episode ended
+        self._ended: list[int] = []  # rows that the next step resets
+        self._clock = 0  # steps so far
+        self._born = np.zeros(self.num_envs, np.int64)  # the clock at the start of each row's episode
+        self._first_limit = _NO_LIMIT  # no episode meets its time limit before this clock
+        self._rows_alone = False  # observations do not share memory: all of them may be copied at once
         self._actions: Sequence[Any] = ()
 
     def _check_spaces(self) -> None:
@@ -125,11 +127,22 @@ class SingleEnvGroup:
     def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:
         """See `EnvGroup`."""
         rows = dict(obs)
-        self._elapsed[:] = 0
+        self._clock = 0
+        self._born[:] = 0
         for i, context in enumerate(self._contexts):
-            self._reset(i, rows, context.seed)
-        self._ended = [False] * self.num_envs
-        self._any_ended = False
+            self._write_row(self._reset(i, context.seed), rows, i)
+        self._rows_alone = False
+        self._schedule([])
+
+    def _schedule(self, ended: list[int]) -> None:
+        """What the next step will call, and when a time limit may be met."""
+        self._ended = ended
+        self._calls = self._steps
+        if ended:
+            self._calls = self._steps.copy()
+            for i in ended:
+                self._calls[i] = partial(self._reset_step, i)
+        self._first_limit = int((self._born + self._limits).min()) if self._limits.min() < _NO_LIMIT else _NO_LIMIT
 
     def send(self, actions: NDArray[Any]) -> None:
         """See `EnvGroup`; the environments step in `recv_into`."""
@@ -137,87 +150,104 @@ class SingleEnvGroup:
 
     def recv_into(self, views: StepViews) -> EpisodeEnds | None:
         """See `EnvGroup`. Raises EnvironmentFault."""
-        rewards: list[Any] = []
-        terminations: list[Any] = []
-        truncations: list[Any] = []
-        infos: dict[int, Mapping[str, Any]] = {}
-        rows, write, size, ended = dict(views.obs), self._write, self._size, self._ended
-        plain = rows["obs"] if write is None else None
-        i = 0
+        results: list[Any] = []
+        rows = dict(views.obs)
+        together = self._rows_alone
         try:
-            for i, (step, action) in enumerate(zip(self._steps, self._actions, strict=True)):
-                if ended[i]:
-                    self._reset(i, rows, None)
-                    rewards.append(0.0)
-                    terminations.append(False)
-                    truncations.append(False)
-                    continue
-                observation, reward, terminated, truncated, info = step(action)
-                if plain is not None:
-                    if getattr(observation, "size", 1) != size:  # NumPy would stretch it; cheaper to compare than the shape
-                        check_shape("obs", observation, self._space.shape)
-                    plain[i] = observation
-                else:
-                    write(observation, rows, i)  # type: ignore[misc]  # one of the two is always there
-                rewards.append(reward)
-                terminations.append(terminated)
-                truncations.append(truncated)
-                if info:
-                    infos[i] = info
+            if together:
+                for call, action in zip(self._calls, self._actions, strict=True):
+                    results.append(call(action))
+            else:  # an array that environments share is copied before another one writes to it
+                for i, (call, action) in enumerate(zip(self._calls, self._actions, strict=True)):
+                    result = call(action)
+                    self._write_row(result[0], rows, i)
+                    results.append(result)
         except EnvironmentFault:
             raise
         except (Exception, SystemExit) as error:
-            raise self._fault(i, "step", error) from error
-        self._store(views, rewards, terminations, truncations)
+            raise self._fault(len(results), "step", error) from error
+        try:
+            observations, rewards, terminated, truncated, infos = zip(*results, strict=True)
+            if together:
+                self._write_all(observations, rows["obs"])
+            views.rewards[:] = array("f", rewards)  # unlike NumPy, it does not take None for NaN
+            views.terminated[:] = terminated
+            views.truncated[:] = truncated
+        except (TypeError, ValueError) as error:
+            raise self._bad_result(results, error) from error
+        if not together and self._write is None:
+            self._rows_alone = _share_no_memory(observations)
         return self._finish(views, infos)
 
-    def _store(self, views: StepViews, rewards: list[Any], terminations: list[Any], truncations: list[Any]) -> None:
-        try:
-            views.rewards[:] = array("f", rewards)  # unlike NumPy, it does not take None for NaN
-            views.terminated[:] = terminations
-            views.truncated[:] = truncations
-        except (TypeError, ValueError) as error:
-            for i, (reward, *flags) in enumerate(zip(rewards, terminations, truncations, strict=True)):
-                if not isinstance(reward, Real) or any(np.ndim(flag) for flag in flags):
-                    what = f"reward {reward!r}, terminated {flags[0]!r}, truncated {flags[1]!r}: a number and two truth values"
-                    raise self._fault(i, "step", TypeError(f"{what} are wanted")) from None
-            raise self._fault(0, "step", error) from error
+    def _write_row(self, observation: Any, rows: dict[str, NDArray[Any]], i: int) -> None:
+        if self._write is not None:
+            self._write(observation, rows, i)
+            return
+        if np.shape(observation) != self._space.shape:  # NumPy would stretch it
+            check_shape("obs", observation, self._space.shape)
+        rows["obs"][i] = observation
 
-    def _finish(self, views: StepViews, infos: Mapping[int, Mapping[str, Any]]) -> EpisodeEnds | None:
-        self._elapsed += 1
-        if self._any_ended:
-            self._elapsed[self._ended] = 0
-            np.logical_not(self._ended, out=views.valid)
-        else:
-            views.valid[:] = True
-        if self._limited:
-            over = self._elapsed >= self._limits
-            if over.any():
-                np.logical_or(views.truncated, over & views.valid, out=views.truncated)
+    def _write_all(self, observations: Sequence[Any], out: NDArray[Any]) -> None:
+        """Copy arrays into `out` [E, ...], all at once."""
+        length = out.shape[1]
+        if set(map(len, observations)) != {length}:
+            raise ValueError("an observation has changed its shape")
+        np.concatenate(observations, out=out.reshape(-1, *out.shape[2:]), casting="unsafe")
+
+    def _bad_result(self, results: list[Any], error: Exception) -> EnvironmentFault:
+        """Who of them returned what cannot be used."""
+        for i, result in enumerate(results):
+            if not isinstance(result, tuple) or len(result) != 5:
+                what = f"step() returned {type(result).__name__}, not (observation, reward, terminated, truncated, info)"
+                return self._fault(i, "step", TypeError(what))
+            observation, reward, terminated, truncated, _ = result
+            try:
+                self._check(observation)
+            except ValueError as wrong:
+                return self._fault(i, "step", wrong)
+            if not isinstance(reward, Real) or np.ndim(terminated) or np.ndim(truncated):
+                what = f"reward {reward!r}, terminated {terminated!r}, truncated {truncated!r}"
+                return self._fault(i, "step", TypeError(f"{what}: a number and two truth values are wanted"))
+        return self._fault(0, "step", error)
+
+    def _finish(self, views: StepViews, infos: Sequence[Mapping[str, Any]]) -> EpisodeEnds | None:
+        self._clock += 1
+        views.valid[:] = True
+        if self._ended:
+            views.valid[self._ended] = False
+            self._born[self._ended] = self._clock
+            self._schedule([])
+        if self._clock >= self._first_limit:
+            over = self._clock - self._born >= self._limits
+            np.logical_or(views.truncated, over & views.valid, out=views.truncated)
         done = views.terminated | views.truncated
-        self._ended = done.tolist()
-        self._any_ended = True in self._ended
-        if not (self._any_ended and infos):
+        if not done.any():
             return None
-        return _metrics_of_ends(np.flatnonzero(done), infos)
+        ended = np.flatnonzero(done)
+        self._schedule(ended.tolist())
+        return _metrics_of_ends(ended, infos)
 
-    def _reset(self, i: int, rows: dict[str, NDArray[Any]], seed: int | None) -> None:
+    def _reset_step(self, i: int, _action: Any) -> tuple[Any, float, bool, bool, Mapping[str, Any]]:
+        """The step that resets: its action is ignored."""
+        return self._reset(i, None), 0.0, False, False, {}
+
+    def _reset(self, i: int, seed: int | None) -> Any:
         try:
             observation, _ = self.envs[i].reset(seed=seed)
             self._check(observation)
-            if self._write is None:
-                rows["obs"][i] = observation
-            else:
-                self._write(observation, rows, i)
         except (Exception, SystemExit) as error:
             raise self._fault(i, "reset", error) from error
+        return observation
 
     def _fault(self, i: int, where: str, error: BaseException) -> EnvironmentFault:
-        return EnvironmentFault(_failed(self._contexts[i], f"{where}, {self._elapsed[i]} steps into its episode", error))
+        steps = self._clock - self._born[i]
+        return EnvironmentFault(_failed(self._contexts[i], f"{where}, {steps} steps into its episode", error))
 
     def get_state(self) -> dict[str, NDArray[Any]] | None:
         """See `EnvGroup`; None unless every environment can be saved."""
-        state: dict[str, NDArray[Any]] = {"elapsed": self._elapsed.copy(), "ended": np.array(self._ended)}
+        ended = np.zeros(self.num_envs, bool)
+        ended[self._ended] = True
+        state: dict[str, NDArray[Any]] = {"elapsed": self._clock - self._born, "ended": ended}
         for i, env in enumerate(self.envs):
             saved = save_env_state(env)
             if saved is None:
@@ -231,9 +261,9 @@ class SingleEnvGroup:
             raise ValueError("the state is not one of single environments")
         if len(state["ended"]) != self.num_envs:
             raise ValueError(f"the state is of {len(state['ended'])} environments, this group has {self.num_envs}")
-        self._elapsed[:] = state["elapsed"]
-        self._ended = [bool(value) for value in state["ended"]]
-        self._any_ended = True in self._ended
+        self._clock = 0
+        self._born[:] = -state["elapsed"]
+        self._schedule(np.flatnonzero(state["ended"]).tolist())
         for i, env in enumerate(self.envs):
             prefix = f"{i}."
             load_env_state(env, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
@@ -251,11 +281,19 @@ class SingleEnvGroup:
             raise faults[0]
 
 
-def _metrics_of_ends(rows: NDArray[np.int64], infos: Mapping[int, Mapping[str, Any]]) -> EpisodeEnds | None:
+def _share_no_memory(observations: Sequence[Any]) -> bool:
+    """Whether these are arrays (of at least one axis) that lie apart from each other."""
+    if not all(isinstance(observation, np.ndarray) and observation.ndim for observation in observations):
+        return False
+    bounds = sorted(np.lib.array_utils.byte_bounds(observation) for observation in observations)
+    return all(end <= begin for (_, end), (begin, _) in pairwise(bounds))
+
+
+def _metrics_of_ends(rows: NDArray[np.int64], infos: Sequence[Mapping[str, Any]]) -> EpisodeEnds | None:
     """Numbers in the `info` of the rows that ended; gymnasium's `episode` dict becomes `episode.r`, `episode.l`."""
     found: dict[str, NDArray[np.float64]] = {}
     for position, row in enumerate(rows):
-        for key, value in _numbers(infos.get(int(row), {})):
+        for key, value in _numbers(infos[row] or {}):
             if key not in found:
                 found[key] = np.full(len(rows), np.nan)
             found[key][position] = value

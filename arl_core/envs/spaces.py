@@ -124,9 +124,8 @@ class ActionLayout:
         reaches the environment."""
         space = self.space
         if isinstance(space, spaces.Discrete):
-            start = int(space.start)
-            rows: list[int] = columns[:, 0].tolist()
-            return [row + start for row in rows] if start else rows
+            # NumPy integers, as `space.sample()` gives them: gymnasium's `contains` takes them faster than Python's
+            return list(columns[:, 0] + space.start if space.start else columns[:, 0])
         shaped = columns.reshape(-1, *(space.shape or ()))
         if isinstance(space, spaces.Box):
             shaped = np.clip(shaped, space.low, space.high)

@@ -63,9 +63,7 @@ def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
         "slot.weights_epoch": ArraySpec((s,), "int64"),
         **obs,
         "actions": ArraySpec((s, t, e, shape.action_size), shape.action_dtype),
-        "log_probs": ArraySpec((s, t, e), "float32"),
-        "values": ArraySpec((s, t, e), "float32"),
-        "params": ArraySpec((s, t, e, shape.params_size), "float32"),
+        "outputs": ArraySpec((s, t, e, shape.params_size + 1), "float32"),  # of the behaviour policy: parameters, value
         "rewards": ArraySpec((s, t, e), "float32"),
         "terminated": ArraySpec((s, t, e), "bool"),
         "truncated": ArraySpec((s, t, e), "bool"),

@@ -11,19 +11,22 @@ from torch import Tensor
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotInbox, SlotShape
+from arl_core.models.distributions import ActionDist
+from arl_core.models.spaces import ACTION_MASK
 
-_PER_STEP = ("actions", "log_probs", "values", "params", "rewards", "terminated", "truncated", "valid")
+_PER_STEP = ("actions", "outputs", "rewards", "terminated", "truncated", "valid")
 
 
 class BatchAssembler:
     """Collects `columns` trajectories [T+1, columns, ...]. Large slots are split among batches, small ones joined."""
 
-    def __init__(self, arena: Arena, shape: SlotShape, inbox: SlotInbox, columns: int) -> None:
+    def __init__(self, arena: Arena, shape: SlotShape, inbox: SlotInbox, columns: int, dist: ActionDist) -> None:
         self.columns = columns
         self.filled = 0
         self.slot_rows = 0  # columns of the present slot that went into a batch already
         self.slot = -1
         self._inbox = inbox
+        self._dist = dist
         self._group_size = shape.group_size
         names = [*(f"obs.{key}" for key in shape.obs), *_PER_STEP]
         self._sources: dict[str, Tensor] = {name: torch.from_numpy(arena[name]) for name in names}
@@ -65,10 +68,19 @@ class BatchAssembler:
     def take(self) -> TrainingBatch:
         """The batch; its memory is used again by the next `add`, so train on it first."""
         b = self._batch
+        params = b["outputs"][..., :-1]
+        mask = b.get(f"obs.{ACTION_MASK}")
         return TrainingBatch(
             obs={key: b[f"obs.{key}"] for key in self._obs_keys},
+            actions=b["actions"],
+            log_probs=self._dist.log_prob(params, b["actions"], None if mask is None else mask[:-1]),
+            values=b["outputs"][..., -1],
+            params=params,
+            rewards=b["rewards"],
+            terminated=b["terminated"],
+            truncated=b["truncated"],
+            valid=b["valid"],
             rnn_state=self._state,
-            **{name: b[name] for name in _PER_STEP},
         )
 
     def next_batch(self) -> None:

@@ -52,7 +52,7 @@ class SlotIntake:
         self._shape = shape
         self.inbox = SlotInbox(arena, shape, policy)
         columns = cfg.batch_size * cfg.num_batches_per_iteration // shape.rollout
-        self.assembler = BatchAssembler(arena, shape, self.inbox, columns)
+        self.assembler = BatchAssembler(arena, shape, self.inbox, columns, learner.model.dist)
         self.counts: NDArray[np.int64] = arena["learner.counts"][policy]
         self.lags: list[tuple[float, int]] = []  # (mean, max) of each trained batch since the last report
         self._versions: NDArray[np.int64] = arena["versions"]

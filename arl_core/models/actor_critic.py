@@ -55,15 +55,16 @@ class Tower(nn.Module):
             start += size
         self._head = (self.head.weight, self.head.bias)  # plain, as in Mlp
 
-    def step(self, obs: dict[str, Tensor], state: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """{key: [N, ...]} and state [N, S] -> outputs [N, O] and the next state."""
+    def step(self, obs: dict[str, Tensor], state: Tensor | None, out: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """{key: [N, ...]} and state [N, S] -> outputs [N, O] (in `out`, where given) and the next state."""
         x = self.encoder(obs)
         if self.state_size:
             assert self.core is not None
             if state is None:
                 state = x.new_zeros(x.shape[0], self.state_size)
             x, state = self.core.step(x, state)
-        return F.linear(x, *self._head), state
+        weight, bias = self._head
+        return torch.addmm(bias, x, weight.t(), out=out), state
 
     def unroll(self, obs: dict[str, Tensor], state0: Tensor | None, valid: Tensor, num_rows: int) -> Tensor:
         """{key: [T*B, ...]} -> outputs [T, B, O], with T = `num_rows`; see `Core.unroll`."""
@@ -109,6 +110,24 @@ class ActorCritic(nn.Module):
         self.state_size = self.actor.state_size + (self.critic.state_size if self.critic is not None else 0)
         self._has_two_towers = self.critic is not None
 
+    def outputs_into(self, obs: Mapping[str, Tensor], state: Tensor | None, out: Tensor) -> Tensor | None:
+        """Write distribution parameters and value into `out` [N, P+1] and return the next state; the engine's way to act,
+        which copies nothing where one tower computes just these columns. Under `torch.inference_mode()`."""
+        inputs = self.preprocess.forward(obs)
+        if not self._has_two_towers and self.free_params is None:
+            return self.actor.step(inputs, state, out)[1]
+        params, value, state = self._step(inputs, state)
+        out[:, :-1] = params
+        out[:, -1] = value
+        return state
+
+    def _step(self, inputs: dict[str, Tensor], state: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        if self._has_two_towers:
+            return self._step_two(inputs, state)
+        outputs, state = self.actor.step(inputs, state)
+        params, value = self._split(outputs)
+        return params, value, state
+
     def act(
         self,
         obs: Mapping[str, Tensor],
@@ -117,12 +136,7 @@ class ActorCritic(nn.Module):
         deterministic: bool = False,
     ) -> ActOutput:
         """Choose actions for obs {key: [N, ...]} from state [N, H] (None: zeros), under `torch.inference_mode()`."""
-        inputs = self.preprocess.forward(obs)
-        if self._has_two_towers:
-            params, value, state = self._step_two(inputs, state)
-        else:
-            outputs, state = self.actor.step(inputs, state)
-            params, value = self._split(outputs)
+        params, value, state = self._step(self.preprocess.forward(obs), state)
         mask = obs.get(ACTION_MASK)
         if deterministic:
             actions = self.dist.mode(params, mask)

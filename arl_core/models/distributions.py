@@ -38,6 +38,7 @@ class ActionDist(ABC):
     params_size: int
     num_actions_for_mask: int = 0
     free_size: int = 0
+    noise_size: int
 
     @property
     def head_size(self) -> int:
@@ -45,10 +46,21 @@ class ActionDist(ABC):
         return self.params_size - self.free_size
 
     @abstractmethod
+    def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Fill `noise` [..., noise_size] with what `choose` needs. All randomness of acting is here, so it can be drawn for
+        many steps at once. `generator` lives on the device of `noise`."""
+
+    @abstractmethod
+    def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
+        """Actions [..., A], drawn from the distribution: a function of the parameters and the noise."""
+
     def sample(
         self, params: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """Draw actions [..., A] and their log-probabilities [...]. `generator` lives on the device of `params`."""
+        noise = self.draw_noise(params.new_empty(*params.shape[:-1], self.noise_size), generator)
+        actions = self.choose(params, mask, noise)
+        return actions, self.log_prob(params, actions, mask)
 
     @abstractmethod
     def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -77,7 +89,7 @@ class Categorical(ActionDist):
     def __init__(self, num_actions: int) -> None:
         self.action_size = 1
         self.action_dtype = torch.int64
-        self.params_size = self.num_actions_for_mask = num_actions
+        self.params_size = self.num_actions_for_mask = self.noise_size = num_actions
 
     @staticmethod
     def _log_probs(logits: Tensor, mask: Tensor | None) -> Tensor:
@@ -85,14 +97,13 @@ class Categorical(ActionDist):
             logits = logits.masked_fill(mask == 0, MASKED_LOGIT)
         return torch.log_softmax(logits, -1)
 
-    def sample(
-        self, params: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Exponential race: argmax of p_i / E_i with E_i ~ Exp(1) picks i with probability p_i."""
-        log_probs = self._log_probs(params, mask)
-        race = torch.empty_like(log_probs).exponential_(generator=generator).log_()
-        actions = torch.sub(log_probs, race).argmax(-1, keepdim=True)
-        return actions, log_probs.gather(-1, actions).squeeze(-1)
+    def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return noise.exponential_(generator=generator).log_()
+
+    def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
+        """Exponential race: argmax of p_i / E_i with E_i ~ Exp(1) picks i with probability p_i; `noise` is log E."""
+        scores = params if mask is None else self._log_probs(params, mask)  # normalised only where it makes a difference
+        return torch.sub(scores, noise).argmax(-1, keepdim=True)
 
     def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._log_probs(params, mask).argmax(-1, keepdim=True)
@@ -121,19 +132,23 @@ class MultiCategorical(ActionDist):
         self._parts = [Categorical(size) for size in sizes]
         self.action_size = len(sizes)
         self.action_dtype = torch.int64
-        self.params_size = self.num_actions_for_mask = sum(sizes)
+        self.params_size = self.num_actions_for_mask = self.noise_size = sum(sizes)
 
     def _split(self, joined: Tensor | None) -> list[Tensor] | list[None]:
         return [None] * len(self._sizes) if joined is None else list(joined.split_with_sizes(self._sizes, -1))
 
-    def sample(
-        self, params: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        drawn = [
-            part.sample(p, m, generator)
-            for part, p, m in zip(self._parts, params.split_with_sizes(self._sizes, -1), self._split(mask), strict=True)
-        ]
-        return torch.cat([actions for actions, _ in drawn], -1), torch.stack([log_prob for _, log_prob in drawn]).sum(0)
+    def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return noise.exponential_(generator=generator).log_()
+
+    def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
+        columns = zip(
+            self._parts,
+            params.split_with_sizes(self._sizes, -1),
+            self._split(mask),
+            noise.split_with_sizes(self._sizes, -1),
+            strict=True,
+        )
+        return torch.cat([part.choose(p, m, n) for part, p, m, n in columns], -1)
 
     def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
         pairs = zip(self._parts, params.split_with_sizes(self._sizes, -1), self._split(mask), strict=True)
@@ -169,15 +184,14 @@ class Bernoulli(ActionDist):
     """`MultiBinary(n)`: independent bits, `params` are the logits of 1. There are no masks."""
 
     def __init__(self, num_bits: int) -> None:
-        self.action_size = self.params_size = num_bits
+        self.action_size = self.params_size = self.noise_size = num_bits
         self.action_dtype = torch.int64
 
-    def sample(
-        self, params: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        uniform = torch.empty_like(params).uniform_(generator=generator)
-        actions = (uniform < torch.sigmoid(params)).to(torch.int64)
-        return actions, self.log_prob(params, actions)
+    def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return noise.uniform_(generator=generator)
+
+    def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
+        return (noise < torch.sigmoid(params)).to(torch.int64)
 
     def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
         return (params > 0).to(torch.int64)
@@ -205,20 +219,19 @@ class Gaussian(ActionDist):
     """
 
     def __init__(self, num_dims: int) -> None:
-        self.action_size = self.free_size = num_dims
+        self.action_size = self.free_size = self.noise_size = num_dims
         self.action_dtype = torch.float32
         self.params_size = 2 * num_dims
 
     def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
         return params[..., : self.action_size], params[..., self.action_size :]
 
-    def sample(
-        self, params: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return noise.normal_(generator=generator)
+
+    def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
         mean, log_std = self._split(params)
-        noise = torch.empty_like(mean).normal_(generator=generator)
-        log_prob = (noise.square() + LOG_2PI).mul_(-0.5).sub_(log_std).sum(-1)
-        return torch.addcmul(mean, noise, log_std.exp()), log_prob
+        return torch.addcmul(mean, noise, log_std.exp())
 
     def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._split(params)[0]

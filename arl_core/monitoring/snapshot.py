@@ -32,9 +32,7 @@ class Snapshot:
     episodes: int  # ended, of the whole run
     inference: Literal["local", "central"]
     dropped_frames: Mapping[str, int]  # by reason: lag, epoch
-    losses: Mapping[
-        str, float
-    ]  # the learner's latest metrics: policy_loss, value_loss, entropy, kl, learning_rate, ...
+    losses: Mapping[str, float]  # the learner's latest metrics: policy_loss, value_loss, entropy, kl, learning_rate, ...
 
     @property
     def progress(self) -> float | None:

@@ -218,6 +218,7 @@ class SerialEngine:
             "runners": [{k: torch.from_numpy(np.asarray(v)) for k, v in state.items()} for state in runners if state],
             "actions": self.actor.generator.get_state(),
             "actor": self.actor.state.clone(),
+            "noise": self.actor.noise.clone(),
             "assembler": {k: v.clone() for k, v in assembler.state_dict().items()},
             "frames_loaded": self._frames_loaded,
         }
@@ -242,6 +243,7 @@ class SerialEngine:
             runner.set_state({key: value.numpy() for key, value in saved.items()})
         self.actor.generator.set_state(state["actions"])
         self.actor.state.copy_(state["actor"])
+        self.actor.noise.copy_(state["noise"])
         self.intake.assembler.load_state_dict(state["assembler"])
         self._frames_loaded = int(state["frames_loaded"])
 

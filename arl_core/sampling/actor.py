@@ -14,13 +14,17 @@ from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.weights import WeightsBoard
 from arl_core.models.actor_critic import ActorCritic
 from arl_core.models.flat import flatten_module
+from arl_core.models.spaces import ACTION_MASK
 
 
 class _Row(NamedTuple):
     """Views of one row of one slot: where its observations are and where the policy's output goes."""
 
     obs: dict[str, Tensor]
-    outputs: tuple[Tensor, Tensor, Tensor, Tensor]  # actions, log_probs, values, params
+    mask: Tensor | None
+    outputs: Tensor  # [E, P+1]
+    params: Tensor  # [E, P], a part of outputs
+    actions: Tensor  # [E, A]
 
 
 class Actor:
@@ -52,7 +56,11 @@ class Actor:
         self._seen_state = self.state.clone()  # before the last action, for one that is asked for again
         self._last_valid = torch.from_numpy(arena["group.last_valid"])
         self._obs = {key: torch.from_numpy(arena[f"obs.{key}"]) for key in shape.obs}
-        self._outputs = tuple(torch.from_numpy(arena[name]) for name in ("actions", "log_probs", "values", "params"))
+        self._outputs = torch.from_numpy(arena["outputs"])
+        self._actions = torch.from_numpy(arena["actions"])
+        # what actions are drawn with, [groups, T, E, ...]: renewed at the start of a slot, one call for all its steps
+        noise_shape = (len(groups), shape.rollout, shape.group_size, self.model.dist.noise_size)
+        self.noise = self.model.dist.draw_noise(torch.empty(noise_shape, device=self.device), generator)
         self._versions = arena["versions"]
         self._rnn_state = torch.from_numpy(arena["rnn_state"])
         self._rows: dict[tuple[int, int], _Row] = {}
@@ -66,14 +74,14 @@ class Actor:
     def _row(self, slot: int, t: int) -> _Row:
         row = self._rows.get((slot, t))
         if row is None:
-            actions, log_probs, values, params = (array[slot, t] for array in self._outputs)
             obs = {key: array[slot, t] for key, array in self._obs.items()}
-            row = _Row(obs, (actions, log_probs, values, params))
+            outputs = self._outputs[slot, t]
+            row = _Row(obs, obs.get(ACTION_MASK), outputs, outputs[:, :-1], self._actions[slot, t])
             self._rows[slot, t] = row
         return row
 
     def act_one(self, group: int, slot: int, t: int, *, repeated: bool = False) -> None:
-        """Act for one group on views of its row: nothing is gathered, nothing copied but the outputs.
+        """Act for one group on views of its row: nothing is gathered, nothing copied but the actions.
 
         `repeated`: this observation was acted on already, and that action discarded.
         """
@@ -81,17 +89,21 @@ class Actor:
             self.act_many([group], [slot], [t], [repeated])
             return
         row = self._row(slot, t)
+        noise = self._noise_of(group, t)
         with torch.inference_mode():
             state = self._state_before(group, slot, t, repeated) if self._recurrent else None
-            out = self.model.act(row.obs, state, self.generator)
-            actions, log_probs, values, params = row.outputs
-            actions.copy_(out.actions)
-            log_probs.copy_(out.log_prob)
-            values.copy_(out.value)
-            params.copy_(out.params)
-            if out.state is not None:
-                self.state[group - self._first_group] = out.state
+            state = self.model.outputs_into(row.obs, state, row.outputs)
+            row.actions.copy_(self.model.dist.choose(row.params, row.mask, noise))
+            if state is not None:
+                self.state[group - self._first_group] = state
         self._versions[slot, t] = self.version
+
+    def _noise_of(self, group: int, t: int) -> Tensor:
+        """Noise for one group's row t, [E, noise_size]."""
+        noise = self.noise[group - self._first_group]
+        if t == 0:
+            self.model.dist.draw_noise(noise, self.generator)
+        return noise[t]
 
     def _state_before(self, group: int, slot: int, t: int, repeated: bool) -> Tensor:
         state, seen = self.state[group - self._first_group], self._seen_state[group - self._first_group]
@@ -112,12 +124,16 @@ class Actor:
             obs = {key: array[index].flatten(0, 1).to(self.device) for key, array in self._obs.items()}
             state = None
             if self._recurrent:
-                rows = [self._state_before(*row) for row in zip(groups, slots, times, repeated, strict=True)]
-                state = torch.cat(rows).to(self.device)
-            out = self.model.act(obs, state, self.generator)
-            for target, value in zip(self._outputs, (out.actions, out.log_prob, out.value, out.params), strict=True):
-                target[index] = value.to("cpu").reshape(n, -1, *value.shape[1:])
-            if out.state is not None:
-                rows_of_groups = [group - self._first_group for group in groups]
-                self.state[rows_of_groups] = out.state.to("cpu").reshape(n, *self.state.shape[1:])
+                before = [self._state_before(*row) for row in zip(groups, slots, times, repeated, strict=True)]
+                state = torch.cat(before).to(self.device)
+            rows = len(next(iter(obs.values())))
+            outputs = torch.empty(rows, self._outputs.shape[-1], device=self.device)
+            state = self.model.outputs_into(obs, state, outputs)
+            noise = torch.cat([self._noise_of(group, t) for group, t in zip(groups, times, strict=True)])
+            actions = self.model.dist.choose(outputs[:, :-1], obs.get(ACTION_MASK), noise)
+            for target, value in ((self._outputs, outputs), (self._actions, actions)):
+                target[index] = value.to("cpu").reshape(n, -1, value.shape[-1])
+            if state is not None:
+                mine = [group - self._first_group for group in groups]
+                self.state[mine] = state.to("cpu").reshape(n, *self.state.shape[1:])
         self._versions[np.asarray(slots), np.asarray(times)] = self.version

@@ -44,7 +44,9 @@ def test_the_bandit_is_solved(workers: int, envs: int, fields: dict[str, Any]) -
         names = pids_of(model)
         assert sum(name.startswith("rollout") for name in names) == workers
         central = fields["inference"] == "central"
-        assert sum(name.startswith("policy") for name in names) == (fields.get("policy_workers_per_policy", 1) if central else 0)
+        assert sum(name.startswith("policy") for name in names) == (
+            fields.get("policy_workers_per_policy", 1) if central else 0
+        )
 
 
 @pytest.mark.parametrize(("core", "inference"), [("gru", "local"), ("lstm", "central")])

@@ -278,6 +278,21 @@ def test_an_array_that_the_environment_uses_again_is_copied() -> None:
     assert views.obs["obs"][0, 0] == 1
 
 
+def test_an_array_that_environments_share_is_copied_before_another_writes_to_it() -> None:
+    shared = np.zeros(3)
+
+    class Sharing(Scripted):
+        def observe(self) -> Any:
+            shared[:] = super().observe()
+            return shared
+
+    group, views = started(*[lambda: Sharing(4)] * 3)
+    own = [context.seed % 1000 for context in make_contexts(0, 0, 3)]
+    for _ in range(12):
+        step(group, views)
+        assert views.obs["obs"][:, 0].tolist() == own
+
+
 def test_rewards_of_any_number_type() -> None:
     values = [1, True, np.float32(0.5), np.float64(0.25), np.int64(-3), np.array(2.5)]
     group, views = started(*[lambda value=value: Scripted(9, reward=value) for value in values])
@@ -314,6 +329,13 @@ def test_metrics_of_ends_come_from_info() -> None:
     for key, values in expected.items():
         np.testing.assert_array_equal(ends.metrics[key], values)
     assert step(group, views) is None, "the third has no info"
+
+
+def test_an_info_that_is_none_is_no_metric() -> None:
+    group, views = started(lambda: Scripted(1, info=None), lambda: Scripted(1, info={"score": 2}))
+    ends = step(group, views)
+    assert ends is not None
+    np.testing.assert_array_equal(ends.metrics["score"], [np.nan, 2])
 
 
 def test_metrics_at_a_peeled_time_limit() -> None:
@@ -389,8 +411,8 @@ def test_a_wrong_number_of_values_is_named() -> None:
         def step(self, action: Any) -> Any:
             return super().step(action)[:4]
 
-    group, views = started(lambda: Short(9))
-    with pytest.raises(EnvironmentFault, match=r"failed in step.*not enough values to unpack"):
+    group, views = started(lambda: Scripted(9), lambda: Short(9))
+    with pytest.raises(EnvironmentFault, match=r"environment 1 .* failed in step, 0 steps"):
         step(group, views)
 
 

@@ -21,14 +21,15 @@ RESUME = ("run", "--resume", "--env", "py:tiny_envs:Bandit", "--train_dir", "run
 
 def processes(run: subprocess.Popen[str], name: str = "") -> list[psutil.Process]:
     """The processes of a run, of one name."""
-    found = []
-    for process in descendants(run.pid):
-        try:
-            if process.name().startswith(name):
-                found.append(process)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    return [process for process in descendants(run.pid) if name_of(process).startswith(name)]
+
+
+def name_of(process: psutil.Process) -> str:
+    """A process's name, "" when it has ended."""
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def under_way(folder: Path, run: subprocess.Popen[str]) -> bool:

@@ -136,7 +136,13 @@ def script(text: str, folder: Path, timeout_s: float = 60.0) -> subprocess.Compl
     file = folder / "user_script.py"
     file.write_text(text)
     return subprocess.run(
-        [sys.executable, str(file)], cwd=folder, env=environment(), capture_output=True, text=True, timeout=timeout_s, check=False
+        [sys.executable, str(file)],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
     )
 
 

@@ -209,7 +209,7 @@ def test_wrong_weights_change_nothing(model: APPO) -> None:
         {},
     ]
     for parameters in wrong:
-        with pytest.raises(UserError, match="set_parameters|weight"):
+        with pytest.raises(UserError, match=r"set_parameters|weight"):
             model.set_parameters(parameters)
         assert same(model.get_parameters()[0], good)
     assert (engine.version, engine.balance()) == (version, balance)

@@ -188,7 +188,9 @@ def test_the_callbacks_own_error_is_the_users(tmp_path: Path) -> None:
 
 
 def test_memory_learns() -> None:
-    with serial(Memory, workers=1, envs=16, use_rnn=True, hidden_size=16, rollout=12, batch_size=192, learning_rate=1e-2) as model:
+    with serial(
+        Memory, workers=1, envs=16, use_rnn=True, hidden_size=16, rollout=12, batch_size=192, learning_rate=1e-2
+    ) as model:
         best = -1.0
         for _ in range(30):
             best = max(best, model.train(2_000).return_mean or -1.0)

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-import zygote_targets
 from run_support import alive, descendants, environment, eventually
 
 from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
 
 
-@pytest.fixture()
+@pytest.fixture
 def zygote() -> Iterator[Zygote]:
     made = Zygote(["json"])
     yield made

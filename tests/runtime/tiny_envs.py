@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -155,10 +156,33 @@ def faulty() -> gym.Env:
 class Drawn(Bandit):
     """Draws itself: as green as the episode is long."""
 
-    metadata = {"render_modes": ["rgb_array"]}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}
 
     def __init__(self, render_mode: str | None = None) -> None:
         self.render_mode = render_mode
 
     def render(self) -> Any:
         return np.full((6, 8, 3), (0, 50 * self.t, 0), np.uint8)
+
+
+class KillsAtHandOver(Bandit):
+    """Once, its process is killed at the moment when it hands a slot over: `before` the learner may have it, or after."""
+
+    def __init__(self, once: str, before: bool) -> None:
+        if not IN_WORKER or Path(once).exists():
+            return
+        from arl_core.ipc.slots import SlotRing
+
+        plain, handed = SlotRing.hand_over, []
+
+        def hand_over(ring: SlotRing, slot: int) -> None:
+            handed.append(slot)
+            last = len(handed) == 3
+            if last:
+                Path(once).touch()
+            if not (last and before):
+                plain(ring, slot)
+            if last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        SlotRing.hand_over = hand_over

@@ -176,6 +176,20 @@ def test_slots_flow_pause_and_go_on(make_site: Any, central: bool, options: dict
         torch.testing.assert_close(torch.from_numpy(rows["values"]), values[:-1], rtol=1e-5, atol=1e-5)
 
 
+def test_a_pausing_policy_worker_first_answers_what_was_asked(make_site: Any) -> None:
+    """Else a request made with the old weights would be answered beside the restart of its slot."""
+    site = make_site(central=True)
+    requests, answers = site.world.arena["group.request"][:, 2], site.world.arena["group.answer"][:, 0]
+    site.start_rollout()
+    site.command(Role.ROLLOUT, Wanted.RUN)
+    site.wait(lambda: requests.tolist() == [1, 1])
+    site.command(Role.ROLLOUT, Wanted.PAUSE)
+    assert answers.tolist() == [0, 0]
+    site.start_policy()
+    site.command(Role.POLICY, Wanted.PAUSE)
+    assert answers.tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("central", [False, True])
 def test_new_weights_act_from_the_next_frame(make_site: Any, central: bool) -> None:
     """Set while paused: no slot mixes them with the old ones, memory sees each observation once."""
