@@ -103,7 +103,9 @@ class APPO:
     # ----------------------------------------------------------------- training
 
     def train(self, train_for_env_steps: int, callback: Callback | None = None) -> Status:
-        """Train on `train_for_env_steps` more frames; blocks. Overshoots by at most the frames of one batch.
+        """Train on `train_for_env_steps` more frames; blocks.
+
+        Overshoots by at most the frames of one iteration (`batch_size` x `num_batches_per_iteration`).
 
         `callback` receives statistics (`frames`, `fps`, `return_mean`, `length_mean`, `episodes`, `policy_lag_mean`, `losses`)
         a few times a second; when it returns False the call ends as interrupted.

@@ -130,10 +130,14 @@ class Zygote:
             socket.send_fds(self._socket, [header], list(fds))
             self._socket.sendall(body)
             while True:
-                for kind, value in self._messages():
+                answers = []
+                for kind, value in self._messages():  # what came together with the answer, after it too, is taken
                     if kind == "answer":
-                        return value
-                    self._take(kind, value)
+                        answers.append(value)
+                    else:
+                        self._take(kind, value)
+                if answers:
+                    return answers[0]
                 if not self._read_some():
                     raise ConnectionError
         except (ConnectionError, BrokenPipeError):

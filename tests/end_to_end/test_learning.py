@@ -30,10 +30,10 @@ def best_return(model: APPO, frames: int, calls: int, enough: float) -> float:
 @pytest.mark.parametrize(
     ("workers", "envs", "fields"),
     [
-        (1, 1, {"inference": "local"}),
+        pytest.param(1, 1, {"inference": "local"}, marks=pytest.mark.slow),
         (2, 4, {"inference": "local", "worker_num_splits": 2}),
         (8, 1, {"inference": "local"}),
-        (1, 4, {"inference": "central", "worker_num_splits": 1}),
+        pytest.param(1, 4, {"inference": "central", "worker_num_splits": 1}, marks=pytest.mark.slow),
         (2, 4, {"inference": "central"}),  # two groups each
         (4, 2, {"inference": "central", "policy_workers_per_policy": 2}),
     ],

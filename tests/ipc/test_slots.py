@@ -43,9 +43,8 @@ def test_the_table_of_a_trajectory() -> None:
     assert specs["obs.image"] == ArraySpec((12, 6, 4, 3, 8), "uint8")
     assert specs["obs.speed"] == ArraySpec((12, 6, 4), "float32")
     assert specs["actions"] == ArraySpec((12, 5, 4, 2), "float32")
-    assert specs["params"] == ArraySpec((12, 5, 4, 6), "float32")
-    for name in ("rewards", "log_probs", "values"):
-        assert specs[name] == ArraySpec((12, 5, 4), "float32")
+    assert specs["outputs"] == ArraySpec((12, 5, 4, 6 + 1), "float32")
+    assert specs["rewards"] == ArraySpec((12, 5, 4), "float32")
     for name in ("terminated", "truncated", "valid"):
         assert specs[name] == ArraySpec((12, 5, 4), "bool")
     assert specs["versions"] == ArraySpec((12, 5), "int64")

@@ -11,9 +11,12 @@ from arl_core.interfaces import ArraySpec
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotInbox, SlotShape, SlotState, slot_specs
 from arl_core.learning.assembler import BatchAssembler
+from arl_core.models.distributions import Categorical
 
-PER_STEP = ("actions", "log_probs", "values", "params", "rewards", "terminated", "truncated", "valid")
+PER_STEP = ("actions", "rewards", "terminated", "truncated", "valid")
+DERIVED = ("values", "params", "log_probs")  # from the policy's outputs
 KEYS = ("image", "speed")
+DIST = Categorical(3)
 
 
 class Source:
@@ -27,7 +30,7 @@ class Source:
             rollout=rollout,
             group_size=group_size,
             obs={"image": ArraySpec((2, 2), "uint8"), "speed": ArraySpec((), "float32")},
-            action_size=2,
+            action_size=1,
             action_dtype="int64",
             params_size=3,
             state_size=state_size,
@@ -37,11 +40,13 @@ class Source:
         for name in self.arena.table:
             if not name.startswith(("slot.", "group.")):
                 array = self.arena[name]
-                array[...] = rng.integers(0, 2 if array.dtype == bool else 100, array.shape)
+                array[...] = rng.integers(
+                    0, {"actions": 3, "outputs": 5}.get(name, 2 if array.dtype == bool else 100), array.shape
+                )
         self.inbox = SlotInbox(self.arena, self.shape, 0)
         self.arena["slot.state"][:] = SlotState.FULL
         self.arena["slot.sequence"][:] = np.arange(slots)
-        self.assembler = BatchAssembler(self.arena, self.shape, self.inbox, columns)
+        self.assembler = BatchAssembler(self.arena, self.shape, self.inbox, columns, DIST)
 
     def joined(self, name: str) -> np.ndarray[Any, Any]:
         """All columns of all slots, in order: [T(+1), slots * E, ...]."""
@@ -67,6 +72,10 @@ class Source:
             assert_same(batch.obs[key], self.joined(f"obs.{key}")[:, columns])
         for name in PER_STEP:
             assert_same(getattr(batch, name), self.joined(name)[:, columns])
+        outputs = torch.from_numpy(self.joined("outputs")[:, columns])
+        assert torch.equal(batch.params, outputs[..., :3])
+        assert torch.equal(batch.values, outputs[..., 3])
+        assert torch.equal(batch.log_probs, DIST.log_prob(outputs[..., :3], batch.actions))
         if self.shape.state_size:
             assert batch.rnn_state is not None
             assert_same(batch.rnn_state, self.joined("rnn_state")[columns])
@@ -165,7 +174,7 @@ def test_a_state_round_trip_goes_on_exactly() -> None:
             for source in (first, second):
                 source.fill()
             mine, theirs = first.assembler.take(), second.assembler.take()
-            for name in (*PER_STEP, "rnn_state"):
+            for name in (*PER_STEP, *DERIVED, "rnn_state"):
                 assert torch.equal(getattr(mine, name), getattr(theirs, name))
             assert all(torch.equal(mine.obs[key], theirs.obs[key]) for key in KEYS)
             np.testing.assert_array_equal(first.assembler.column_versions, second.assembler.column_versions)

@@ -74,9 +74,8 @@ class Desk:
         """Make `slot` full of random steps; returns its valid frames."""
         rng, a = self._rng, self.arena
         a["obs.obs"][slot] = rng.normal(size=a["obs.obs"][slot].shape)
-        a["params"][slot] = rng.normal(size=a["params"][slot].shape)
+        a["outputs"][slot] = rng.normal(size=a["outputs"][slot].shape)
         a["actions"][slot] = rng.integers(0, 4, a["actions"][slot].shape)
-        a["log_probs"][slot] = -1.4
         a["rewards"][slot] = rng.normal(size=a["rewards"][slot].shape)
         a["valid"][slot] = rng.random(a["valid"][slot].shape) < 0.8
         a["versions"][slot] = version

@@ -18,7 +18,15 @@ from arl_core import APPO
 
 MAX_TEST_S = 100  # a test that waits for ever is shown, not waited for
 HERE = str(Path(__file__).parent)
-SMALL: dict[str, Any] = {"rollout": 8, "batch_size": 64, "learning_rate": 3e-3, "seed": 1}
+SMALL: dict[str, Any] = {  # not the defaults that environments bring
+    "rollout": 8,
+    "batch_size": 64,
+    "num_batches_per_iteration": 1,
+    "ppo_epochs": 1,
+    "reward_scale": 1.0,
+    "learning_rate": 3e-3,
+    "seed": 1,
+}
 _shared: list[APPO] = []
 
 

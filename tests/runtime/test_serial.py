@@ -199,6 +199,7 @@ def test_memory_learns() -> None:
         assert best > 0.9
 
 
+@pytest.mark.slow
 def test_equal_in_another_process(tmp_path: Path) -> None:
     text = """
 from arl_core import APPO

@@ -45,6 +45,13 @@ def test_exit_codes_are_reported(zygote: Zygote, tmp_path: Path) -> None:
     assert not zygote.pids
 
 
+def test_no_end_is_lost_while_others_start(zygote: Zygote) -> None:
+    """The report of an end may come in one piece with the answer to a request."""
+    pids = [zygote.spawn("short", "zygote_targets:exit_with", {"code": 0}) for _ in range(100)]
+    assert sorted(exit_.pid for exit_ in ends(zygote, 100)) == sorted(pids)
+    assert not zygote.pids
+
+
 def test_kill_ends_one_and_what_it_started_and_no_other(zygote: Zygote, tmp_path: Path) -> None:
     other = zygote.spawn("other", "zygote_targets:sleep", {})
     pid = zygote.spawn("parent", "zygote_targets:start_child", {"file": str(tmp_path / "child")})

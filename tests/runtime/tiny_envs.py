@@ -143,7 +143,7 @@ class Faulty(Bandit):
         if broken and self.what == "nan":
             reward = float("nan")
         if broken and self.what == "slow":
-            time.sleep(0.05)
+            time.sleep(0.01)
         return observation, reward, terminated, truncated, info
 
 

@@ -135,9 +135,10 @@ class World:
         return made
 
     def rows(self, slot: int) -> dict[str, Any]:
-        """Copies of a slot's arrays."""
+        """Copies of a slot's arrays; the policy's outputs also by their parts, `params` and `values`."""
         names = [name for name, spec in self.arena.table.items() if spec.shape[:1] == (self.shape.num_slots,)]
-        return {name: self.arena[name][slot].copy() for name in names}
+        rows = {name: self.arena[name][slot].copy() for name in names}
+        return rows | {"params": rows["outputs"][..., :-1], "values": rows["outputs"][..., -1]}
 
     def tensors(self, slot: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None, torch.Tensor]:
         """Observations [T+1, E, ...], the state before row 0 and validity [T, E], as the learner takes them."""

@@ -94,9 +94,6 @@ def test_what_the_policy_said_is_stored_with_its_version(make_world: Any) -> Non
     assert not np.allclose(rows["params"][:2], params[:2].detach())
     torch.testing.assert_close(torch.from_numpy(rows["params"][2:]), params[2:5])
     torch.testing.assert_close(torch.from_numpy(rows["values"][2:]), values[2:5])
-    stored = torch.from_numpy(rows["params"])
-    own = world.model.dist.log_prob(stored, torch.from_numpy(rows["actions"]))
-    torch.testing.assert_close(torch.from_numpy(rows["log_probs"]), own)
     assert len(np.unique(rows["actions"])) > 1
 
 

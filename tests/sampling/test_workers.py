@@ -249,8 +249,8 @@ def test_a_policy_worker_answers_its_share_alone(make_site: Any) -> None:
     arena["group.request"][:, 0] = [0, 2]
     assert worker._answer_waiting()
     assert arena["group.answer"][:, 0].tolist() == [0, 1]
-    assert arena["params"][2, 0].any()
-    assert not arena["params"][0].any()
+    assert arena["outputs"][2, 0].any()
+    assert not arena["outputs"][0].any()
     assert site.bells[0].wait(0.0)
     assert not worker._answer_waiting()
 
