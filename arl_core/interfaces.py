@@ -149,7 +149,7 @@ class ArraySpec(NamedTuple):
 
 
 class StepViews(NamedTuple):
-    """Where one step of a group lands: views of shared memory, one row an environment.
+    """Where one step of a group lands: contiguous views of shared memory, one row an environment.
 
     `obs` is what the action's transition leads to (row t+1 of the slot); the others are row t. Every entry is written at
     every step.

@@ -114,7 +114,11 @@ class SingleEnvGroup:
         self._clock = 0  # steps so far
         self._born = np.zeros(self.num_envs, np.int64)  # the clock at the start of each row's episode
         self._first_limit = _NO_LIMIT  # no episode meets its time limit before this clock
-        self._rows_alone = False  # observations do not share memory: all of them may be copied at once
+        # Observations are copied one by one until every row has shown an ending and a beginning and none shared memory with
+        # another's; from then on all at once.
+        self._rows_alone = False
+        self._sharing = False
+        self._has_ended = np.zeros(self.num_envs, bool)
         self._actions: Sequence[Any] = ()
 
     def _check_spaces(self) -> None:
@@ -131,7 +135,8 @@ class SingleEnvGroup:
         self._born[:] = 0
         for i, context in enumerate(self._contexts):
             self._write_row(self._reset(i, context.seed), rows, i)
-        self._rows_alone = False
+        self._rows_alone = self._sharing = False
+        self._has_ended[:] = False
         self._schedule([])
 
     def _schedule(self, ended: list[int]) -> None:
@@ -175,8 +180,9 @@ class SingleEnvGroup:
             views.truncated[:] = truncated
         except (TypeError, ValueError) as error:
             raise self._bad_result(results, error) from error
-        if not together and self._write is None:
-            self._rows_alone = _share_no_memory(observations)
+        if not together and self._write is None and not self._sharing:
+            self._sharing = not _share_no_memory(observations)
+            self._rows_alone = not self._sharing and bool(self._has_ended.all())
         return self._finish(views, infos)
 
     def _write_row(self, observation: Any, rows: dict[str, NDArray[Any]], i: int) -> None:
@@ -223,6 +229,7 @@ class SingleEnvGroup:
         done = views.terminated | views.truncated
         if not done.any():
             return None
+        self._has_ended |= done
         ended = np.flatnonzero(done)
         self._schedule(ended.tolist())
         return _metrics_of_ends(ended, infos)

@@ -32,12 +32,14 @@ def save_state(target: Path, state: Mapping[str, Any], *, version: int, frames: 
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     content = buffer.getbuffer()
-    if target.suffix == ".pt":
-        return _write(target, content)
+    is_file = target.suffix == ".pt"
+    folder = target.parent if is_file else target
     try:
-        target.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder of checkpoints {target}: {error.strerror}") from None
+        raise UserError(f"cannot make the folder of checkpoints {folder}: {error.strerror}") from None
+    if is_file:
+        return _write(target, content)
     digest = hashlib.sha256(content).hexdigest()[:16]
     path = _write(target / f"checkpoint_{version:09d}_{frames}_{digest}.pt", content)
     _prune(path, version, keep)

@@ -193,7 +193,13 @@ class SerialEngine:
             self._frames_loaded += self.frames - before
         else:
             self.learner.load_state_dict(state["learner"])
-            self._load_sampler(sampler)
+            try:
+                self._load_sampler(sampler)
+            except (RuntimeError, ValueError, KeyError) as error:
+                raise UserError(
+                    f"checkpoint {path} was written with other environments, rollout or batch: a serial run goes on bit for "
+                    f"bit only with the same ones ({error})"
+                ) from None
         self.statistics.start_from(self.frames)
 
     def save(self, target: Path | None = None) -> Path:
@@ -229,6 +235,7 @@ class SerialEngine:
         arena, saved = self._arena, state["arena"]
         names = {name for name in self.plan.table if not name.startswith(_NOT_SAVED)}
         same = names == saved.keys() and all(arena[name].shape == tuple(saved[name].shape) for name in names)
+        same = same and int(state["assembler"]["cursor"][0]) <= self.intake.assembler.columns  # of a larger batch
         if not same:
             log.warning("the checkpoint's environments are not this run's (another num_workers, rollout, ...): they begin anew")
         return same

@@ -35,7 +35,7 @@ def best_return(model: APPO, frames: int, calls: int, enough: float) -> float:
         (8, 1, {"inference": "local"}),
         pytest.param(1, 4, {"inference": "central", "worker_num_splits": 1}, marks=pytest.mark.slow),
         (2, 4, {"inference": "central"}),  # two groups each
-        (4, 2, {"inference": "central", "policy_workers_per_policy": 2}),
+        pytest.param(4, 2, {"inference": "central", "policy_workers_per_policy": 2}, marks=pytest.mark.slow),
     ],
 )
 def test_the_bandit_is_solved(workers: int, envs: int, fields: dict[str, Any]) -> None:

@@ -68,6 +68,7 @@ model.close()
     assert "num_workers" in done.stdout
 
 
+@pytest.mark.slow
 def test_too_little_memory_for_slots_says_what_to_reduce(tmp_path: Path) -> None:
     done = script(
         """

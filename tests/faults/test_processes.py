@@ -173,7 +173,7 @@ def test_the_end_of_the_nursery_is_a_failure() -> None:
 
 
 def test_stopped_workers_are_named_and_replaced(caplog: pytest.LogCaptureFixture) -> None:
-    with small(Bandit, workers=2, inference="central", heartbeat_timeout_s=1.5) as model:
+    with small(Bandit, workers=2, inference="central", heartbeat_timeout_s=3.0) as model:
         model.train(300)
         before = pids_of(model)
         for role in ("rollout-1", "policy-0"):
@@ -196,6 +196,7 @@ def test_stopped_workers_are_named_and_replaced(caplog: pytest.LogCaptureFixture
     assert not descendants()
 
 
+@pytest.mark.slow
 def test_stopped_and_continued_in_time_is_taken_back() -> None:
     with small(Bandit, workers=2, heartbeat_timeout_s=30.0) as model:
         model.train(300)

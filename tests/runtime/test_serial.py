@@ -116,6 +116,18 @@ def test_a_checkpoint_of_other_environments_gives_its_weights(tmp_path: Path) ->
             assert engine_of(target).balance().exact
 
 
+def test_a_checkpoint_of_a_larger_batch_gives_its_weights(tmp_path: Path) -> None:
+    with serial(workers=2, envs=6, batch_size=192) as large, serial(workers=2, envs=6, batch_size=64) as small:
+        while large._trainer._engine is None or engine_of(large).intake.assembler.filled <= 8:
+            assert large.train(10**9, lambda values: False) == 1  # one step of every group
+        assert engine_of(large).frames == 0  # more has come together than a small batch holds
+        file = large.save(tmp_path / "a.pt")
+        small.load(file)
+        assert_equal(weights(small), weights(large))
+        assert small.train(300) == 0
+        assert engine_of(small).balance().exact
+
+
 def test_serial_and_asynchronous_runs_take_each_others_checkpoints(tmp_path: Path) -> None:
     with serial(Bandit) as one, APPO(Bandit, num_workers=1, num_envs_per_worker=4, policy_kwargs=SMALL) as two:
         one.train(200)
