@@ -193,13 +193,7 @@ class SerialEngine:
             self._frames_loaded += self.frames - before
         else:
             self.learner.load_state_dict(state["learner"])
-            try:
-                self._load_sampler(sampler)
-            except (RuntimeError, ValueError, KeyError) as error:
-                raise UserError(
-                    f"checkpoint {path} was written with other environments, rollout or batch: a serial run goes on bit for "
-                    f"bit only with the same ones ({error})"
-                ) from None
+            self._load_sampler(sampler)
         self.statistics.start_from(self.frames)
 
     def save(self, target: Path | None = None) -> Path:
