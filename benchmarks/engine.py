@@ -84,8 +84,9 @@ def main() -> None:
         fps = measure_engine(arguments)
         rounds.append({**parts, "fps": fps, "efficiency": fps / parts["limit_fps"]})
         if not arguments.json:
-            micro = {key: f"{parts[key] * 1e6:.2f} us" for key in ("env_s", "inference_s", "training_s")}
-            print(f"round {number + 1}: {micro}, limit {parts['limit_fps']:,.0f}, FPS {fps:,.0f}, share {rounds[-1]['efficiency']:.3f}")
+            micro = ", ".join(f"{key[:-2]} {parts[key] * 1e6:.2f} us" for key in ("env_s", "inference_s", "training_s"))
+            limit, share = parts["limit_fps"], rounds[-1]["efficiency"]
+            print(f"round {number + 1}: {micro}; limit {limit:,.0f}; FPS {fps:,.0f}; share {share:.3f}", flush=True)
     result = {
         "setting": {k: getattr(arguments, k) for k in ("env", "workers", "envs", "inference", "batch_size")},
         "fps": statistics.median(r["fps"] for r in rounds),

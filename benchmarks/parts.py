@@ -54,9 +54,14 @@ def make_network(inputs: int, actions: int) -> list[Tensor]:
     return [(torch.randn(size) * 0.1).requires_grad_() for size in sizes]
 
 
+def dense_tanh(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """tanh(y) = 1 - 2 sigmoid(-2y): on a CPU torch's sigmoid is several times as fast as its tanh."""
+    return 1.0 - 2.0 * torch.addmm(bias, x, weight.t(), beta=-2.0, alpha=-2.0).sigmoid_()
+
+
 def forward(weights: list[Tensor], x: Tensor) -> Tensor:
     a, b, c, d, e, f = weights
-    return torch.addmm(f, torch.tanh(torch.addmm(d, torch.tanh(torch.addmm(b, x, a.t())), c.t())), e.t())
+    return torch.addmm(f, dense_tanh(c, d, dense_tanh(a, b, x)), e.t())
 
 
 def inference_seconds(inputs: int, actions: int, batch: int) -> float:

@@ -1,6 +1,6 @@
 """Writes docs/configuration.md from the configuration's own schema. `tests/test_docs.py` checks that it is fresh.
 
-    python docs/generate.py
+python docs/generate.py
 """
 
 from __future__ import annotations

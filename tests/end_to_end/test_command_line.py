@@ -87,6 +87,7 @@ def test_resume_goes_on(run_dir: Path) -> None:
     assert json.loads((run_dir / "summary.json").read_text()) == summary
 
 
+@pytest.mark.slow
 def test_serial_run_and_picture(tmp_path: Path) -> None:
     done = arl("run", "--env", "py:tiny_envs:Drawn", *RUN, "--serial", "--train_for_env_steps", "300", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

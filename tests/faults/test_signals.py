@@ -76,7 +76,8 @@ def test_twice_ends_at_once_even_if_an_environment_hangs(tmp_path: Path) -> None
     assert not any(alive(process) for process in below)
 
 
-@pytest.mark.parametrize("after_s", [pytest.param(0.6, marks=pytest.mark.slow), 1.8])
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", [0.6, 1.8])
 def test_during_start_up(after_s: float, tmp_path: Path) -> None:
     run = start_arl(*ENDLESS, cwd=tmp_path)
     time.sleep(after_s)

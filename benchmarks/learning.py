@@ -1,0 +1,136 @@
+"""Recorded learning results: the defaults of `arl run`, several seeds, frames and wall-clock.
+
+    python benchmarks/learning.py cartpole [--seeds 1 2 3 4 5]     evaluated after training; time to a training mean of 475
+    python benchmarks/learning.py maze 5 [--seeds 1] [--frames N]  unseen 5 x 5 mazes from grid observations; 10 for 10 x 10
+
+Times count from the start of a fresh Python process, imports included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+GOAL = 475.0
+
+
+def cartpole_run(seed: int, until_goal: bool) -> None:
+    """One run in this process, as a child of `cartpole`: to the goal, or to the default number of frames."""
+    from arl_core import APPO
+
+    def callback(values: Mapping[str, Any]) -> bool:
+        mean = values["return_mean"]
+        return not (until_goal and mean is not None and values["episodes"] >= 100 and mean >= GOAL)
+
+    with APPO(env="gym_CartPole-v1", num_workers=2, num_envs_per_worker=32, policy_kwargs={"seed": seed}) as model:
+        status = model.train(500_000 if until_goal else model.config.train_for_env_steps, callback=callback)
+        result = {"frames": status.frames, "training_mean": status.return_mean, "fps": status.fps}
+        if not until_goal:
+            result |= {"evaluation": model.evaluate(100, deterministic=True)["return_mean"]}
+        print(json.dumps(result))
+
+
+def timed_child(*arguments: str) -> tuple[float, dict[str, Any]]:
+    """(seconds from the start of a fresh process to its end, what it printed)."""
+    begin = time.perf_counter()
+    out = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True).stdout
+    return time.perf_counter() - begin, json.loads(out.splitlines()[-1])
+
+
+def cartpole(seeds: list[int]) -> None:
+    evaluations, times = [], []
+    for seed in seeds:
+        _, result = timed_child("cartpole-run", str(seed))
+        seconds, to_goal = timed_child("cartpole-run", str(seed), "--until-goal")
+        evaluations.append(result["evaluation"])
+        times.append(seconds)
+        print(
+            f"seed {seed}: evaluation {result['evaluation']:.1f} after {result['frames']:,} frames; training mean "
+            f"{to_goal['training_mean']:.1f} after {seconds:.1f} s and {to_goal['frames']:,} frames",
+            flush=True,
+        )
+    mean, deviation = statistics.mean(evaluations), statistics.pstdev(evaluations)
+    print(
+        f"evaluation {mean:.1f} +- {deviation:.1f} (least {min(evaluations):.1f}); "
+        f"seconds to {GOAL:g}: median {statistics.median(times):.1f}, longest {max(times):.1f}"
+    )
+
+
+def random_rate(env: Any, cfg: Any, episodes: int) -> float:
+    """Share of mazes that uniformly random moves solve within twice the shortest path."""
+    from arl_core.envs.group import build_group, make_contexts
+    from arl_core.interfaces import StepViews
+
+    group = build_group(env, make_contexts(cfg.seed, 1 << 21, episodes))
+    obs = {key: np.zeros((episodes, *spec.shape), spec.dtype) for key, spec in group.obs_specs.items()}
+    flags = np.zeros((3, episodes), bool)
+    views = StepViews(obs, np.zeros(episodes, np.float32), *flags)
+    group.reset_into(obs)
+    rng, within = np.random.default_rng(0), np.full(episodes, -1.0)
+    while (within < 0).any():
+        group.send(rng.integers(0, 4, (episodes, 1)))
+        ends = group.recv_into(views)
+        if ends is not None:
+            first = within[ends.rows] < 0
+            within[ends.rows[first]] = ends.metrics["optimality"][first] >= 0.5
+    return float(within.mean())
+
+
+def maze(size: int, seeds: list[int], frames: int, episodes: int = 1000) -> None:
+    from arl_core import APPO
+    from arl_core.runtime.evaluate import evaluate_policy
+
+    for seed in seeds:
+        begin = time.perf_counter()
+        kwargs = {"seed": seed, "env_options": {"observation": "grid", "new_maze_each_episode": True}}
+        with APPO(env=f"maze:random-{size}x{size}", num_workers=2, num_envs_per_worker=64, policy_kwargs=kwargs) as model:
+
+            def rate(model: Any = model) -> float:
+                network = model._trainer.model
+                network.load_state_dict(model.get_parameters()[0])
+                played = evaluate_policy(network, model.resolved_env, model.config, episodes=episodes, deterministic=True)
+                return float(np.mean(np.array(played.metrics["optimality"]) >= 0.5))
+
+            untrained = rate()
+            begin = time.perf_counter()
+            status = model.train(frames)
+            seconds = time.perf_counter() - begin
+            print(
+                f"seed {seed}: {rate():.1%} of {episodes} unseen {size} x {size} mazes solved within twice the shortest path, "
+                f"after {status.frames:,} frames and {seconds:.0f} s; untrained network {untrained:.1%}, "
+                f"random moves {random_rate(model.resolved_env, model.config, episodes):.1%}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("cartpole")
+    command.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    command = commands.add_parser("maze")
+    command.add_argument("size", type=int)
+    command.add_argument("--seeds", type=int, nargs="+", default=[1])
+    command.add_argument("--frames", type=int, default=1_000_000)
+    command = commands.add_parser("cartpole-run")
+    command.add_argument("seed", type=int)
+    command.add_argument("--until-goal", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.command == "cartpole":
+        cartpole(arguments.seeds)
+    elif arguments.command == "maze":
+        maze(arguments.size, arguments.seeds, arguments.frames)
+    else:
+        cartpole_run(arguments.seed, arguments.until_goal)
+
+
+if __name__ == "__main__":
+    main()
