@@ -51,7 +51,9 @@ class SamplingFields(BaseModel):
     num_workers: Positive = Field(2, description="rollout workers (processes)")
     num_envs_per_worker: Positive = Field(16, description="environments that each rollout worker steps")
     worker_num_splits: int | None = Field(
-        None, ge=1, description="environment groups per worker; 2 is double-buffered; default: 1 local, 2 central"
+        None,
+        ge=1,
+        description="environment groups per worker; 2 is double-buffered, the default where it hides latency",
     )
     inference: Literal["auto", "local", "central"] = Field(
         "auto", description="where actions are computed: in the rollout workers (local) or in policy workers (central)"

@@ -75,8 +75,21 @@ def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
         "group.request": ArraySpec((shape.num_groups, 8), "int64"),  # central inference: slot, t, sequence, repeated
         "group.answer": ArraySpec((shape.num_groups, 8), "int64"),  # central inference: sequence
         "group.position": ArraySpec((shape.num_groups, 8), "int64"),  # slot (-1: none), t
-        "group.frames": ArraySpec((shape.num_groups, 8), "int64"),  # produced, discarded by a change of weights
+        "group.frames": ArraySpec((shape.num_groups, 8), "int64"),  # see `settle_hand_over`
     }
+
+
+def settle_hand_over(arena: Arena, group: int) -> None:
+    """After the death of a group's worker: count the slot that it was handing over, if it was handed over.
+
+    `group.frames` is frames produced, frames discarded by a change of weights, and during a hand-over the slot (+ 1) and what
+    `produced` becomes with it.
+    """
+    frames: NDArray[np.int64] = arena["group.frames"][group]
+    if frames[2]:
+        if arena["slot.state"][frames[2] - 1] != SlotState.FILLING:
+            frames[0] = frames[3]
+        frames[2] = 0
 
 
 class SlotRing:

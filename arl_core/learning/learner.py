@@ -14,6 +14,7 @@ from arl_core.algorithms.batch import TrainingBatch
 from arl_core.config import RunConfig
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.weights import WeightsBoard
+from arl_core.learning.adam import FlatAdam
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
 
@@ -44,13 +45,8 @@ class Learner:
         self.frames = 0
         self.metrics: dict[str, float] = {}
         cfg = self.cfg
-        self.optimizer = torch.optim.Adam(
-            [self.flat.parameter],
-            lr=cfg.learning_rate,
-            betas=(cfg.adam_beta1, cfg.adam_beta2),
-            eps=cfg.adam_eps,
-            fused=True,
-        )
+        betas = (cfg.adam_beta1, cfg.adam_beta2)
+        self.optimizer = FlatAdam(self.flat.params, self.flat.grads, lr=cfg.learning_rate, betas=betas, eps=cfg.adam_eps)
         self._shuffle = torch.Generator()
         self._shuffle.manual_seed(cfg.seed)
 
@@ -89,7 +85,7 @@ class Learner:
         self.publish()
         if with_metrics:
             self.metrics = {key: float(value) for key, value in last.items()}
-            self.metrics["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+            self.metrics["learning_rate"] = self.optimizer.lr
 
     def _step(self, batch: TrainingBatch, targets: Any, with_metrics: bool) -> dict[str, Tensor]:
         loss, metrics = appo.loss(self.model, batch, targets, self.cfg, with_metrics=with_metrics)
@@ -105,7 +101,7 @@ class Learner:
             self.flat.grads.mul_((self.cfg.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
         if self.cfg.lr_schedule == "linear":
             left = 1.0 - self.frames / max(self.cfg.train_for_env_steps, 1)
-            self.optimizer.param_groups[0]["lr"] = self.cfg.learning_rate * max(left, 0.0)
+            self.optimizer.lr = self.cfg.learning_rate * max(left, 0.0)
         self.optimizer.step()
         self.version += 1
         if with_metrics:
@@ -115,13 +111,12 @@ class Learner:
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
         """Change hyperparameters of a running learner; validated by the caller."""
         self.cfg = self.cfg.model_copy(update=dict(values))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.cfg.learning_rate
+        self.optimizer.lr = self.cfg.learning_rate
 
     def load_weights(self, source: Tensor) -> None:
         """Take weights and normalisers from a flat byte vector [nbytes]; the optimiser starts anew."""
         self.flat.read_from(source)
-        self.optimizer.state.clear()
+        self.optimizer.reset()
         self.version += 1
         self.publish()
 
@@ -129,10 +124,9 @@ class Learner:
         """All that `load_state_dict` needs to go on exactly, as tensors and plain values."""
         if not bool(torch.isfinite(self.flat.params).all()):
             raise LearnerFault("the weights are not finite and were not saved; the checkpoint before them stands")
-        state = self.optimizer.state.get(self.flat.parameter, {})
         return {
             "model": {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()},
-            "optimizer": {key: value.detach().cpu().clone() for key, value in state.items()},
+            "optimizer": self.optimizer.state_dict(),
             "version": self.version,
             "frames": self.frames,
             "shuffle": self._shuffle.get_state(),
@@ -141,11 +135,7 @@ class Learner:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: weights, normalisers, optimiser, counters, random stream."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.state.clear()
-        if state["optimizer"]:
-            target = self.optimizer.state[self.flat.parameter]
-            for key, value in state["optimizer"].items():
-                target[key] = value.to(self.device).clone()  # "step" too: the fused kernel reads it on the device
+        self.optimizer.load_state_dict(state["optimizer"])
         self.version = max(int(state["version"]), self.version + 1)  # published versions only rise
         self.frames = int(state["frames"])
         self._shuffle.set_state(state["shuffle"].cpu())

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from arl_core.interfaces import ArraySpec
+from arl_core.interfaces import ArraySpec, UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.component import ComponentLink
 from arl_core.ipc.slots import SlotInbox, SlotShape, SlotState
@@ -164,7 +164,11 @@ class LearnerProcess:
         if due:
             self._report(now)
         if self._folder is not None and now - self._saved > self.learner.cfg.save_every_sec:
-            self._save()
+            try:
+                self._save()
+            except UserError as error:  # a full disk may be emptied: training goes on, and the next save is tried
+                self._saved = now
+                self.link.outbox.post(("warning", str(error)))
 
     def _report(self, now: float) -> None:
         if not self.link.outbox.flush():
@@ -190,23 +194,28 @@ class LearnerProcess:
 
     def _handle_commands(self) -> None:
         for number, command, argument in self.link.inbox.take():
-            result: Any = None
-            if command == "save":
-                result = self._save(Path(argument) if argument else None)
-            elif command == "load_weights":
-                self.intake.discard()
-                self.learner.load_weights(self._staging)
-            elif command == "load_checkpoint":
-                self.intake.discard()
-                self.learner.load_state_dict(load_file(Path(argument))["learner"])
-            elif command == "set_hyperparameters":
-                self.learner.set_hyperparameters(argument)
-            else:
-                raise ValueError(f"unknown command {command!r}")
+            try:
+                result = self._follow(command, argument)
+            except UserError as error:  # a path that cannot be written, say: the asker hears of it, the learner lives
+                result = error
             self.intake.counts[TRAINED], self.intake.counts[VERSION] = self.learner.frames, self.learner.version
             self.intake.counts[STAGED] = self.intake.assembler.staged_frames()
             self.link.outbox.post(("done", (number, result)))
             self.link.control.beat()
+
+    def _follow(self, command: str, argument: Any) -> Any:
+        if command == "save":
+            return self._save(Path(argument) if argument else None)
+        if command == "load_weights":
+            self.intake.discard()
+            return self.learner.load_weights(self._staging)
+        if command == "load_checkpoint":
+            state = load_file(Path(argument))["learner"]
+            self.intake.discard()
+            return self.learner.load_state_dict(state)
+        if command == "set_hyperparameters":
+            return self.learner.set_hyperparameters(argument)
+        raise ValueError(f"unknown command {command!r}")
 
 
 def run_learner(link: ComponentLink, spec: LearnerSpec) -> None:

@@ -18,7 +18,7 @@ from arl_core.ipc.bell import Bell
 from arl_core.ipc.component import ComponentSpec
 from arl_core.ipc.control import ControlBlock, Role, Wanted
 from arl_core.ipc.mailbox import Mailbox
-from arl_core.ipc.slots import SlotState
+from arl_core.ipc.slots import SlotState, settle_hand_over
 from arl_core.ipc.weights import WeightsBoard
 from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, STAGED, TRAINED, VERSION, LearnerSpec
 from arl_core.runtime.engine import TICK_S, Balance, ComponentFailure, byte_vector
@@ -268,6 +268,7 @@ class AsyncEngine:
             Mailbox.initialise(arena[f"{mailbox}.turn"][c], arena[f"{mailbox}.memory"][c])
         if component.role is Role.ROLLOUT:
             for group in self.plan.worker_groups(component.index):
+                settle_hand_over(arena, group)
                 ring = self.plan.shape.ring(0, group)
                 state = arena["slot.state"][ring.start : ring.stop]
                 state[state == SlotState.FILLING] = SlotState.FREE
@@ -283,6 +284,8 @@ class AsyncEngine:
                     self._errors[component.component] = (content[0], content[1], content[2])
                 elif kind == "done":
                     self._replies[content[0][0]] = content[0][1]
+                elif kind == "warning":
+                    log.warning("%s", content[0])
                 elif kind == "saved":
                     self.saves += 1
                     log.info("saved %s", content[0])
@@ -299,7 +302,10 @@ class AsyncEngine:
             self._commands[learner].flush()
             self._bells[-1].wait(TICK_S)
             self._watch()
-        return self._replies.pop(number)
+        reply = self._replies.pop(number)
+        if isinstance(reply, UserError):
+            raise reply
+        return reply
 
     # ----------------------------------------------------------------- reading and changing
 

@@ -11,7 +11,6 @@ TORCH_PRELOAD = (
     "arl_core.sampling.policy_worker",
     "arl_core.learning.process",
     "arl_core.models.encoders",
-    "torch.optim",
 )
 
 

@@ -131,12 +131,23 @@ class RunPlan:
         }
 
 
-def group_split(cfg: RunConfig, inference: str) -> tuple[int, int]:
-    """(groups per worker, environments per group)."""
+def group_split(cfg: RunConfig, inference: str, device: str) -> tuple[int, int]:
+    """(groups per worker, environments per group).
+
+    Two groups hide the latency of an answer, where somebody has the time to compute it meanwhile: a GPU, or a core that no
+    rollout worker needs. Elsewhere one larger group costs less (benchmarks/LOG.md).
+    """
     splits = cfg.worker_num_splits
-    if splits is None:  # two groups hide the latency of an answer; without answers one larger group is cheaper
-        splits = 2 if inference == "central" and cfg.num_envs_per_worker % 2 == 0 else 1
+    if splits is None:
+        processes = cfg.num_workers + cfg.policy_workers_per_policy * cfg.num_policies + cfg.num_policies
+        hidden = inference == "central" and (device != "cpu" or available_cores() >= processes)
+        splits = 2 if hidden and cfg.num_envs_per_worker % 2 == 0 else 1
     return splits, cfg.num_envs_per_worker // splits
+
+
+def available_cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def slots_per_group(cfg: RunConfig, num_groups: int, group_size: int) -> int:
@@ -156,7 +167,7 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, encoder_maker: str) -> RunPlan:
     layout = ActionLayout(action_space)
     recipe = ModelRecipe(obs_space, action_space, cfg, encoder_maker)
     model = recipe.build()
-    groups_per_worker, group_size = group_split(cfg, inference)
+    groups_per_worker, group_size = group_split(cfg, inference, device)
     num_groups = groups_per_worker * cfg.num_workers
     shape = SlotShape(
         num_policies=cfg.num_policies,

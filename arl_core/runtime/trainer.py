@@ -193,8 +193,8 @@ class Trainer:
                 if self._engine is not None and self.directory is not None:
                     self._engine.save()
                     self._saves = self._engine.saves
-            except ComponentFailure as failure:
-                self._fail(failure)
+            except (ComponentFailure, UserError) as failure:
+                self._fail(failure if isinstance(failure, ComponentFailure) else ComponentFailure(str(failure)))
                 return Outcome.FAILURE
             self._write_summary(outcome.name.lower())
         self.signal = signals.received

@@ -116,21 +116,26 @@ class GroupRunner:
             self._finish(slot)
 
     def _finish(self, slot: int) -> None:
-        self._account(slot, self._shape.rollout)
+        total = int(self._frames[0]) + self._account(slot, self._shape.rollout)
         self._sequence[slot] = time.monotonic_ns()
         # a view: nobody writes there before the next slot of this ring is ours, and then it is copied at once
         self._present = {key: array[slot, -1] for key, array in self._obs.items()}
         self.slot = -1
+        # counted if and only if it is handed over, wherever we are killed: see `settle_hand_over`
+        self._frames[3], self._frames[2] = total, slot + 1
         self._ring.hand_over(slot)
+        self._frames[0] = total
+        fence()
+        self._frames[2] = 0
 
-    def _account(self, slot: int, rows: int) -> None:
-        """Check and count the first `rows` rows of a slot."""
+    def _account(self, slot: int, rows: int) -> int:
+        """Check the first `rows` rows of a slot, follow their episodes; returns the number of valid frames."""
         a = self._arena
         rewards, valid = a["rewards"][slot, :rows], self._valid[slot, :rows]
         self._check_finite(slot, rows)
         done = a["terminated"][slot, :rows] | a["truncated"][slot, :rows]
         self.report.add(*self._tracker.advance(rewards, done, valid))
-        self._frames[0] += np.count_nonzero(valid)
+        return int(np.count_nonzero(valid))
 
     def _check_finite(self, slot: int, rows: int) -> None:
         named: dict[str, NDArray[Any]] = {"a reward": self._arena["rewards"][slot, :rows]}
@@ -151,8 +156,9 @@ class GroupRunner:
         """New weights were set from outside: what was sampled with the old ones is discarded, the environments stay."""
         if self.slot >= 0:
             if self.t:
-                self._account(self.slot, self.t)
-                self._frames[1] += np.count_nonzero(self._valid[self.slot, : self.t])
+                frames = self._account(self.slot, self.t)
+                self._frames[0] += frames
+                self._frames[1] += frames
                 for array in self._obs.values():
                     array[self.slot, 0] = array[self.slot, self.t]
             self._epochs[self.slot] = self._epoch[self._policy]

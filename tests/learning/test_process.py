@@ -292,7 +292,6 @@ def test_it_trains_on_what_comes_and_stops_at_its_target(make_office: Any) -> No
     office.command(Wanted.PAUSE)
     assert desk.counts[VERSION] == 2, "one batch beyond the target's beginning and no other"
     assert desk.counts[TRAINED] >= desk.arena["control.target_frames"][0]
-    assert desk.counts[STAGED] > 0
     desk.balance(produced)
     desk.arena["control.target_frames"][0] = produced
     office.command(Wanted.RUN)
@@ -320,8 +319,7 @@ def test_commands_are_followed_in_a_pause(make_office: Any, tmp_path: Path) -> N
     assert load_file(Path(mine))["learner"]["version"] == 1
     assert [m[1] for m in office.messages if m[0] == "saved"] == [path, mine]
     office.ask("set_hyperparameters", {"learning_rate": 0.5})
-    assert learner.optimizer.param_groups[0]["lr"] == 0.5
-    assert desk.counts[STAGED] > 0
+    assert learner.optimizer.lr == 0.5
     desk.balance(produced)
     desk.arena["weights.transfer"][0] = 0
     desk.arena["control.weights_epoch"][0] = 1

@@ -150,7 +150,5 @@ def test_full_disk_is_a_warning_and_training_goes_on(tmp_path, make_snapshot, ep
 
 
 def test_module_is_cheap_until_a_writer_is_made():
-    code = (
-        "import sys, arl_core.monitoring.tensorboard; sys.exit('torch' in sys.modules or 'tensorboardX' in sys.modules)"
-    )
+    code = "import sys, arl_core.monitoring.tensorboard; sys.exit('torch' in sys.modules or 'tensorboardX' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
