@@ -48,6 +48,8 @@ def measure_engine(arguments: argparse.Namespace) -> float:
         "inference": arguments.inference,
         "hidden_size": 64,
         "batch_size": arguments.batch_size,
+        "num_batches_per_iteration": 1,
+        "ppo_epochs": 1,  # one pass, as the training part measures
         "seed": int(begin) % 1000,
         "learning_rate": 1e-3,
         "reward_scale": 0.1,

@@ -54,6 +54,10 @@ class ActionDist(ABC):
     def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
         """Actions [..., A], drawn from the distribution: a function of the parameters and the noise."""
 
+    def choose_into(self, out: Tensor, params: Tensor, mask: Tensor | None, noise: Tensor) -> None:
+        """`choose`, written to `out` [..., A]."""
+        out.copy_(self.choose(params, mask, noise))
+
     def sample(
         self, params: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -102,8 +106,13 @@ class Categorical(ActionDist):
 
     def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
         """Exponential race: argmax of p_i / E_i with E_i ~ Exp(1) picks i with probability p_i; `noise` is log E."""
-        scores = params if mask is None else self._log_probs(params, mask)  # normalised only where it makes a difference
-        return torch.sub(scores, noise).argmax(-1, keepdim=True)
+        return self._scores(params, mask, noise).argmax(-1, keepdim=True)
+
+    def choose_into(self, out: Tensor, params: Tensor, mask: Tensor | None, noise: Tensor) -> None:
+        torch.argmax(self._scores(params, mask, noise), -1, keepdim=True, out=out)
+
+    def _scores(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
+        return torch.sub(params if mask is None else self._log_probs(params, mask), noise)  # normalised only where needed
 
     def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._log_probs(params, mask).argmax(-1, keepdim=True)

@@ -61,6 +61,7 @@ class Actor:
         # what actions are drawn with, [groups, T, E, ...]: renewed at the start of a slot, one call for all its steps
         noise_shape = (len(groups), shape.rollout, shape.group_size, self.model.dist.noise_size)
         self.noise = self.model.dist.draw_noise(torch.empty(noise_shape, device=self.device), generator)
+        self._noise_rows = [noise.unbind() for noise in self.noise]  # views, one for each group and step
         self._versions = arena["versions"]
         self._rnn_state = torch.from_numpy(arena["rnn_state"])
         self._rows: dict[tuple[int, int], _Row] = {}
@@ -93,17 +94,17 @@ class Actor:
         with torch.inference_mode():
             state = self._state_before(group, slot, t, repeated) if self._recurrent else None
             state = self.model.outputs_into(row.obs, state, row.outputs)
-            row.actions.copy_(self.model.dist.choose(row.params, row.mask, noise))
+            self.model.dist.choose_into(row.actions, row.params, row.mask, noise)
             if state is not None:
                 self.state[group - self._first_group] = state
         self._versions[slot, t] = self.version
 
     def _noise_of(self, group: int, t: int) -> Tensor:
         """Noise for one group's row t, [E, noise_size]."""
-        noise = self.noise[group - self._first_group]
+        mine = group - self._first_group
         if t == 0:
-            self.model.dist.draw_noise(noise, self.generator)
-        return noise[t]
+            self.model.dist.draw_noise(self.noise[mine], self.generator)
+        return self._noise_rows[mine][t]
 
     def _state_before(self, group: int, slot: int, t: int, repeated: bool) -> Tensor:
         state, seen = self.state[group - self._first_group], self._seen_state[group - self._first_group]
