@@ -86,17 +86,20 @@ def random_rate(env: Any, cfg: Any, episodes: int) -> float:
 
 def maze(size: int, seeds: list[int], frames: int, episodes: int = 1000) -> None:
     from arl_core import APPO
+    from arl_core.registry import resolve_env
     from arl_core.runtime.evaluate import evaluate_policy
 
+    options = {"observation": "grid", "new_maze_each_episode": True}
+    # played until twice the longest of shortest paths: who is still on the way then has failed
+    played_env = resolve_env(f"maze:random-{size}x{size}", {**options, "max_steps": 2 * size * size})
     for seed in seeds:
-        begin = time.perf_counter()
-        kwargs = {"seed": seed, "env_options": {"observation": "grid", "new_maze_each_episode": True}}
+        kwargs = {"seed": seed, "env_options": options}
         with APPO(env=f"maze:random-{size}x{size}", num_workers=2, num_envs_per_worker=64, policy_kwargs=kwargs) as model:
 
             def rate(model: Any = model) -> float:
                 network = model._trainer.model
                 network.load_state_dict(model.get_parameters()[0])
-                played = evaluate_policy(network, model.resolved_env, model.config, episodes=episodes, deterministic=True)
+                played = evaluate_policy(network, played_env, model.config, episodes=episodes, deterministic=True)
                 return float(np.mean(np.array(played.metrics["optimality"]) >= 0.5))
 
             untrained = rate()
@@ -106,7 +109,7 @@ def maze(size: int, seeds: list[int], frames: int, episodes: int = 1000) -> None
             print(
                 f"seed {seed}: {rate():.1%} of {episodes} unseen {size} x {size} mazes solved within twice the shortest path, "
                 f"after {status.frames:,} frames and {seconds:.0f} s; untrained network {untrained:.1%}, "
-                f"random moves {random_rate(model.resolved_env, model.config, episodes):.1%}",
+                f"random moves {random_rate(played_env, model.config, episodes):.1%}",
                 flush=True,
             )
 
