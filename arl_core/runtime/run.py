@@ -36,7 +36,7 @@ def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, re
     cfg = resolved.config
     path = Path(cfg.train_dir) / (cfg.experiment or default_experiment(env.id))
     directory = RunDirectory(path, resume=resume)
-    view = LiveView.create(None, f"arl {cfg.algo} · {env.id}")
+    view = LiveView.create(None, f"{cfg.algo} · {env.id}")
     final = ""
     open_run_log(path / "run.log", view.message)
     try:
