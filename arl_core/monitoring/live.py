@@ -99,7 +99,7 @@ class PlainView(LiveView):
         self._printed_at = -float("inf")
         self._unprinted: tuple[Snapshot, EpisodeStatistics] | None = None
         self._closed = False
-        self.message(f"arl {title}")
+        self.message(title)
 
     def update(self, snapshot: Snapshot, episodes: EpisodeStatistics) -> None:
         """Print a line, unless the last one is too recent."""
