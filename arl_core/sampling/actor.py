@@ -61,7 +61,9 @@ class Actor:
         # what actions are drawn with, [groups, T, E, ...]: renewed at the start of a slot, one call for all its steps
         noise_shape = (len(groups), shape.rollout, shape.group_size, self.model.dist.noise_size)
         self.noise = self.model.dist.draw_noise(torch.empty(noise_shape, device=self.device), generator)
-        self._noise_rows = [noise.unbind() for noise in self.noise]  # views, one for each group and step
+        self._noise_rows: list[tuple[Tensor, ...]] = [
+            noise.unbind() for noise in self.noise
+        ]  # views, one for each group and step
         self._versions = arena["versions"]
         self._rnn_state = torch.from_numpy(arena["rnn_state"])
         self._rows: dict[tuple[int, int], _Row] = {}
