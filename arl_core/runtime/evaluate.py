@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.make import build_env
+from arl_core.envs.picture import write_png
 from arl_core.envs.spaces import ActionLayout, obs_specs, obs_writer
 from arl_core.interfaces import EnvContext, ResolvedEnv, StepViews, UserError
 from arl_core.learning.checkpoint import load_newest
 from arl_core.models.actor_critic import ActorCritic
 from arl_core.models.recipe import ModelRecipe
 from arl_core.registry import encoder_maker, resolve_env
-from arl_core.runtime.picture import write_png
 from arl_core.runtime.plan import probe_spaces
 from arl_core.sampling.replica import action_seed
 

@@ -13,13 +13,14 @@ from arl_plugin_maze.maze import EAST, SOUTH
 from arl_plugin_maze.observe import AGENT, AGENT_RGB, FLOOR_RGB, GOAL, GOAL_RGB, WALL_RGB, pixel_pitch
 from arl_plugin_maze.options import MazeOptions
 from arl_plugin_maze.render import AGENT as AGENT_COLOUR
-from arl_plugin_maze.render import FLOOR, GOAL_MARK, WALL, render_maze, save_png
+from arl_plugin_maze.render import FLOOR, GOAL_MARK, WALL, render_maze
 from arl_plugin_maze.solve import shortest_actions, shortest_path
 from arl_plugin_maze.task import resolve_task
 from gymnasium.utils.env_checker import check_env
 from pydantic import ValidationError
 
 from arl_core.envs.group import build_group, make_contexts
+from arl_core.envs.picture import write_png
 from arl_core.interfaces import EnvContext, UserError
 from arl_core.registry import make_env, resolve_env
 
@@ -134,7 +135,7 @@ def test_a_path_breaks_at_a_portal() -> None:
 
 def test_a_png_holds_the_picture(tmp_path: Path) -> None:
     picture = render_maze(generate_maze(np.random.default_rng(3), 3), scale=8)
-    save_png(tmp_path / "maze.png", picture)
+    write_png(tmp_path / "maze.png", picture)
     data = (tmp_path / "maze.png").read_bytes()
     assert data.startswith(b"\x89PNG\r\n\x1a\n")
     assert int.from_bytes(data[16:20], "big") == picture.shape[1]

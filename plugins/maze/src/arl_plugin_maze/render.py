@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,17 +44,6 @@ def render_maze(
         canvas.ring(agent, FLOOR, outer=0.33)
         canvas.ring(agent, AGENT, outer=0.27)
     return canvas.averaged()
-
-
-def save_png(path: str | Path, image: NDArray[np.uint8]) -> None:
-    """Write an image, uint8 [height, width, 3], as a PNG file."""
-    height, width, _ = image.shape
-    rows = np.zeros((height, 1 + 3 * width), np.uint8)  # each row begins with its filter: 0, none
-    rows[:, 1:] = image.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 9)), (b"IEND", b"")]
-    parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
-    Path(path).write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
 
 
 class _Canvas:
