@@ -21,11 +21,14 @@ def plan_of(env: Any = Bandit, **fields: Any) -> RunPlan:
 
 
 @pytest.mark.parametrize(
-    ("inference", "splits", "envs", "expected"),
-    [("local", None, 6, (1, 6)), ("central", None, 6, (2, 3)), ("central", None, 5, (1, 5)), ("local", 2, 6, (2, 3)),
-     ("central", 1, 6, (1, 6))],
+    ("inference", "splits", "envs", "cores", "expected"),
+    [("local", None, 6, 8, (1, 6)), ("central", None, 6, 8, (2, 3)), ("central", None, 6, 4, (1, 6)),
+     ("central", None, 5, 8, (1, 5)), ("local", 2, 6, 8, (2, 3)), ("central", 1, 6, 8, (1, 6))],
 )  # fmt: skip
-def test_groups(inference: str, splits: int | None, envs: int, expected: tuple[int, int]) -> None:
+def test_groups(
+    inference: str, splits: int | None, envs: int, cores: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arl_core.runtime.plan.available_cores", lambda: cores)  # 5 processes
     plan = plan_of(inference=inference, worker_num_splits=splits, num_envs_per_worker=envs, num_workers=3)
     assert (plan.groups_per_worker, plan.shape.group_size) == expected
     assert plan.shape.num_groups == 3 * expected[0]
