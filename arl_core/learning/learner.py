@@ -86,6 +86,8 @@ class Learner:
         if with_metrics:
             self.metrics = {key: float(value) for key, value in last.items()}
             self.metrics["learning_rate"] = self.optimizer.lr
+            if not math.isfinite(self.metrics["grad_norm"]):  # a GPU is not waited for at every step: found here
+                raise LearnerFault(f"the gradient was not finite at optimiser step {self.version}; the last checkpoint is good")
 
     def _step(self, batch: TrainingBatch, targets: Any, with_metrics: bool) -> dict[str, Tensor]:
         loss, metrics = appo.loss(self.model, batch, targets, self.cfg, with_metrics=with_metrics)

@@ -244,7 +244,7 @@ class AsyncEngine:
                     "%s has been silent for %.0f s (heartbeat_timeout_s = %g): ending it", component.name, silent, limit
                 )
                 self._killed.add(component)
-                self._nursery_of(component).kill(pid)
+                self._nursery_of(component).kill(pid, show_stack=True)
 
     def _restart(self, component: ComponentSpec, how: str) -> None:
         """Replace a worker that has ended. Its slots and mailboxes are nobody's now; what the learner holds stays there."""

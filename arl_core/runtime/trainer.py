@@ -201,7 +201,10 @@ class Trainer:
         return outcome
 
     def _write_summary(self, status: str) -> None:
-        if self.directory is None or self.snapshot is None or self._engine is None:
+        if self.directory is None:
+            return
+        if self.snapshot is None or self._engine is None:  # failed before it trained
+            self.directory.write_summary({"status": status, "frames": 0, "error": str(self.failure or "")})
             return
         extra: dict[str, Any] = {"error": str(self.failure)} if self.failure else {}
         self.directory.write_summary(summary_dict(status, self.snapshot, self._engine.statistics.episodes, extra))

@@ -29,6 +29,7 @@ _PR_SET_NAME = 15
 _FDS_PER_MESSAGE = 200  # the kernel allows 253
 _MESSAGE_BYTES = 1 << 16
 _CHILD_POLL_S = 0.1
+_STACK_PRINT_S = 0.2
 _KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
@@ -112,9 +113,12 @@ class Zygote:
             self.pids.pop(exit_.pid, None)
         return exits
 
-    def kill(self, pid: int) -> None:
-        """End one process, and what its environments have started, at once."""
+    def kill(self, pid: int, *, show_stack: bool = False) -> None:
+        """End one process, and what its environments have started, at once. `show_stack`: let it print first where it hangs."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
+            if show_stack:
+                os.kill(pid, signal.SIGUSR1)
+                time.sleep(_STACK_PRINT_S)
             os.killpg(pid, signal.SIGKILL)
 
     def close(self, timeout_s: float = 5.0) -> None:
