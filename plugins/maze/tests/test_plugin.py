@@ -51,7 +51,9 @@ def test_descriptions_name_code_that_exists() -> None:
 
 def test_param_overrides_are_valid_configurations() -> None:
     for variant in ("sample-5x5", "random-100x100"):
-        RunConfig(**plugin.arl_param_overrides(f"maze:{variant}", "appo"))
+        overrides = plugin.arl_param_overrides(f"maze:{variant}", "appo")
+        assert overrides
+        assert RunConfig(**overrides).model_dump(include=set(overrides)) == dict(overrides)
 
 
 @pytest.mark.parametrize(
