@@ -7,6 +7,7 @@ import pickle
 import resource
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -228,19 +229,24 @@ def test_a_read_only_folder_is_a_clear_error(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """No file may grow beyond 2,000 bytes, as on a disk that is full."""
+    """No file may grow beyond 2,000 bytes, as on a disk that is full.
+
+    Only around the call under test: pytest's own output may be a longer file.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_disk_that_is_full_harms_nothing(folder: Path, request: pytest.FixtureRequest) -> None:
+def test_a_disk_that_is_full_harms_nothing(folder: Path) -> None:
     save(folder, 1)
-    request.getfixturevalue("small_files")
-    with pytest.raises(UserError, match=r"cannot write the checkpoint .*checkpoint_000000002_.*: File too large"):
+    message = r"cannot write the checkpoint .*checkpoint_000000002_.*: File too large"
+    with small_files(), pytest.raises(UserError, match=message):
         save(folder, 2, more=torch.zeros(10_000))
     assert len(list(folder.iterdir())) == 1
     found = load_newest(folder, quiet)
