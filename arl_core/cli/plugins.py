@@ -1,32 +1,30 @@
-"""`arl plugins list`: what the installed distributions' metadata says, without importing any plugin."""
+"""`arl plugins COMMAND`: finds the command's module and imports nothing else."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from importlib import import_module
 
-from arl_core.cli.flags import mistake, parse
-from arl_core.cli.output import print_json, print_table
-from arl_core.registry.discovery import plugin_records
+from arl_core.cli.flags import mistake
 
-USAGE = """usage: arl plugins list [--json]
-
-Lists the installed plugins: name, distribution, version, and status (found; conflict: two distributions claim the name;
-broken: the metadata cannot be read). Nothing is imported."""
+COMMANDS = {
+    "list": "the installed plugins and their status; imports none",
+}
 
 
 def command(arguments: list[str]) -> int:
-    """List the plugins. Returns the exit code."""
-    parsed = parse(arguments, {"json": True}, positional=("action",))
-    if parsed.help:
-        print(USAGE)
+    """Run one of the commands. Returns the exit code."""
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(_help())
         return 0
-    if parsed.positional != ["list"]:
-        got = f", got '{parsed.positional[0]}'" if parsed.positional else ""
-        raise mistake(f"arl plugins: expected 'list'{got}")
-    records = plugin_records()
-    if parsed.values.get("json"):
-        print_json([asdict(record) for record in records])
-        return 0
-    rows = [(record.name, record.dist, record.version, record.status, record.error or record.target) for record in records]
-    print_table(("name", "distribution", "version", "status", "module"), rows)
-    return 0
+    if arguments[0] not in COMMANDS:
+        from arl_core.config.layers import nearest
+
+        hint = nearest(arguments[0], COMMANDS) or f" Commands: {', '.join(COMMANDS)}"
+        raise mistake(f"no command 'arl plugins {arguments[0]}'.{hint}")
+    code: int = import_module(f"arl_core.cli.plugin_commands.{arguments[0]}").command(arguments[1:])
+    return code
+
+
+def _help() -> str:
+    lines = ["usage: arl plugins COMMAND [--help] ...", ""]
+    return "\n".join([*lines, *(f"  {name:<9}{summary}" for name, summary in COMMANDS.items())])

@@ -66,8 +66,7 @@ def test_help_imports_nothing_heavy(words: str) -> None:
             "experiment (from command line): must be a plain folder name; use train_dir for the folder that holds it, "
             "got 'a/b'",
         ),
-        ("plugins", "arl plugins: expected 'list'"),
-        ("plugins lst", "arl plugins: expected 'list', got 'lst'"),
+        ("plugins lst", "no command 'arl plugins lst'. Did you mean 'list'?"),
         ("eval", "arl eval: name the run's directory, such as train_dir/NAME"),
         ("eval nowhere", "arl eval: no directory nowhere"),
         ("eval . --episodes many", "--episodes: expected a whole number of at least 1, got 'many'"),

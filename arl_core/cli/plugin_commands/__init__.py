@@ -1,0 +1,1 @@
+"""`arl plugins ...`: one module a command."""
