@@ -138,16 +138,20 @@ class SingleEnvGroup:
         self._rows_alone = self._sharing = False
         self._has_ended[:] = False
         self._schedule([])
+        self._first_limit = self._next_limit()
 
     def _schedule(self, ended: list[int]) -> None:
-        """What the next step will call, and when a time limit may be met."""
+        """What the next step will call."""
         self._ended = ended
         self._calls = self._steps
         if ended:
             self._calls = self._steps.copy()
             for i in ended:
                 self._calls[i] = partial(self._reset_step, i)
-        self._first_limit = int((self._born + self._limits).min()) if self._limits.min() < _NO_LIMIT else _NO_LIMIT
+
+    def _next_limit(self) -> int:
+        """A clock before which no episode meets its time limit: it may stay as it is when episodes begin anew, later."""
+        return int((self._born + self._limits).min())
 
     def send(self, actions: NDArray[Any]) -> None:
         """See `EnvGroup`; the environments step in `recv_into`."""
@@ -183,6 +187,10 @@ class SingleEnvGroup:
         if not together and self._write is None and not self._sharing:
             self._sharing = not _share_no_memory(observations)
             self._rows_alone = not self._sharing and bool(self._has_ended.all())
+        views.valid[:] = True
+        self._clock += 1
+        if not self._ended and self._clock < self._first_limit and not (any(terminated) or any(truncated)):
+            return None  # most steps: nothing began, nothing ended
         return self._finish(views, infos)
 
     def _write_row(self, observation: Any, rows: dict[str, NDArray[Any]], i: int) -> None:
@@ -217,20 +225,19 @@ class SingleEnvGroup:
         return self._fault(0, "step", error)
 
     def _finish(self, views: StepViews, infos: Sequence[Mapping[str, Any]]) -> EpisodeEnds | None:
-        self._clock += 1
-        views.valid[:] = True
         if self._ended:
             views.valid[self._ended] = False
             self._born[self._ended] = self._clock
             self._schedule([])
         if self._clock >= self._first_limit:
+            self._first_limit = self._next_limit()
             over = self._clock - self._born >= self._limits
             np.logical_or(views.truncated, over & views.valid, out=views.truncated)
         done = views.terminated | views.truncated
-        if not done.any():
+        ended = np.flatnonzero(done)
+        if not len(ended):
             return None
         self._has_ended |= done
-        ended = np.flatnonzero(done)
         self._schedule(ended.tolist())
         return _metrics_of_ends(ended, infos)
 
@@ -271,6 +278,7 @@ class SingleEnvGroup:
         self._clock = 0
         self._born[:] = -state["elapsed"]
         self._schedule(np.flatnonzero(state["ended"]).tolist())
+        self._first_limit = self._next_limit()
         for i, env in enumerate(self.envs):
             prefix = f"{i}."
             load_env_state(env, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from gymnasium import spaces
+from numpy.typing import NDArray
 from torch import Tensor
 
 from arl_core.interfaces import UserError
@@ -57,6 +58,14 @@ class ActionDist(ABC):
     def choose_into(self, out: Tensor, params: Tensor, mask: Tensor | None, noise: Tensor) -> None:
         """`choose`, written to `out` [..., A]."""
         out.copy_(self.choose(params, mask, noise))
+
+    def choose_numpy_into(
+        self, out: NDArray[Any], params: NDArray[np.float32], mask: NDArray[Any] | None, noise: NDArray[np.float32]
+    ) -> None:
+        """`choose_into` for arrays; a subclass may do it without torch."""
+        with torch.inference_mode():
+            masks = None if mask is None else torch.from_numpy(mask)
+            self.choose_into(torch.from_numpy(out), torch.from_numpy(params), masks, torch.from_numpy(noise))
 
     def sample(
         self, params: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
@@ -110,6 +119,14 @@ class Categorical(ActionDist):
 
     def choose_into(self, out: Tensor, params: Tensor, mask: Tensor | None, noise: Tensor) -> None:
         torch.argmax(self._scores(params, mask, noise), -1, keepdim=True, out=out)
+
+    def choose_numpy_into(
+        self, out: NDArray[Any], params: NDArray[np.float32], mask: NDArray[Any] | None, noise: NDArray[np.float32]
+    ) -> None:
+        if mask is not None:
+            super().choose_numpy_into(out, params, mask, noise)
+            return
+        np.argmax(params - noise, -1, out=out[:, 0])
 
     def _scores(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
         return torch.sub(params if mask is None else self._log_probs(params, mask), noise)  # normalised only where needed
@@ -241,6 +258,13 @@ class Gaussian(ActionDist):
     def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
         mean, log_std = self._split(params)
         return torch.addcmul(mean, noise, log_std.exp())
+
+    def choose_numpy_into(
+        self, out: NDArray[Any], params: NDArray[np.float32], mask: NDArray[Any] | None, noise: NDArray[np.float32]
+    ) -> None:
+        np.exp(params[:, self.action_size :], out=out)
+        out *= noise
+        out += params[:, : self.action_size]
 
     def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._split(params)[0]

@@ -71,13 +71,14 @@ class Mlp(nn.Module):
         layers = [linear(before, after) for before, after in zip([inputs, *sizes], sizes, strict=False)]
         self.layers = nn.ModuleList(layers)
         self.output_size = sizes[-1] if sizes else inputs
+        self.nonlinearity = nonlinearity
         self._dense = DENSE[nonlinearity]
         # A plain tuple: going through module attributes costs as much as a small matrix product.
-        self._weights = tuple((layer.weight, layer.bias) for layer in layers)
+        self.weights = tuple((layer.weight, layer.bias) for layer in layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs] -> [N, output_size]."""
         dense = self._dense
-        for weight, bias in self._weights:
+        for weight, bias in self.weights:
             x = dense(x, weight, bias)
         return x

@@ -102,6 +102,11 @@ class Preprocessor(nn.Module):
         self._norms: dict[str, RunningNorm] = {}
         self._steps = tuple((key, self._step(key, space, cfg)) for key, space in network_space(obs_space).items())
         self.norms = nn.ModuleList(self._norms.values())
+        # the key and the normaliser where all that a network sees is one float32 Box, as it is or normalised
+        self.vector: tuple[str, RunningNorm | None] | None = None
+        keys = network_space(obs_space)
+        if len(keys) == 1 and isinstance(space := keys[key := next(iter(keys))], spaces.Box) and space.dtype == np.float32:
+            self.vector = (key, self._norms.get(key))
 
     def _step(self, key: str, space: spaces.Space[Any], cfg: RunConfig) -> Callable[[Tensor], Tensor]:
         if isinstance(space, spaces.Discrete):

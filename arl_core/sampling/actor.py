@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.weights import WeightsBoard
 from arl_core.models.actor_critic import ActorCritic
+from arl_core.models.dense_numpy import DensePolicy, dense_policy
 from arl_core.models.flat import flatten_module
 from arl_core.models.spaces import ACTION_MASK
 
@@ -25,6 +27,16 @@ class _Row(NamedTuple):
     outputs: Tensor  # [E, P+1]
     params: Tensor  # [E, P], a part of outputs
     actions: Tensor  # [E, A]
+
+
+class _DenseRow(NamedTuple):
+    """The same as arrays."""
+
+    obs: dict[str, NDArray[Any]]
+    mask: NDArray[Any] | None
+    outputs: NDArray[np.float32]
+    params: NDArray[np.float32]
+    actions: NDArray[Any]
 
 
 class Actor:
@@ -50,6 +62,9 @@ class Actor:
         self._flat = flatten_module(self.model)
         self._board = WeightsBoard(arena, policy)
         self._bytes = torch.empty(self._flat.nbytes, dtype=torch.uint8)
+        self._dense: DensePolicy | None = dense_policy(self.model) if self.device.type == "cpu" else None
+        self._arena = arena
+        self._dense_rows: dict[tuple[int, int], _DenseRow] = {}
         self._first_group = groups.start
         self._recurrent = shape.state_size > 0
         self.state = torch.zeros(len(groups), shape.group_size, shape.state_size)
@@ -61,9 +76,10 @@ class Actor:
         # what actions are drawn with, [groups, T, E, ...]: renewed at the start of a slot, one call for all its steps
         noise_shape = (len(groups), shape.rollout, shape.group_size, self.model.dist.noise_size)
         self.noise = self.model.dist.draw_noise(torch.empty(noise_shape, device=self.device), generator)
-        self._noise_rows: list[tuple[Tensor, ...]] = [
-            noise.unbind() for noise in self.noise
-        ]  # views, one for each group and step
+        self._noise_rows: list[tuple[Tensor, ...]] = [noise.unbind() for noise in self.noise]  # views, one a group and step
+        self._noise_array: list[tuple[NDArray[np.float32], ...]] = []
+        if self._dense is not None:
+            self._noise_array = [tuple(noise.numpy()) for noise in self.noise]
         self._versions = arena["versions"]
         self._rnn_state = torch.from_numpy(arena["rnn_state"])
         self._rows: dict[tuple[int, int], _Row] = {}
@@ -73,6 +89,8 @@ class Actor:
         if self._board.version != self.version:
             self.version = self._board.read_into(self._bytes.numpy())
             self._flat.read_from(self._bytes)
+            if self._dense is not None:
+                self._dense.refresh()
 
     def _row(self, slot: int, t: int) -> _Row:
         row = self._rows.get((slot, t))
@@ -91,6 +109,9 @@ class Actor:
         if self.device.type != "cpu":
             self.act_many([group], [slot], [t], [repeated])
             return
+        if self._dense is not None:
+            self._act_dense(self._dense, group, slot, t)
+            return
         row = self._row(slot, t)
         noise = self._noise_of(group, t)
         with torch.inference_mode():
@@ -101,12 +122,30 @@ class Actor:
                 self.state[group - self._first_group] = state
         self._versions[slot, t] = self.version
 
+    def _act_dense(self, policy: DensePolicy, group: int, slot: int, t: int) -> None:
+        row = self._dense_rows.get((slot, t))
+        if row is None:
+            arena = self._arena
+            obs = {key: arena[f"obs.{key}"][slot, t] for key in self._obs}
+            outputs = arena["outputs"][slot, t]
+            row = _DenseRow(obs, obs.get(ACTION_MASK), outputs, outputs[:, :-1], arena["actions"][slot, t])
+            self._dense_rows[slot, t] = row
+        policy.outputs_into(row.obs, row.outputs)
+        policy.choose_into(row.actions, row.params, row.mask, self._dense_noise(group, t))
+        self._versions[slot, t] = self.version
+
+    def _dense_noise(self, group: int, t: int) -> NDArray[np.float32]:
+        self._renew_noise(group, t)
+        return self._noise_array[group - self._first_group][t]
+
     def _noise_of(self, group: int, t: int) -> Tensor:
         """Noise for one group's row t, [E, noise_size]."""
-        mine = group - self._first_group
+        self._renew_noise(group, t)
+        return self._noise_rows[group - self._first_group][t]
+
+    def _renew_noise(self, group: int, t: int) -> None:
         if t == 0:
-            self.model.dist.draw_noise(self.noise[mine], self.generator)
-        return self._noise_rows[mine][t]
+            self.model.dist.draw_noise(self.noise[group - self._first_group], self.generator)
 
     def _state_before(self, group: int, slot: int, t: int, repeated: bool) -> Tensor:
         state, seen = self.state[group - self._first_group], self._seen_state[group - self._first_group]
@@ -121,6 +160,9 @@ class Actor:
 
     def act_many(self, groups: Sequence[int], slots: Sequence[int], times: Sequence[int], repeated: Sequence[bool]) -> None:
         """Act for several groups in one forward pass: n groups of E rows are gathered into [n * E, ...]."""
+        if self._dense is not None:
+            self._act_dense_many(self._dense, groups, slots, times)
+            return
         n = len(groups)
         index = (torch.tensor(slots), torch.tensor(times))
         with torch.inference_mode():
@@ -140,3 +182,18 @@ class Actor:
                 mine = [group - self._first_group for group in groups]
                 self.state[mine] = state.to("cpu").reshape(n, *self.state.shape[1:])
         self._versions[np.asarray(slots), np.asarray(times)] = self.version
+
+    def _act_dense_many(self, policy: DensePolicy, groups: Sequence[int], slots: Sequence[int], times: Sequence[int]) -> None:
+        arena, index = self._arena, (np.asarray(slots), np.asarray(times))
+        obs: dict[str, NDArray[Any]] = {}
+        for key in self._obs:
+            rows = arena[f"obs.{key}"][index]
+            obs[key] = rows.reshape(-1, *rows.shape[2:])
+        noise = np.concatenate([self._dense_noise(group, t) for group, t in zip(groups, times, strict=True)])
+        outputs = np.empty((len(noise), self._outputs.shape[-1]), np.float32)
+        actions = np.empty((len(noise), self._actions.shape[-1]), arena["actions"].dtype)
+        policy.outputs_into(obs, outputs)
+        policy.choose_into(actions, outputs[:, :-1], obs.get(ACTION_MASK), noise)
+        for target, value in ((arena["outputs"], outputs), (arena["actions"], actions)):
+            target[index] = value.reshape(len(groups), -1, value.shape[-1])
+        self._versions[index] = self.version
