@@ -58,7 +58,11 @@ class SamplingFields(BaseModel):
     inference: Literal["auto", "local", "central"] = Field(
         "auto", description="where actions are computed: in the rollout workers (local) or in policy workers (central)"
     )
-    policy_workers_per_policy: Positive = Field(1, description="policy workers for each policy (central inference)")
+    policy_workers_per_policy: int | None = Field(
+        None,
+        ge=1,
+        description="policy workers for each policy (central inference); default: one on a GPU, on a CPU one per core in use",
+    )
     num_policies: Literal[1] = Field(1, description="policies trained at once")
     rollout: Positive = Field(32, description="steps in a slot: the length of a trajectory, T")
     slots_per_group: int | None = Field(

@@ -52,6 +52,10 @@ class SlotShape:
         first = (policy * self.num_groups + group) * self.slots_per_group
         return range(first, first + self.slots_per_group)
 
+    def served_groups(self, share: int, share_of: int) -> range:
+        """The groups that policy worker `share` of `share_of` answers: neighbours, which are mostly of one rollout worker."""
+        return range(share * self.num_groups // share_of, (share + 1) * self.num_groups // share_of)
+
 
 def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
     """The one table of a trajectory's arrays."""

@@ -95,7 +95,7 @@ class RunPlan:
     @property
     def num_policy_workers(self) -> int:
         """Policy workers of the run; none where inference is local."""
-        return self.cfg.policy_workers_per_policy * self.cfg.num_policies if self.inference == "central" else 0
+        return policy_workers(self.cfg, self.device) * self.cfg.num_policies if self.inference == "central" else 0
 
     @cached_property
     def components(self) -> list[ComponentSpec]:
@@ -139,10 +139,21 @@ def group_split(cfg: RunConfig, inference: str, device: str) -> tuple[int, int]:
     """
     splits = cfg.worker_num_splits
     if splits is None:
-        processes = cfg.num_workers + cfg.policy_workers_per_policy * cfg.num_policies + cfg.num_policies
+        processes = cfg.num_workers + policy_workers(cfg, device) * cfg.num_policies + cfg.num_policies
         hidden = inference == "central" and (device != "cpu" or available_cores() >= processes)
         splits = 2 if hidden and cfg.num_envs_per_worker % 2 == 0 else 1
     return splits, cfg.num_envs_per_worker // splits
+
+
+def policy_workers(cfg: RunConfig, device: str) -> int:
+    """Policy workers for each policy, where inference is central.
+
+    A GPU is served best by one large batch. On a CPU a process that is woken by one of its own core goes on at once, by one of
+    another core five times as late (benchmarks/LOG.md), so there is one for each core that steps environments.
+    """
+    if cfg.policy_workers_per_policy is not None:
+        return cfg.policy_workers_per_policy
+    return 1 if device != "cpu" else min(cfg.num_workers, available_cores())
 
 
 def available_cores() -> int:

@@ -63,16 +63,18 @@ class Actor:
         self._board = WeightsBoard(arena, policy)
         self._bytes = torch.empty(self._flat.nbytes, dtype=torch.uint8)
         self._dense: DensePolicy | None = dense_policy(self.model) if self.device.type == "cpu" else None
-        self._arena = arena
         self._dense_rows: dict[tuple[int, int], _DenseRow] = {}
         self._first_group = groups.start
         self._recurrent = shape.state_size > 0
         self.state = torch.zeros(len(groups), shape.group_size, shape.state_size)
         self._seen_state = self.state.clone()  # before the last action, for one that is asked for again
         self._last_valid = torch.from_numpy(arena["group.last_valid"])
-        self._obs = {key: torch.from_numpy(arena[f"obs.{key}"]) for key in shape.obs}
-        self._outputs = torch.from_numpy(arena["outputs"])
-        self._actions = torch.from_numpy(arena["actions"])
+        self._obs_array: dict[str, NDArray[Any]] = {key: arena[f"obs.{key}"] for key in shape.obs}
+        self._outputs_array: NDArray[np.float32] = arena["outputs"]
+        self._actions_array: NDArray[Any] = arena["actions"]
+        self._obs = {key: torch.from_numpy(array) for key, array in self._obs_array.items()}
+        self._outputs = torch.from_numpy(self._outputs_array)
+        self._actions = torch.from_numpy(self._actions_array)
         # what actions are drawn with, [groups, T, E, ...]: renewed at the start of a slot, one call for all its steps
         noise_shape = (len(groups), shape.rollout, shape.group_size, self.model.dist.noise_size)
         self.noise = self.model.dist.draw_noise(torch.empty(noise_shape, device=self.device), generator)
@@ -125,10 +127,9 @@ class Actor:
     def _act_dense(self, policy: DensePolicy, group: int, slot: int, t: int) -> None:
         row = self._dense_rows.get((slot, t))
         if row is None:
-            arena = self._arena
-            obs = {key: arena[f"obs.{key}"][slot, t] for key in self._obs}
-            outputs = arena["outputs"][slot, t]
-            row = _DenseRow(obs, obs.get(ACTION_MASK), outputs, outputs[:, :-1], arena["actions"][slot, t])
+            obs = {key: array[slot, t] for key, array in self._obs_array.items()}
+            outputs = self._outputs_array[slot, t]
+            row = _DenseRow(obs, obs.get(ACTION_MASK), outputs, outputs[:, :-1], self._actions_array[slot, t])
             self._dense_rows[slot, t] = row
         policy.outputs_into(row.obs, row.outputs)
         policy.choose_into(row.actions, row.params, row.mask, self._dense_noise(group, t))
@@ -184,16 +185,13 @@ class Actor:
         self._versions[np.asarray(slots), np.asarray(times)] = self.version
 
     def _act_dense_many(self, policy: DensePolicy, groups: Sequence[int], slots: Sequence[int], times: Sequence[int]) -> None:
-        arena, index = self._arena, (np.asarray(slots), np.asarray(times))
-        obs: dict[str, NDArray[Any]] = {}
-        for key in self._obs:
-            rows = arena[f"obs.{key}"][index]
-            obs[key] = rows.reshape(-1, *rows.shape[2:])
+        index = (np.asarray(slots), np.asarray(times))
+        obs = {key: array[index].reshape(-1, *array.shape[3:]) for key, array in self._obs_array.items()}
         noise = np.concatenate([self._dense_noise(group, t) for group, t in zip(groups, times, strict=True)])
-        outputs = np.empty((len(noise), self._outputs.shape[-1]), np.float32)
-        actions = np.empty((len(noise), self._actions.shape[-1]), arena["actions"].dtype)
+        outputs = np.empty((len(noise), self._outputs_array.shape[-1]), np.float32)
+        actions = np.empty((len(noise), self._actions_array.shape[-1]), self._actions_array.dtype)
         policy.outputs_into(obs, outputs)
         policy.choose_into(actions, outputs[:, :-1], obs.get(ACTION_MASK), noise)
-        for target, value in ((arena["outputs"], outputs), (arena["actions"], actions)):
+        for target, value in ((self._outputs_array, outputs), (self._actions_array, actions)):
             target[index] = value.reshape(len(groups), -1, value.shape[-1])
         self._versions[index] = self.version

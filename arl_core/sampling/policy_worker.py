@@ -18,7 +18,7 @@ REPORT_INTERVAL_S = 0.25
 
 @dataclass(frozen=True)
 class PolicyWorkerSpec:
-    """What a policy worker needs besides its link. It serves the groups g with g % `share_of` == `share`."""
+    """What a policy worker needs besides its link. It serves `shape.served_groups(share, share_of)`."""
 
     shape: SlotShape
     replica: ReplicaSpec
@@ -32,9 +32,10 @@ class PolicyWorker:
 
     def __init__(self, link: ComponentLink, spec: PolicyWorkerSpec) -> None:
         self.link = link
-        self.actor = make_actor(spec.replica, link.arena, spec.shape, range(spec.shape.num_groups))
-        mine = slice(spec.share, None, spec.share_of)
-        self._groups = np.arange(spec.shape.num_groups)[mine]
+        served = spec.shape.served_groups(spec.share, spec.share_of)
+        self.actor = make_actor(spec.replica, link.arena, spec.shape, served)
+        mine = slice(served.start, served.stop)
+        self._groups = np.arange(served.start, served.stop)
         self._request: NDArray[np.int64] = link.arena["group.request"][mine]
         self._answer: NDArray[np.int64] = link.arena["group.answer"][mine, 0]
         self._bells = [link.bells[number] for number in spec.group_bells[mine]]

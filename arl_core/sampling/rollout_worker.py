@@ -56,7 +56,12 @@ class RolloutWorker:
             link.control.beat()
         self._learner: Bell = link.bells[spec.consumers[0]]
         policy_bells = [link.bells[number] for number in spec.consumers[1:]]
-        self._policy = {group: policy_bells[group % len(policy_bells)] for group in spec.groups} if policy_bells else {}
+        self._policy = {
+            group: bell
+            for share, bell in enumerate(policy_bells)
+            for group in spec.shape.served_groups(share, len(policy_bells))
+            if group in spec.groups
+        }
         self.actor: Actor | None = None
         if spec.replica is not None:
             from arl_core.sampling.replica import make_actor

@@ -11,6 +11,7 @@ from run_support import pids_of, small
 from tiny_envs import Bandit, DictBandit, Memory, Where, recorded
 
 from arl_core import APPO
+from arl_core.runtime.plan import available_cores
 
 
 def best_return(model: APPO, frames: int, calls: int, enough: float) -> float:
@@ -45,7 +46,7 @@ def test_the_bandit_is_solved(workers: int, envs: int, fields: dict[str, Any]) -
         assert sum(name.startswith("rollout") for name in names) == workers
         central = fields["inference"] == "central"
         assert sum(name.startswith("policy") for name in names) == (
-            fields.get("policy_workers_per_policy", 1) if central else 0
+            fields.get("policy_workers_per_policy", min(workers, available_cores())) if central else 0
         )
 
 

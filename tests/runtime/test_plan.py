@@ -12,7 +12,15 @@ from arl_core.config import Layer
 from arl_core.interfaces import UserError
 from arl_core.ipc.control import Role
 from arl_core.registry import resolve_run
-from arl_core.runtime.plan import RunPlan, choose_inference, make_plan, resolve_device, slots_per_group
+from arl_core.runtime.plan import (
+    RunPlan,
+    available_cores,
+    choose_inference,
+    make_plan,
+    policy_workers,
+    resolve_device,
+    slots_per_group,
+)
 
 
 def plan_of(env: Any = Bandit, **fields: Any) -> RunPlan:
@@ -28,7 +36,7 @@ def plan_of(env: Any = Bandit, **fields: Any) -> RunPlan:
 def test_groups(
     inference: str, splits: int | None, envs: int, cores: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("arl_core.runtime.plan.available_cores", lambda: cores)  # 5 processes
+    monkeypatch.setattr("arl_core.runtime.plan.available_cores", lambda: cores)  # 3 rollout workers, 3 for policies, 1 learner
     plan = plan_of(inference=inference, worker_num_splits=splits, num_envs_per_worker=envs, num_workers=3)
     assert (plan.groups_per_worker, plan.shape.group_size) == expected
     assert plan.shape.num_groups == 3 * expected[0]
@@ -64,6 +72,29 @@ def test_components_are_numbered_through_by_role() -> None:
     assert [c.index for c in plan.components_of(Role.POLICY)] == [0, 1]
     assert plan.table["component.ack"].shape[0] == 6
     assert plan_of(num_workers=3, inference="local").num_policy_workers == 0
+
+
+def test_policy_workers_serve_neighbours_and_all_groups() -> None:
+    for workers, splits, policies in [(3, 2, 2), (2, 1, 2), (5, 2, 3), (1, 1, 3)]:
+        plan = plan_of(
+            num_workers=workers,
+            num_envs_per_worker=splits,
+            worker_num_splits=splits,
+            inference="central",
+            policy_workers_per_policy=policies,
+        )
+        served = [list(plan.shape.served_groups(share, policies)) for share in range(policies)]
+        assert [group for groups in served for group in groups] == list(range(workers * splits))
+        assert max(map(len, served)) - min(map(len, served)) <= 1
+
+
+def test_there_is_a_policy_worker_for_each_core_that_steps_environments() -> None:
+    cores = available_cores()
+    for workers in (1, 2, cores, cores + 3):
+        plan = plan_of(num_workers=workers, inference="central", device="cpu")
+        assert plan.num_policy_workers == policy_workers(plan.cfg, "cpu") == min(workers, cores)
+    assert policy_workers(plan.cfg, "cuda:0") == 1  # one large batch
+    assert policy_workers(plan.cfg.model_copy(update={"policy_workers_per_policy": 3}), "cuda:0") == 3
 
 
 def test_devices() -> None:
