@@ -51,22 +51,44 @@ def arl_param_overrides(env: str, algo: str) -> Mapping[str, Any] | None:
 def arl_encoders() -> Iterable[EncoderSpec]:
     """Encoders that any run can use."""
     module = "arl_core.models.encoders"
-    return (
-        EncoderSpec("auto", f"{module}:default_encoder", "chosen from the observation space"),
-        EncoderSpec("mlp", f"{module}:MlpEncoder", "fully connected, for vectors"),
-        EncoderSpec("conv", f"{module}:ConvEncoder", "convolutional, for images [C, H, W]"),
-        EncoderSpec("multi", f"{module}:MultiInputEncoder", "one encoder a key, for dictionaries"),
-    )
+    makers = {"auto": "default_encoder", "mlp": "MlpEncoder", "conv": "ConvEncoder", "resnet": "ResnetEncoder"}
+    makers["multi"] = "MultiInputEncoder"
+    summaries = {
+        "auto": "chosen from the observation space: conv for images, mlp for the rest, multi for both",
+        "multi": "conv for each image, mlp for the rest, side by side",
+        "mlp": "encoder_layers of hidden_size",
+        "mlp_mujoco": "2 layers of hidden_size, tanh (Sample Factory)",
+        "conv": "convnet_simple; convnet_small for images below 36 px",
+        "convnet_simple": "32@8s4, 64@4s2, 128@3s2 (Sample Factory)",
+        "convnet_small": "16@3s1, 32@3s2, 32@3s2, padded: for small images and grids",
+        "convnet_impala": "16@8s4, 32@4s2, relu (Mnih et al. 2013; Sample Factory)",
+        "nature": "32@8s4, 64@4s2, 64@3s1, relu (Mnih et al. 2015)",
+        "convnet_test": "nature, by another name",
+        "minigrid_convnet_tiny": "16@3s1, 32@2s1, 64@2s1 (Sample Factory)",
+        "resnet": "resnet_impala",
+        "resnet_impala": "residual, 3 stages of 16, 32, 32 channels, 2 blocks each, relu (Espeholt et al. 2018)",
+    }
+    return tuple(EncoderSpec(name, f"{module}:{makers.get(name, name)}", text) for name, text in summaries.items())
 
 
 @hookimpl
 def arl_wrappers() -> Iterable[WrapperSpec]:
     """Wrappers that any family or run can use."""
-    module = "arl_core.envs.wrappers"
     return (
-        WrapperSpec("pixel-format-chw", f"{module}:PixelFormatChw", "images [H, W, C] -> [C, H, W]"),
-        WrapperSpec("grayscale", f"{module}:grayscale", "images [H, W, 3] -> [H, W, 1]"),
-        WrapperSpec("frame-stack", f"{module}:frame_stack", "the last observations, joined on their first axis"),
-        WrapperSpec("time-limit", f"{module}:time_limit", "truncate after max_episode_steps"),
-        WrapperSpec("reward-scale", f"{module}:reward_scale", "multiply rewards by scale"),
+        _wrapper("pixel-format-chw", "PixelFormatChw", "Key", "pixel_format_chw_group", "images [H, W, C] -> [C, H, W]"),
+        _wrapper("grayscale", "Grayscale", "Key", "grayscale_group", "colours to brightness: [H, W, 3] -> [H, W, 1]"),
+        _wrapper("resize", "Resize", "Resize", "resize_group", "images at another size, by area"),
+        _wrapper("frame-stack", "FrameStack", "FrameStack", "FrameStackGroup", "the last k frames, on the channels' axis"),
+        _wrapper("frame-skip", "FrameSkip", "FrameSkip", None, "each action skip times, rewards summed"),
+        _wrapper("time-limit", "TimeLimit", "TimeLimit", None, "truncate an episode after max_episode_steps"),
+        _wrapper("reward-scale", "RewardScale", "RewardScale", "RewardScaleGroup", "multiply rewards by scale"),
+        _wrapper("reward-clip", "RewardClip", "RewardClip", "RewardClipGroup", "clip rewards to [low, high], or sign"),
+        _wrapper("one-hot", "OneHot", "Key", "one_hot_group", "Discrete and MultiDiscrete -> zeros and ones"),
+        _wrapper("flatten-dict", "FlattenDict", "No", "FlattenDictGroup", "Dict or Tuple -> one Box, part after part"),
     )
+
+
+def _wrapper(name: str, maker: str, options: str, vector_maker: str | None, summary: str) -> WrapperSpec:
+    module = "arl_core.envs.wrappers"
+    vector = None if vector_maker is None else f"{module}:{vector_maker}"
+    return WrapperSpec(name, f"{module}:{maker}", summary, f"{module}.options:{options}Options", vector)

@@ -161,8 +161,8 @@ def test_constructor_options_are_checked_against_the_constructor() -> None:
     [
         ([{"name": "frame-stak"}], "no wrapper 'frame-stak'. Did you mean 'frame-stack'?"),
         (
-            [{"name": "frame-stack", "options": {"stak_size": 2}}],
-            "wrapper 'frame-stack' takes no option 'stak_size'. Did you mean 'stack_size'?",
+            [{"name": "frame-stack", "options": {"kk": 2}}],
+            "wrapper 'frame-stack' has no option 'kk'. Did you mean 'k'?",
         ),
         ([{"nam": "x"}], "wrappers: expected {\"name\": ..., \"options\": {...}}, got {'nam': 'x'}"),
         ([{"name": "nobody/frame"}], "no wrapper 'nobody/frame': no plugin 'nobody' is installed."),
