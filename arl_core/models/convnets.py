@@ -38,9 +38,6 @@ class Conv(NamedTuple):
         """Pixels along an axis that it needs to leave `after`."""
         return max(1, (after - 1) * self.stride + self.kernel - 2 * self.padding)
 
-    def __str__(self) -> str:
-        return f"{self.filters}@{self.kernel}s{self.stride}"
-
 
 class Network(NamedTuple):
     """Convolutions in a row, or the stages of a residual network. `activation` None: the configured `nonlinearity`."""

@@ -50,25 +50,29 @@ def arl_param_overrides(env: str, algo: str) -> Mapping[str, Any] | None:
 @hookimpl
 def arl_encoders() -> Iterable[EncoderSpec]:
     """Encoders that any run can use."""
-    module = "arl_core.models.encoders"
-    makers = {"auto": "default_encoder", "mlp": "MlpEncoder", "conv": "ConvEncoder", "resnet": "ResnetEncoder"}
-    makers["multi"] = "MultiInputEncoder"
-    summaries = {
-        "auto": "chosen from the observation space: conv for images, mlp for the rest, multi for both",
-        "multi": "conv for each image, mlp for the rest, side by side",
-        "mlp": "encoder_layers of hidden_size",
-        "mlp_mujoco": "2 layers of hidden_size, tanh (Sample Factory)",
-        "conv": "convnet_simple; convnet_small for images below 36 px",
-        "convnet_simple": "32@8s4, 64@4s2, 128@3s2 (Sample Factory)",
-        "convnet_small": "16@3s1, 32@3s2, 32@3s2, padded: for small images and grids",
-        "convnet_impala": "16@8s4, 32@4s2, relu (Mnih et al. 2013; Sample Factory)",
-        "nature": "32@8s4, 64@4s2, 64@3s1, relu (Mnih et al. 2015)",
-        "convnet_test": "nature, by another name",
-        "minigrid_convnet_tiny": "16@3s1, 32@2s1, 64@2s1 (Sample Factory)",
-        "resnet": "resnet_impala",
-        "resnet_impala": "residual, 3 stages of 16, 32, 32 channels, 2 blocks each, relu (Espeholt et al. 2018)",
-    }
-    return tuple(EncoderSpec(name, f"{module}:{makers.get(name, name)}", text) for name, text in summaries.items())
+    return (
+        _encoder("auto", "default_encoder", "conv for images, mlp for the rest, multi for both"),
+        _encoder("multi", "MultiInputEncoder", "conv for each image, mlp for the rest, side by side"),
+        _encoder("mlp", "MlpEncoder", "encoder_layers of hidden_size"),
+        _encoder("mlp_mujoco", "mlp_mujoco", "2 layers of hidden_size, tanh (Sample Factory)"),
+        _encoder("conv", "ConvEncoder", "convnet_simple; convnet_small for images below 36 px"),
+        _encoder("convnet_simple", "convnet_simple", "32@8s4, 64@4s2, 128@3s2 (Sample Factory)"),
+        _encoder("convnet_small", "convnet_small", "16@3s1, 32@3s2, 32@3s2, padded: small images, grids"),
+        _encoder("convnet_impala", "convnet_impala", "16@8s4, 32@4s2, relu (Mnih et al. 2013, Sample Factory)"),
+        _encoder("nature", "nature", "32@8s4, 64@4s2, 64@3s1, relu (Mnih et al. 2015)"),
+        _encoder("convnet_test", "convnet_test", "nature, by another name"),
+        _encoder("minigrid_convnet_tiny", "minigrid_convnet_tiny", "16@3s1, 32@2s1, 64@2s1 (Sample Factory)"),
+        _encoder("resnet", "ResnetEncoder", "resnet_impala"),
+        _encoder(
+            "resnet_impala",
+            "resnet_impala",
+            "3 stages of 16, 32, 32 channels, 2 residual blocks each, relu (Espeholt et al. 2018)",
+        ),
+    )
+
+
+def _encoder(name: str, maker: str, summary: str) -> EncoderSpec:
+    return EncoderSpec(name, f"arl_core.models.encoders:{maker}", summary)
 
 
 @hookimpl
