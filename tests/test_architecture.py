@@ -61,6 +61,10 @@ def test_a_central_rollout_worker_needs_no_torch() -> None:
     assert "torch" not in loaded_by("import arl_core.sampling.rollout_worker, arl_core.runtime.entry")
 
 
+def test_a_worker_builds_wrappers_without_torch_and_pydantic() -> None:
+    assert not loaded_by("import arl_core.envs.wrappers, arl_core.envs.group") & {"torch", "pydantic", "pluggy"}
+
+
 def test_every_option_is_read_somewhere() -> None:
     sources = [p.read_text() for p in CORE.rglob("*.py") if p.name != "schema.py"]
     unread = [name for name in RunConfig.model_fields if not any(f".{name}" in text for text in sources)]

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from arl_plugin_maze.group import MazeGroup
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -299,10 +300,25 @@ def test_a_wrapper_inside_one_that_the_environment_does_itself_needs_single_envi
     assert _vector_form(EnvSpec("x", "m:make"), [], [with_form]) == (None, ())
 
 
-def test_a_misfit_in_a_vector_form_is_the_users_mistake_and_closes_the_group() -> None:
-    resolved = maze(entry("one-hot"))
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> list[MazeGroup]:
+    """The maze groups that were closed."""
+    seen: list[MazeGroup] = []
+    monkeypatch.setattr(MazeGroup, "close", lambda group: seen.append(group))
+    return seen
+
+
+def test_a_misfit_in_a_vector_form_is_the_users_mistake_and_closes_the_group(closed: list[MazeGroup]) -> None:
     with pytest.raises(UserError, match="wrapper 'one-hot' needs a Discrete"):
-        build_group(resolved, make_contexts(0, 0, 2))
+        build_group(maze(entry("one-hot")), make_contexts(0, 0, 2))
+    assert len(closed) == 1
+
+
+def test_closing_goes_through_every_form(closed: list[MazeGroup]) -> None:
+    build_group(
+        maze(entry("frame-stack"), entry("reward-clip"), entry("resize"), observation="pixels"), make_contexts(0, 0, 2)
+    ).close()
+    assert len(closed) == 1
 
 
 def test_what_a_vector_form_raises_is_told_with_the_environment() -> None:
