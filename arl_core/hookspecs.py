@@ -101,7 +101,15 @@ class ArlHooks:
 
             @hookimpl
             def arl_wrappers():
-                return [WrapperSpec(name="corridor/mirror", maker="arl_plugin_corridor.env:MirrorWrapper")]
+                return [
+                    WrapperSpec(
+                        name="corridor/mirror",
+                        maker="arl_plugin_corridor.env:MirrorWrapper",
+                        summary="left is right",
+                        options="arl_plugin_corridor.options:MirrorOptions",  # pydantic, extra="forbid"
+                        vector_maker="arl_plugin_corridor.group:MirrorGroup",  # for environments that step vectorised
+                    )
+                ]
         """
 
 

@@ -36,7 +36,8 @@ def load_object(reference: str) -> Any:
 @dataclass(frozen=True)
 class WrapperRef:
     """A wrapper by its registered name, with its options. It applies where the environment's options equal `when`.
-    `in_vector_maker`: what `vector_maker` makes is as this wrapper leaves it; any other wrapper means single environments."""
+    `in_vector_maker`: what `vector_maker` makes is as this wrapper leaves it; such wrappers come first. Any other wrapper
+    that has no vector form means single environments."""
 
     name: str
     options: Mapping[str, JSON] = field(default_factory=dict)
@@ -98,11 +99,20 @@ class EncoderSpec:
 
 @dataclass(frozen=True)
 class WrapperSpec:
-    """`maker(env: gymnasium.Env, **options) -> gymnasium.Env`."""
+    """`maker(env: gymnasium.Env, **options) -> gymnasium.Env`.
+
+    `options` names a pydantic model with `extra="forbid"`: the options are checked by it where the run is resolved, and
+    reach the maker as plain JSON values, defaults filled in. Without it they are checked against the maker's signature.
+    `vector_maker(group: EnvGroup, space: gymnasium.Space, **options) -> EnvGroup` does the same, step for step, to a whole
+    group whose single environments have the observation space `space` (inside this wrapper). Without it, a run with this
+    wrapper steps single environments.
+    """
 
     name: str
     maker: str
     summary: str = ""
+    options: str | None = None
+    vector_maker: str | None = None
 
 
 # --------------------------------------------------------------------------- what crosses into a worker
@@ -119,10 +129,11 @@ class ResolvedEnv:
     options: Mapping[str, JSON]  # validated, dumped to JSON types
     wrappers: tuple[tuple[str, Mapping[str, JSON]], ...]  # (maker, options), innermost first
     max_episode_steps: int | None
-    vector_maker: str | None  # makes what `maker` and `wrappers` make; None where there is none
+    vector_maker: str | None  # makes what `maker` and `wrappers` make, with `vector_wrappers`; None where there is none
     dist: str  # the distribution that provides it, "" for local code
     version: str
     imports: tuple[str, ...] = ()  # modules to import first (they register ids with gymnasium)
+    vector_wrappers: tuple[str | None, ...] = ()  # each wrapper's vector form; None: `vector_maker` has it in itself
     code: bytes | None = None  # an environment class given by value (cloudpickle), from the user's own script
 
 

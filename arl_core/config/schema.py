@@ -78,11 +78,20 @@ class SamplingFields(BaseModel):
 class ModelFields(BaseModel):
     """Model"""
 
-    encoder: str | None = Field(None, description="encoder's name (mlp, conv, maze/grid, ...); default: the environment's")
-    encoder_subtype: str | None = Field(None, description="variant of the encoder, such as mlp_mujoco or convnet_simple")
+    encoder: str | None = Field(
+        None, description="encoder's name (mlp, nature, maze/grid, ...: docs/encoders.md); default: the environment's"
+    )
+    encoder_subtype: str | None = Field(
+        None, description="which network of the encoder: conv with convnet_impala is the encoder convnet_impala"
+    )
     hidden_size: Positive = Field(64, description="width of the hidden layers")
     encoder_layers: Positive = Field(2, description="hidden layers of an mlp encoder")
-    nonlinearity: Literal["tanh", "relu", "elu"] = Field("tanh", description="activation")
+    encoder_extra_fc_layers: int = Field(
+        1, ge=0, description="fully connected layers of hidden_size after an encoder's convolutions"
+    )
+    nonlinearity: Literal["tanh", "relu", "elu"] = Field(
+        "tanh", description="activation, but for networks whose definition says which (docs/encoders.md)"
+    )
     use_rnn: bool = Field(False, description="recurrent core between encoder and heads")
     rnn_type: Literal["gru", "lstm"] = Field("gru", description="kind of recurrent core")
     actor_critic_share_weights: bool = Field(True, description="one encoder for policy and value, or one each")

@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
-from arl_core.envs.make import build_env
+from arl_core.envs.make import build_env, inner_spaces
 from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
 from arl_core.envs.state import load_env_state, save_env_state
 from arl_core.interfaces import ArraySpec, EnvContext, EnvGroup, EpisodeEnds, ResolvedEnv, StepViews, UserError, load_object
@@ -40,7 +40,8 @@ def make_contexts(run_seed: int, first_index: int, count: int, worker: int = 0, 
 
 
 def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext]) -> EnvGroup:
-    """The group that this environment was resolved to: its own vectorised one, or single environments in a loop.
+    """The group that this environment was resolved to: its own vectorised one in its wrappers' vector forms, or single
+    environments in a loop.
 
     Raises EnvironmentFault for what the environments' code raises, except UserError.
     """
@@ -53,10 +54,25 @@ def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext]) -> EnvGro
         if resolved.options_model is not None:
             options = load_object(resolved.options_model).model_validate(dict(resolved.options))
         group: EnvGroup = load_object(resolved.vector_maker)(options=options, contexts=contexts, **resolved.kwargs)
+        if any(resolved.vector_wrappers):
+            group = _wrap_group(group, resolved, contexts[0])
     except (UserError, EnvironmentFault):
         raise
     except (Exception, SystemExit) as error:
         raise EnvironmentFault(_failed(contexts[0], "construction", error)) from error
+    return group
+
+
+def _wrap_group(group: EnvGroup, resolved: ResolvedEnv, context: EnvContext) -> EnvGroup:
+    try:
+        spaces = inner_spaces(resolved, context)
+        for maker, (_, options), space in zip(resolved.vector_wrappers, resolved.wrappers, spaces, strict=True):
+            if maker is not None:
+                group = load_object(maker)(group, space, **options)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to report
+            group.close()
+        raise
     return group
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -15,6 +16,21 @@ from arl_core.interfaces import JSON, EnvContext, ResolvedEnv, UserError, load_o
 
 def build_env(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any]:
     """The environment with its wrappers, innermost first, and its time limit outermost. Raises what its code raises."""
+    env = _wrapped(resolved, context, [])
+    if resolved.max_episode_steps is not None:
+        env = gymnasium.wrappers.TimeLimit(env, resolved.max_episode_steps)
+    return env
+
+
+def inner_spaces(resolved: ResolvedEnv, context: EnvContext) -> list[gymnasium.Space[Any]]:
+    """The observation space inside each wrapper, of an environment that is built for this and closed again."""
+    found: list[gymnasium.Space[Any]] = []
+    _wrapped(resolved, context, found).close()
+    return found
+
+
+def _wrapped(resolved: ResolvedEnv, context: EnvContext, seen: list[gymnasium.Space[Any]]) -> gymnasium.Env[Any, Any]:
+    """The environment with its wrappers; appends the observation space inside each to `seen`."""
     for module in resolved.imports:
         import_module(module)
     options = load_object(resolved.options_model).model_validate(resolved.options) if resolved.options_model else None
@@ -24,10 +40,14 @@ def build_env(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, 
 
         kwargs["target"] = cloudpickle.loads(resolved.code)
     env = as_gymnasium(load_object(resolved.maker)(options=options, context=context, **kwargs), resolved.id, context)
-    for maker, wrapper_options in resolved.wrappers:
-        env = load_object(maker)(env, **wrapper_options)
-    if resolved.max_episode_steps is not None:
-        env = gymnasium.wrappers.TimeLimit(env, resolved.max_episode_steps)
+    try:
+        for maker, wrapper_options in resolved.wrappers:
+            seen.append(env.observation_space)
+            env = load_object(maker)(env, **wrapper_options)
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error is the one to report
+            env.close()
+        raise
     return env
 
 
@@ -83,6 +103,7 @@ def resolved_to_json(resolved: ResolvedEnv) -> dict[str, JSON]:
         "vector_maker": resolved.vector_maker,
         "dist": resolved.dist,
         "version": resolved.version,
+        "vector_wrappers": list(resolved.vector_wrappers),
         "imports": list(resolved.imports),
         "code": None if resolved.code is None else base64.b64encode(resolved.code).decode("ascii"),
     }
@@ -98,6 +119,7 @@ def resolved_from_json(data: Mapping[str, Any]) -> ResolvedEnv:
         **{
             **data,
             "wrappers": tuple((maker, options) for maker, options in data["wrappers"]),
+            "vector_wrappers": tuple(data["vector_wrappers"]),
             "imports": tuple(data["imports"]),
             "code": None if code is None else base64.b64decode(code),
         }

@@ -1,8 +1,7 @@
 """How gymnasium's spaces lie in arrays: observations by key, actions as columns.
 
-Observations: a Dict space has its keys (nested ones joined by "."), a Tuple space "0", "1", ..., any other space the one
-key "obs". Actions are `[E, A]`: Discrete one column, MultiDiscrete and MultiBinary one each (int64, counted from 0), Box one
-per element (float32).
+Observations have the keys of `arl_core.spaces`. Actions are `[E, A]`: Discrete one column, MultiDiscrete and MultiBinary
+one each (int64, counted from 0), Box one per element (float32).
 """
 
 from __future__ import annotations
@@ -15,55 +14,27 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from arl_core.interfaces import ArraySpec, UserError
-
-Getter = tuple[Any, ...]  # path of keys into an observation
-
-
-def obs_paths(space: spaces.Space[Any]) -> dict[str, tuple[Getter, spaces.Space[Any]]]:
-    """Key -> (path into an observation, leaf space). Raises UserError for a space that has no array form."""
-    if not isinstance(space, spaces.Dict | spaces.Tuple):
-        _array_spec("obs", space)
-        return {"obs": ((), space)}
-    found: dict[str, tuple[Getter, spaces.Space[Any]]] = {}
-    _walk(space, (), found)
-    return found
+from arl_core.spaces import leaves_of
 
 
-def _walk(space: spaces.Space[Any], path: Getter, found: dict[str, tuple[Getter, spaces.Space[Any]]]) -> None:
-    if isinstance(space, spaces.Dict):
-        for key, child in space.spaces.items():
-            _walk(child, (*path, key), found)
-    elif isinstance(space, spaces.Tuple):
-        for index, child in enumerate(space.spaces):
-            _walk(child, (*path, index), found)
-    else:
-        key = ".".join(str(part) for part in path)
-        _array_spec(key, space)
-        found[key] = (path, space)
-
-
-def _array_spec(key: str, space: spaces.Space[Any]) -> ArraySpec:
-    if isinstance(space, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
-        assert space.dtype is not None
-        dtype = np.dtype(space.dtype)
-        if dtype == np.float64:  # networks compute in float32: half the memory and one conversion, here
-            dtype = np.dtype(np.float32)
-        return ArraySpec(tuple(space.shape or ()), dtype.name)
-    raise UserError(
-        f"observation '{key}' is a {type(space).__name__} space, which has no fixed array form; "
-        "wrap the environment to give Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of them"
-    )
+def array_spec(space: spaces.Space[Any]) -> ArraySpec:
+    """Shape and dtype of one value of a leaf space, as it lies in arrays."""
+    assert space.dtype is not None
+    dtype = np.dtype(space.dtype)
+    if dtype == np.float64:  # networks compute in float32: half the memory and one conversion, here
+        dtype = np.dtype(np.float32)
+    return ArraySpec(tuple(space.shape or ()), dtype.name)
 
 
 def obs_specs(space: spaces.Space[Any]) -> dict[str, ArraySpec]:
-    """Key -> shape and dtype of one observation."""
-    return {key: _array_spec(key, leaf) for key, (_, leaf) in obs_paths(space).items()}
+    """Key -> shape and dtype of one observation. Raises UserError as `leaves_of`."""
+    return {key: array_spec(leaf) for key, (_, leaf) in leaves_of(space).items()}
 
 
 def obs_writer(space: spaces.Space[Any]) -> Callable[[Any, dict[str, NDArray[Any]], int], None] | None:
     """A function that writes one observation into row i of `{key: [E, ...]}`; None where the space has the one key "obs"
     and `rows["obs"][i] = observation` does it. It raises ValueError for a wrong shape, which NumPy would stretch."""
-    leaves = [(key, path, leaf.shape) for key, (path, leaf) in obs_paths(space).items()]
+    leaves = [(key, path, leaf.shape) for key, (path, leaf) in leaves_of(space).items()]
     if leaves[0][:2] == ("obs", ()):
         return None
 
@@ -88,7 +59,7 @@ def check_shape(key: str, value: Any, shape: tuple[int, ...] | None) -> None:
 def obs_checker(space: spaces.Space[Any]) -> Callable[[Any], None]:
     """A function that raises ValueError where an observation has not the shape of its space, or has fractions where that
     has integers."""
-    leaves = [(key, path, leaf.shape, np.dtype(leaf.dtype)) for key, (path, leaf) in obs_paths(space).items()]
+    leaves = [(key, path, leaf.shape, np.dtype(leaf.dtype)) for key, (path, leaf) in leaves_of(space).items()]
 
     def check(observation: Any) -> None:
         for key, path, shape, dtype in leaves:

@@ -1,6 +1,6 @@
 """Saving an environment's exact state as plain arrays (no pickle: a checkpoint executes nothing).
 
-An environment of anybody's can be saved if it has `get_state() -> dict[str, array]` and `set_state(dict)`. Gymnasium's
+An environment of anybody's can be saved if it has `get_state() -> dict[str, array] | None` and `set_state(dict)`. Gymnasium's
 classic-control environments are saved by their attributes, which are all numbers.
 """
 
@@ -56,7 +56,7 @@ def _classic_attributes(env: gym.Env[Any, Any]) -> tuple[str, ...] | None:
 def save_env_state(env: gym.Env[Any, Any]) -> dict[str, NDArray[Any]] | None:
     """All that `load_env_state` needs, or None if this environment cannot be saved."""
     if hasattr(env, "get_state") and hasattr(env, "set_state"):
-        state: dict[str, NDArray[Any]] = env.get_state()
+        state: dict[str, NDArray[Any]] | None = env.get_state()
         return state
     attributes = _classic_attributes(env)
     if attributes is None:

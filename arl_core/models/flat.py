@@ -17,7 +17,6 @@ class FlatState:
     """Flat views of a flattened module (see `flatten_module`). All members share memory with the module.
 
     `params` float32 [n] and `grads` float32 [n] include padding, which stays zero. `buffers` has one vector a dtype.
-    `parameter` is a leaf over `params` whose `.grad` is `grads`, for an optimiser.
     """
 
     def __init__(self, storage: Tensor, params: Tensor, buffers: dict[torch.dtype, Tensor]) -> None:
@@ -25,8 +24,6 @@ class FlatState:
         self.params = params
         self.grads = torch.zeros_like(params)
         self.buffers = buffers
-        self.parameter = nn.Parameter(params)
-        self.parameter.grad = self.grads
 
     @property
     def nbytes(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +49,12 @@ DENSE: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "elu": dense_elu,
 }
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": tanh, "relu": F.relu, "elu": F.elu}
+# of a fresh result, such as a convolution's, whose values nobody else needs
+ACTIVATIONS_INPLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": tanh,
+    "relu": torch.relu_,
+    "elu": partial(F.elu, inplace=True),
+}
 
 
 def orthogonal_(weight: Tensor, bias: Tensor, gain: float) -> None:

@@ -50,23 +50,49 @@ def arl_param_overrides(env: str, algo: str) -> Mapping[str, Any] | None:
 @hookimpl
 def arl_encoders() -> Iterable[EncoderSpec]:
     """Encoders that any run can use."""
-    module = "arl_core.models.encoders"
     return (
-        EncoderSpec("auto", f"{module}:default_encoder", "chosen from the observation space"),
-        EncoderSpec("mlp", f"{module}:MlpEncoder", "fully connected, for vectors"),
-        EncoderSpec("conv", f"{module}:ConvEncoder", "convolutional, for images [C, H, W]"),
-        EncoderSpec("multi", f"{module}:MultiInputEncoder", "one encoder a key, for dictionaries"),
+        _encoder("auto", "default_encoder", "conv for images, mlp for the rest, multi for both"),
+        _encoder("multi", "MultiInputEncoder", "conv for each image, mlp for the rest, side by side"),
+        _encoder("mlp", "MlpEncoder", "encoder_layers of hidden_size"),
+        _encoder("mlp_mujoco", "mlp_mujoco", "2 layers of hidden_size, tanh (Sample Factory)"),
+        _encoder("conv", "ConvEncoder", "convnet_simple; convnet_small for images below 36 px"),
+        _encoder("convnet_simple", "convnet_simple", "32@8s4, 64@4s2, 128@3s2 (Sample Factory)"),
+        _encoder("convnet_small", "convnet_small", "16@3s1, 32@3s2, 32@3s2, padded: small images, grids"),
+        _encoder("convnet_impala", "convnet_impala", "16@8s4, 32@4s2, relu (Mnih et al. 2013, Sample Factory)"),
+        _encoder("nature", "nature", "32@8s4, 64@4s2, 64@3s1, relu (Mnih et al. 2015)"),
+        _encoder("convnet_test", "convnet_test", "nature, by another name"),
+        _encoder("minigrid_convnet_tiny", "minigrid_convnet_tiny", "16@3s1, 32@2s1, 64@2s1 (Sample Factory)"),
+        _encoder("resnet", "ResnetEncoder", "resnet_impala"),
+        _encoder(
+            "resnet_impala",
+            "resnet_impala",
+            "3 stages of 16, 32, 32 channels, 2 residual blocks each, relu (Espeholt et al. 2018)",
+        ),
     )
+
+
+def _encoder(name: str, maker: str, summary: str) -> EncoderSpec:
+    return EncoderSpec(name, f"arl_core.models.encoders:{maker}", summary)
 
 
 @hookimpl
 def arl_wrappers() -> Iterable[WrapperSpec]:
     """Wrappers that any family or run can use."""
-    module = "arl_core.envs.wrappers"
     return (
-        WrapperSpec("pixel-format-chw", f"{module}:PixelFormatChw", "images [H, W, C] -> [C, H, W]"),
-        WrapperSpec("grayscale", f"{module}:grayscale", "images [H, W, 3] -> [H, W, 1]"),
-        WrapperSpec("frame-stack", f"{module}:frame_stack", "the last observations, joined on their first axis"),
-        WrapperSpec("time-limit", f"{module}:time_limit", "truncate after max_episode_steps"),
-        WrapperSpec("reward-scale", f"{module}:reward_scale", "multiply rewards by scale"),
+        _wrapper("pixel-format-chw", "PixelFormatChw", "Key", "pixel_format_chw_group", "images [H, W, C] -> [C, H, W]"),
+        _wrapper("grayscale", "Grayscale", "Key", "grayscale_group", "colours to brightness: [H, W, 3] -> [H, W, 1]"),
+        _wrapper("resize", "Resize", "Resize", "resize_group", "images at another size, by area"),
+        _wrapper("frame-stack", "FrameStack", "FrameStack", "FrameStackGroup", "the last k frames, on the channels' axis"),
+        _wrapper("frame-skip", "FrameSkip", "FrameSkip", None, "each action skip times, rewards summed"),
+        _wrapper("time-limit", "TimeLimit", "TimeLimit", None, "truncate an episode after max_episode_steps"),
+        _wrapper("reward-scale", "RewardScale", "RewardScale", "RewardScaleGroup", "multiply rewards by scale"),
+        _wrapper("reward-clip", "RewardClip", "RewardClip", "RewardClipGroup", "clip rewards to [low, high], or sign"),
+        _wrapper("one-hot", "OneHot", "Key", "one_hot_group", "Discrete and MultiDiscrete -> zeros and ones"),
+        _wrapper("flatten-dict", "FlattenDict", "No", "FlattenDictGroup", "Dict or Tuple -> one Box, part after part"),
     )
+
+
+def _wrapper(name: str, maker: str, options: str, vector_maker: str | None, summary: str) -> WrapperSpec:
+    module = "arl_core.envs.wrappers"
+    vector = None if vector_maker is None else f"{module}:{vector_maker}"
+    return WrapperSpec(name, f"{module}:{maker}", summary, f"{module}.options:{options}Options", vector)

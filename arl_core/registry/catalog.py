@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from arl_core.config.layers import Layer, nearest
 from arl_core.interfaces import EncoderSpec, EnvFamily, ResolvedEnv, UserError, WrapperSpec
@@ -12,6 +12,7 @@ from arl_core.registry.loading import load
 from arl_core.registry.names import spell
 
 AUTO_ENCODER = "auto"
+S = TypeVar("S", EncoderSpec, WrapperSpec)
 
 
 def family_description(record: PluginRecord) -> EnvFamily:
@@ -63,15 +64,20 @@ def owned_name(record: PluginRecord, name: str) -> str:
 
 def encoder_maker(name: str, block: Collection[str] = ()) -> str:
     """`"module:attr"` of an encoder: "mlp" is the core's, "maze/grid" (or "dist::maze/grid") plugin maze's."""
-    return _maker("encoder", "arl_encoders", EncoderSpec, name, block)
+    return _spec("encoder", "arl_encoders", EncoderSpec, name, block).maker
+
+
+def wrapper_spec(name: str, block: Collection[str] = ()) -> WrapperSpec:
+    """A wrapper by its name: "frame-stack" is the core's, "maze/mirror" plugin maze's, as above."""
+    return _spec("wrapper", "arl_wrappers", WrapperSpec, name, block)
 
 
 def wrapper_maker(name: str, block: Collection[str] = ()) -> str:
-    """`"module:attr"` of a wrapper: "frame-stack" is the core's, "maze/mirror" plugin maze's, as above."""
-    return _maker("wrapper", "arl_wrappers", WrapperSpec, name, block)
+    """`"module:attr"` of a wrapper."""
+    return wrapper_spec(name, block).maker
 
 
-def _maker(what: str, hook: str, kind: type[EncoderSpec] | type[WrapperSpec], name: str, block: Collection[str]) -> str:
+def _spec(what: str, hook: str, kind: type[S], name: str, block: Collection[str]) -> S:
     owner, slash, _ = name.partition("/")
     plain = name.rpartition("::")[2]
     if slash:
@@ -86,7 +92,7 @@ def _maker(what: str, hook: str, kind: type[EncoderSpec] | type[WrapperSpec], na
     specs = load(record).described(hook, kind)
     for spec in specs:
         if spec.name == plain:
-            return spec.maker
+            return spec
     names = [spec.name for spec in specs]
     listing = f" {record.owner} has: {', '.join(names)}" if names else f" {record.owner} has none"
     raise UserError(f"no {what} '{name}'.{nearest(plain, names) or listing}")

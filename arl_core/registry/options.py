@@ -16,14 +16,17 @@ from arl_core.registry.loading import cause
 
 def options_model(family: EnvFamily) -> type[BaseModel] | None:
     """The family's options model, imported. Raises UserError where it cannot be, or is no pydantic model."""
-    if family.options is None:
-        return None
+    return None if family.options is None else import_model(family.options, f"environment '{family.name}'")
+
+
+def import_model(reference: str, owner: str) -> type[BaseModel]:
+    """The options model that `owner` names as `"module:attribute"`. Raises UserError as `options_model`."""
     try:
-        model = load_object(family.options)
+        model = load_object(reference)
     except (Exception, SystemExit) as error:
-        raise UserError(f"environment '{family.name}': its options ({family.options}) failed: {cause(error)}") from error
+        raise UserError(f"{owner}: its options ({reference}) failed: {cause(error)}") from error
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise UserError(f"environment '{family.name}': its options ({family.options}) are not a pydantic model")
+        raise UserError(f"{owner}: its options ({reference}) are not a pydantic model")
     return model
 
 
@@ -40,25 +43,35 @@ def validated(family: EnvFamily, given: Mapping[str, Any]) -> dict[str, JSON]:
         if values:
             raise UserError(f"environment '{family.name}' has no options, got '{family.name}.{next(iter(values))}'")
         return {}
+    return checked(values, model, f"options of '{family.name}'", f"{family.name}.")
+
+
+def checked(values: Mapping[str, Any], model: type[BaseModel], owner: str, prefix: str = "") -> dict[str, JSON]:
+    """`values` as `model` takes them, defaults included, as JSON. Raises UserError with the nearest name for a wrong one;
+    `prefix` is what users write before an option's name."""
     fields = model.model_fields
-    for name, value in values.items():
-        if isinstance(value, Text):
-            values[name] = typed(value, fields[name].annotation if name in fields else Any)
+    typed_values = {
+        name: typed(value, fields[name].annotation if name in fields else Any) if isinstance(value, Text) else value
+        for name, value in values.items()
+    }
     try:
-        return dict(model.model_validate(values).model_dump(mode="json"))
+        return dict(model.model_validate(typed_values).model_dump(mode="json"))
     except ValidationError as error:
-        raise UserError(_one_line(error, family.name, fields)) from None
+        raise UserError(_one_line(error, owner, prefix, fields)) from None
 
 
-def _one_line(error: ValidationError, family: str, fields: Iterable[str]) -> str:
+def _one_line(error: ValidationError, owner: str, prefix: str, fields: Iterable[str]) -> str:
     first = error.errors(include_url=False)[0]
     inner = ".".join(str(part) for part in first["loc"])
-    location = f"{family}.{inner}"
+    location = f"{prefix}{inner}" if prefix else f"{owner}: {inner}"
     if first["type"] == "extra_forbidden":
-        hint = nearest(inner, fields).replace("mean '", f"mean '{family}.")
-        return f"no option '{location}'.{hint or ' It has: ' + ', '.join(fields)}"
+        hint = nearest(inner, fields).replace("mean '", f"mean '{prefix}")
+        listing = hint or (f" It has: {', '.join(fields)}" if fields else " It has none")
+        return f"no option '{location}'.{listing}" if prefix else f"{owner} has no option '{inner}'.{listing}"
+    if first["type"] == "missing":
+        return f"{location} is missing: it has no default"
     if not first["loc"]:
-        return f"options of '{family}': {first['msg'].removeprefix('Value error, ')}"
+        return f"{owner}: {first['msg'].removeprefix('Value error, ')}"
     return f"{location}: {complaint(first)}"
 
 

@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from arl_core.config.layers import nearest
-from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperRef, load_object
-from arl_core.registry.catalog import family_description, owned_name, wrapper_maker
+from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperRef, WrapperSpec, load_object
+from arl_core.registry.catalog import family_description, owned_name, wrapper_spec
 from arl_core.registry.discovery import CORE, PluginRecord
 from arl_core.registry.loading import cause
 from arl_core.registry.local import LocalEnvSpec, describe_target
 from arl_core.registry.names import Spelling, spell
-from arl_core.registry.options import check_keywords, plain_names, validated
+from arl_core.registry.options import check_keywords, checked, import_model, plain_names, validated
 
 
 def resolve_env(
@@ -38,15 +38,18 @@ def resolve_env(
         check_keywords(local.creator, values, f"environment '{family.name}:{spec.id}'")
     is_local = local.code is not None or family.name == "py"
     applied = [ref for ref in family.wrappers if all(values.get(name) == value for name, value in ref.when.items())]
+    chosen = [_wrapper(entry, block) for entry in (*(_entry(record, ref) for ref in applied), *wrappers)]
+    vector_maker, vector_wrappers = _vector_form(spec, applied, [wrapper for wrapper, _ in chosen])
     return ResolvedEnv(
         id=f"{family.name}:{spec.id}",
         maker=spec.maker,
         kwargs=_as_json(spec.kwargs, record),
         options_model=family.options if values else None,  # nothing to carry: spare the worker the import of pydantic
         options=values,
-        wrappers=_wrappers([_entry(record, ref) for ref in applied], wrappers, block),
+        wrappers=tuple((wrapper.maker, given) for wrapper, given in chosen),
         max_episode_steps=spec.max_episode_steps,
-        vector_maker=None if wrappers or not all(ref.in_vector_maker for ref in applied) else spec.vector_maker,
+        vector_maker=vector_maker,
+        vector_wrappers=vector_wrappers,
         dist="" if is_local else record.dist,
         version="" if is_local else record.version,
         imports=local.imports,
@@ -107,24 +110,36 @@ def _entry(record: PluginRecord, ref: WrapperRef) -> Mapping[str, Any]:
     return {"name": owned_name(record, ref.name), "options": ref.options}
 
 
-def _wrappers(
-    own: Sequence[Mapping[str, Any]], further: Sequence[Mapping[str, Any]], block: Collection[str]
-) -> tuple[tuple[str, Mapping[str, JSON]], ...]:
-    """Makers and options: the family's own, then the run's."""
-    resolved = []
-    for entry in (*own, *further):
-        unknown = sorted(set(entry) - {"name", "options"})
-        if unknown or not isinstance(entry.get("name"), str) or not isinstance(entry.get("options", {}), Mapping):
-            raise UserError(f'wrappers: expected {{"name": ..., "options": {{...}}}}, got {dict(entry)!r}')
-        maker = wrapper_maker(entry["name"], block)
-        options = plain_names(entry.get("options", {}))
+def _wrapper(entry: Mapping[str, Any], block: Collection[str]) -> tuple[WrapperSpec, dict[str, JSON]]:
+    """What a family's reference or an entry of the run's means: the wrapper, and its options checked."""
+    unknown = sorted(set(entry) - {"name", "options"})
+    if unknown or not isinstance(entry.get("name"), str) or not isinstance(entry.get("options", {}), Mapping):
+        raise UserError(f'wrappers: expected {{"name": ..., "options": {{...}}}}, got {dict(entry)!r}')
+    name, options = entry["name"], plain_names(entry.get("options", {}))
+    spec = wrapper_spec(name, block)
+    for reference in (spec.maker, spec.vector_maker):
         try:
-            target = load_object(maker)
+            target = load_object(reference) if reference is not None else None
         except (Exception, SystemExit) as error:
-            raise UserError(f"wrapper '{entry['name']}' ({maker}) cannot be imported: {cause(error)}") from error
-        check_keywords(target, options, f"wrapper '{entry['name']}'")
-        resolved.append((maker, options))
-    return tuple(resolved)
+            raise UserError(f"wrapper '{name}' ({reference}) cannot be imported: {cause(error)}") from error
+        if spec.options is None and target is not None:
+            check_keywords(target, options, f"wrapper '{name}'")
+    if spec.options is None:
+        return spec, options
+    return spec, checked(options, import_model(spec.options, f"wrapper '{name}'"), f"wrapper '{name}'")
+
+
+def _vector_form(
+    spec: EnvSpec, own: Sequence[WrapperRef], wrappers: Sequence[WrapperSpec]
+) -> tuple[str | None, tuple[str | None, ...]]:
+    """The vectorised environment's maker, and each wrapper's vector form where it needs one; None where single environments
+    are needed, because a wrapper has none, or stands inside one that the maker has in itself."""
+    inside = [ref.in_vector_maker for ref in own] + [False] * (len(wrappers) - len(own))
+    forms = [None if is_inside else wrapper.vector_maker for is_inside, wrapper in zip(inside, wrappers, strict=True)]
+    complete = all(is_inside or form is not None for is_inside, form in zip(inside, forms, strict=True))
+    if spec.vector_maker is None or not complete or inside != sorted(inside, reverse=True):
+        return None, ()
+    return spec.vector_maker, tuple(forms)
 
 
 def describe_family(name: str, block: Collection[str] = ()) -> tuple[EnvFamily, str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import nearest
 from arl_core.envs.make import build_env
-from arl_core.envs.spaces import ActionLayout, obs_paths, obs_specs
+from arl_core.envs.spaces import ActionLayout, obs_specs
 from arl_core.interfaces import EnvContext, UserError
 from arl_core.learning.checkpoint import checkpoints, load_file
 from arl_core.learning.learner import LIVE_HYPERPARAMETERS
@@ -26,6 +26,7 @@ from arl_core.registry import resolve_run
 from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_policy
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.trainer import Outcome, Trainer
+from arl_core.spaces import leaves_of
 
 Callback = Callable[[Mapping[str, Any]], bool | None]
 
@@ -258,7 +259,7 @@ def _as_rows(observation: Any, space: gym.Space[Any]) -> tuple[dict[str, NDArray
     rows: dict[str, NDArray[Any]] = {}
     batched = False
     specs = obs_specs(space)
-    for key, (path, _) in obs_paths(space).items():
+    for key, (path, _) in leaves_of(space).items():
         value = observation
         for part in path:
             value = value[part]

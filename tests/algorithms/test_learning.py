@@ -11,6 +11,7 @@ from gymnasium import spaces
 from arl_core.algorithms import appo
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.config import RunConfig
+from arl_core.learning.adam import FlatAdam
 from arl_core.models.actor_critic import ActorCritic
 from arl_core.models.encoders import default_encoder
 from arl_core.models.flat import flatten_module
@@ -26,7 +27,7 @@ def test_contextual_bandit(options: dict[str, Any]) -> None:
     space = spaces.Dict({"arm": spaces.Discrete(NUM_ARMS)})
     model = ActorCritic(space, spaces.Discrete(NUM_ARMS), cfg, default_encoder)
     flat = flatten_module(model)
-    optimiser = torch.optim.Adam([flat.parameter], lr=cfg.learning_rate)
+    optimiser = FlatAdam(flat.params, flat.grads, lr=cfg.learning_rate, betas=(0.9, 0.999), eps=1e-8)
     is_step = (torch.arange(T) % 2 == 0).unsqueeze(1).expand(T, B)
     for _ in range(150):
         obs = {"arm": torch.randint(NUM_ARMS, (T + 1, B))}

@@ -98,7 +98,8 @@ def test_flags_reach_the_configuration(capsys: pytest.CaptureFixture[str]) -> No
     assert (config["num_workers"], config["serial"], config["with_vtrace"]) == (3, True, False)
     assert (config["worker_num_splits"], config["cpu_affinity"]) == (None, True)
     assert config["wrappers"] == [{"name": "frame-stack", "options": {"stack_size": 2}}]
-    assert shown["env"]["wrappers"] == [["arl_core.envs.wrappers:frame_stack", {"stack_size": 2}]]
+    options = {"k": 2, "keys": None, "axis": None}
+    assert shown["env"]["wrappers"] == [["arl_core.envs.wrappers:FrameStack", options]]
     assert shown["origins"]["serial"] == "command line"
     assert shown["origins"]["gamma"] == "core"
 

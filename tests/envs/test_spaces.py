@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_paths, obs_specs, obs_writer
+from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
 from arl_core.interfaces import ArraySpec, UserError
+from arl_core.spaces import leaves_of
 
 NESTED = spaces.Dict(
     {
@@ -26,7 +27,7 @@ def test_keys_and_arrays_of_a_nested_space() -> None:
         "pair.0": ArraySpec((), "int64"),
         "pair.1": ArraySpec((2,), "int64"),
     }
-    assert {key: path for key, (path, _) in obs_paths(NESTED).items()} == {
+    assert {key: path for key, (path, _) in leaves_of(NESTED).items()} == {
         "camera": ("camera",),
         "body.joints": ("body", "joints"),
         "body.touch": ("body", "touch"),

@@ -40,11 +40,11 @@ MIXED = spaces.Dict({"pixels": image(64, 64, 3), "goal": spaces.Discrete(4), "v"
         (spaces.Tuple([spaces.Discrete(2), spaces.MultiBinary(3)]), {"encoder_layers": 1}, MlpEncoder, 64),
         (spaces.Box(-1, 1, (4,)), {"encoder_subtype": "mlp_mujoco", "encoder_layers": 5}, MlpEncoder, 64),
         (image(84, 84, 3), {}, ConvEncoder, 64),
-        (image(4, 84, 84), {"encoder_subtype": "nature"}, ConvEncoder, 512),
-        (image(36, 40, 1), {"encoder_subtype": "convnet_test"}, ConvEncoder, 512),
+        (image(4, 84, 84), {"encoder_subtype": "nature", "hidden_size": 512}, ConvEncoder, 512),
+        (image(36, 40, 1), {"encoder_subtype": "convnet_test"}, ConvEncoder, 64),
         (image(7, 7, 3), {"nonlinearity": "elu"}, ConvEncoder, 64),
         (MIXED, {}, MultiInputEncoder, 128),
-        (MIXED, {"encoder_subtype": "nature", "nonlinearity": "relu"}, MultiInputEncoder, 512 + 64),
+        (MIXED, {"encoder_subtype": "nature", "nonlinearity": "relu"}, MultiInputEncoder, 128),
     ],
 )
 def test_features_and_gradients(space: spaces.Space[Any], options: dict[str, Any], kind: type[nn.Module], size: int) -> None:
@@ -84,7 +84,7 @@ def test_layers_of_the_mlp() -> None:
         (spaces.Box(-1, 1, (4,)), default_encoder, "mlp_mujoko", "Did you mean 'mlp_mujoco'"),
         (image(84, 84, 3), default_encoder, "convnet_simpel", "Did you mean 'convnet_simple'"),
         (image(84, 84, 3), default_encoder, "mlp_mujoco", "Choose from: convnet_simple"),
-        (image(20, 84, 3), default_encoder, "nature", "'obs' is 20x84. Use convnet_small"),
+        (image(20, 84, 3), default_encoder, "nature", "'obs' is 20x84: its convolution 3"),
         (MIXED, ConvEncoder, None, "'goal' has shape"),
     ],
 )

@@ -71,7 +71,9 @@ def test_backward_accumulates_into_the_flat_gradient() -> None:
 def test_adam_on_the_flat_parameter_is_adam_on_the_module() -> None:
     model, plain = make(), make()
     flat = flatten_module(model)
-    flat_adam = torch.optim.Adam([flat.parameter], lr=0.01)
+    whole = nn.Parameter(flat.params)
+    whole.grad = flat.grads
+    flat_adam = torch.optim.Adam([whole], lr=0.01)
     plain_adam = torch.optim.Adam(plain.parameters(), lr=0.01)
     for _ in range(4):
         flat.zero_grad()

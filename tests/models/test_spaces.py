@@ -20,7 +20,7 @@ def test_names_of_keys() -> None:
 
 @pytest.mark.parametrize("space", [spaces.Text(5), spaces.Sequence(BOX), spaces.Graph(BOX, None)])
 def test_spaces_without_a_fixed_size_are_named(space: spaces.Space[object]) -> None:
-    with pytest.raises(UserError, match=rf"'a\.b' has a {type(space).__name__} space"):
+    with pytest.raises(UserError, match=rf"'a\.b' is a {type(space).__name__} space"):
         as_dict_space(spaces.Dict({"a": spaces.Dict({"b": space})}))
 
 

@@ -161,8 +161,8 @@ def test_constructor_options_are_checked_against_the_constructor() -> None:
     [
         ([{"name": "frame-stak"}], "no wrapper 'frame-stak'. Did you mean 'frame-stack'?"),
         (
-            [{"name": "frame-stack", "options": {"stak_size": 2}}],
-            "wrapper 'frame-stack' takes no option 'stak_size'. Did you mean 'stack_size'?",
+            [{"name": "frame-stack", "options": {"kk": 2}}],
+            "wrapper 'frame-stack' has no option 'kk'. Did you mean 'k'?",
         ),
         ([{"nam": "x"}], "wrappers: expected {\"name\": ..., \"options\": {...}}, got {'nam': 'x'}"),
         ([{"name": "nobody/frame"}], "no wrapper 'nobody/frame': no plugin 'nobody' is installed."),
@@ -172,6 +172,44 @@ def test_wrapper_mistakes(wrappers: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(UserError) as caught:
         resolve_env("gym:CartPole-v1", wrappers=wrappers)
     assert str(caught.value) == message
+
+
+def test_a_plugins_wrapper_has_typed_options_and_a_vector_form(fakes: Any) -> None:
+    fakes.corridor()
+    source = (fakes.folder / "arl_plugin_corridor.py").read_text()
+    spec = 'WrapperSpec("corridor/double", f"{__name__}:double")'
+    typed = f'{spec[:-1]}, "", f"{{__name__}}:Factor", f"{{__name__}}:double_all")'
+    factor = """
+class Factor(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    factor: float = Field(4.0, ge=0)
+
+def double_all(group, space, factor):
+    return group
+"""
+    source = source.replace(spec, typed).replace('{"length": 8}', '{"length": 8}, vector_maker="m:group"')
+    fakes.module("arl_plugin_corridor", source + factor)
+    result = fakes.python(
+        """
+        from arl_core.interfaces import UserError
+        from arl_core.registry import resolve_env
+        resolved = resolve_env("corridor", {}, [{"name": "corridor/double", "options": {"factor": 3}}])
+        result = [resolved.wrappers, resolved.vector_maker, resolved.vector_wrappers]
+        for wrong in ({"factr": 1}, {"factor": -1}):
+            try:
+                resolve_env("corridor", {}, [{"name": "corridor/double", "options": wrong}])
+            except UserError as error:
+                result.append(str(error))
+        """
+    )
+    maker, form = "arl_plugin_corridor:double", "arl_plugin_corridor:double_all"
+    assert result == [
+        [[maker, {"factor": 4.0}], [maker, {"factor": 3.0}]],
+        "m:group",
+        [form, form],
+        "wrapper 'corridor/double' has no option 'factr'. Did you mean 'factor'?",
+        "wrapper 'corridor/double': factor: input should be greater than or equal to 0, got -1",
+    ]
 
 
 def test_names_of_encoders_and_wrappers() -> None:

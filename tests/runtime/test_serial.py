@@ -68,6 +68,7 @@ def test_calls_in_a_row_are_one_long_call() -> None:
         (2, 4, {"worker_num_splits": 2, "normalize_input": True, "lr_schedule": "linear", "train_for_env_steps": 3_000}),
         (2, 3, {"use_rnn": True, "rnn_type": "gru", "hidden_size": 16}),
         (1, 5, {"use_rnn": True, "rnn_type": "lstm", "hidden_size": 16, "with_vtrace": False}),
+        (2, 3, {"wrappers": [{"name": "time-limit", "options": {"max_episode_steps": 9}}, {"name": "frame-stack"}]}),
     ],
 )
 def test_half_save_load_half_is_the_whole(tmp_path: Path, workers: int, envs: int, fields: dict[str, Any]) -> None:

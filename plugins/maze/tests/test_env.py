@@ -152,4 +152,5 @@ def test_a_run_sees_images_through_the_wrapper_and_nothing_else_does() -> None:
     assert make_env("maze", observation="pixels").observation_space.shape == (3, 61, 61)
     assert build_group(images, make_contexts(0, 0, 2)).obs_specs["obs"].shape == (3, 61, 61)
     assert resolve_env("maze", {"observation": "grid"}).wrappers == ()
-    assert resolve_env("maze", wrappers=[{"name": "reward-scale", "options": {"scale": 2.0}}]).vector_maker is None
+    assert resolve_env("maze", wrappers=[{"name": "reward-scale", "options": {"scale": 2.0}}]).vector_maker is not None
+    assert resolve_env("maze", wrappers=[{"name": "frame-skip"}]).vector_maker is None

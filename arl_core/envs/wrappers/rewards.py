@@ -1,0 +1,80 @@
+"""Wrappers of rewards. What they change is what the run reports, too; `reward_scale` and `reward_clip` of the configuration
+change what is trained on alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from arl_core.envs.wrappers.base import WrappedGroup, Wrapper
+from arl_core.interfaces import EnvGroup, EpisodeEnds, StepViews
+
+
+class RewardScale(Wrapper):
+    """Rewards multiplied by `scale`."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], scale: float) -> None:
+        super().__init__(env)
+        self.scale = scale
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """See `gymnasium.Env`."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, self.scale * float(reward), terminated, truncated, info
+
+
+class RewardScaleGroup(WrappedGroup):
+    """`RewardScale` for a group."""
+
+    def __init__(self, group: EnvGroup, space: spaces.Space[Any], scale: float) -> None:  # noqa: ARG002
+        super().__init__(group)
+        self.scale = scale
+
+    def recv_into(self, views: StepViews) -> EpisodeEnds | None:
+        """See `EnvGroup`."""
+        ends = self.group.recv_into(views)
+        np.multiply(views.rewards, self.scale, out=views.rewards, dtype=np.float64, casting="same_kind")
+        return ends
+
+
+class RewardClip(Wrapper):
+    """Rewards clipped to [`low`, `high`]; with `sign` -1, 0 or 1 instead. NaN stays NaN, for the engine to find."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], low: float = -1.0, high: float = 1.0, sign: bool = False) -> None:
+        super().__init__(env)
+        self.low, self.high, self.sign = low, high, sign
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """See `gymnasium.Env`."""
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        value = float(reward)
+        clipped = np.sign(value) if self.sign else np.clip(value, self.low, self.high)
+        return observation, float(clipped), terminated, truncated, info
+
+
+class RewardClipGroup(WrappedGroup):
+    """`RewardClip` for a group."""
+
+    def __init__(
+        self,
+        group: EnvGroup,
+        space: spaces.Space[Any],  # noqa: ARG002
+        low: float = -1.0,
+        high: float = 1.0,
+        sign: bool = False,
+    ) -> None:
+        super().__init__(group)
+        self.low, self.high, self.sign = low, high, sign
+
+    def recv_into(self, views: StepViews) -> EpisodeEnds | None:
+        """See `EnvGroup`."""
+        ends = self.group.recv_into(views)
+        if self.sign:
+            np.sign(views.rewards, out=views.rewards)
+        else:
+            np.clip(views.rewards, self.low, self.high, out=views.rewards)
+            np.multiply(views.rewards, views.valid, out=views.rewards)  # a reset has no reward, whatever the bounds
+        return ends

@@ -1,0 +1,100 @@
+"""Observation spaces taken apart once, for environments and networks alike: leaves by key, and how images lie.
+
+Keys: a Dict has its keys (nested ones joined by "."), a Tuple "0", "1", ..., any other space the one key "obs".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from gymnasium import spaces
+
+from arl_core.interfaces import UserError
+
+ACTION_MASK = "action_mask"  # the key of a mask over actions: no input of the network
+Path = tuple[Any, ...]  # keys and indices that lead to a leaf of an observation
+_LEAVES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+
+
+def leaves_of(space: spaces.Space[Any]) -> dict[str, tuple[Path, spaces.Space[Any]]]:
+    """Key -> (path into an observation, leaf space).
+
+    Raises UserError, naming the key, for a space without a fixed array form (Text, Graph, Sequence, OneOf) and for two
+    leaves of one key.
+    """
+    found: dict[str, tuple[Path, spaces.Space[Any]]] = {}
+    for path, leaf in _walk(space, ()):
+        key = key_of(path)
+        if key in found:
+            raise UserError(f"observation space: two entries are both called '{key}'; rename one of the keys")
+        if not isinstance(leaf, _LEAVES):
+            raise UserError(
+                f"observation '{key}' is a {type(leaf).__name__} space, which has no fixed array form; "
+                "wrap the environment to give Box, Discrete, MultiDiscrete or MultiBinary, or a Dict or Tuple of them"
+            )
+        found[key] = path, leaf
+    return found
+
+
+def key_of(path: Path) -> str:
+    """The key of the leaf at `path`."""
+    return ".".join(str(part) for part in path) or "obs"
+
+
+def children_of(space: spaces.Space[Any]) -> Mapping[Any, spaces.Space[Any]] | None:
+    """A Dict's or Tuple's parts by key or index; None for a leaf."""
+    if isinstance(space, spaces.Dict):
+        return space.spaces
+    return dict(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else None
+
+
+def _walk(space: spaces.Space[Any], path: Path) -> Iterator[tuple[Path, spaces.Space[Any]]]:
+    children = children_of(space)
+    if children is None:
+        yield path, space
+        return
+    for part, child in children.items():
+        yield from _walk(child, (*path, part))
+
+
+def replace_leaves(
+    space: spaces.Space[Any], changes: Mapping[str, tuple[spaces.Space[Any], Callable[[Any], Any]]]
+) -> tuple[spaces.Space[Any], Callable[[Any], Any]]:
+    """`space` with the leaves in `changes` (key -> new space, function of the leaf's value) replaced, and the function
+    that turns an observation of `space` into one of the result. It leaves its argument as it is."""
+    changed, function = _replaced(space, changes, ())
+    return changed, function or (lambda observation: observation)
+
+
+def _replaced(
+    space: spaces.Space[Any], changes: Mapping[str, tuple[spaces.Space[Any], Callable[[Any], Any]]], path: Path
+) -> tuple[spaces.Space[Any], Callable[[Any], Any] | None]:
+    children = children_of(space)
+    if children is None:
+        return changes.get(key_of(path), (space, None))
+    parts = {part: _replaced(child, changes, (*path, part)) for part, child in children.items()}
+    functions = {part: function for part, (_, function) in parts.items() if function is not None}
+    if not functions:
+        return space, None
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({part: child for part, (child, _) in parts.items()}), lambda observation: {
+            part: functions[part](value) if part in functions else value for part, value in observation.items()
+        }
+    return spaces.Tuple([child for child, _ in parts.values()]), lambda observation: tuple(
+        functions[part](value) if part in functions else value for part, value in enumerate(observation)
+    )
+
+
+def is_image(space: spaces.Space[Any]) -> bool:
+    """Whether a convolution applies: a Box of three axes."""
+    return isinstance(space, spaces.Box) and len(space.shape) == 3
+
+
+def is_channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether an image `shape` is height, width, channels. Two equal axes are height and width; where that does not tell
+    (all equal, or none), the shorter of first and last axis is the channels."""
+    first, middle, last = shape
+    if (first == middle) != (middle == last):
+        return first == middle
+    return last < first
