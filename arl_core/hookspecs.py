@@ -13,6 +13,7 @@ by the process that uses it. So the hook module itself should import neither tor
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -106,3 +107,8 @@ class ArlHooks:
 
 
 HOOK_NAMES = tuple(name for name in vars(ArlHooks) if name.startswith("arl_"))
+
+
+def hook_arguments(hook: str) -> tuple[str, ...]:
+    """The names of the arguments with which arl calls a hook; a hook that describes something to list has none."""
+    return tuple(inspect.signature(getattr(ArlHooks, hook)).parameters)[1:]

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from arl_core.cli.output import shown
 from arl_core.config.schema import FIELD_GROUPS, RunConfig
+from arl_core.registry.selection import PluginSelection
 
 WIDTH = 110
 COLUMN = 38
@@ -52,13 +53,13 @@ def entry(flag: str, text: str) -> list[str]:
     return [line.rstrip() for line in (*first, *(" " * COLUMN + line for line in body))]
 
 
-def env_lines(env: str, algo: str) -> list[str]:
+def env_lines(env: str, algo: str, selection: PluginSelection) -> list[str]:
     """What the environment's plugin adds: its variants, its options, the defaults that it changes."""
     from arl_core.registry.catalog import param_overrides
     from arl_core.registry.options import options_model
     from arl_core.registry.resolve import describe_family, resolve_env
 
-    family, owner = describe_family(env)
+    family, owner = describe_family(env, selection)
     lines = ["", f"{family.name}: {family.summary}"]
     if family.variants:
         names = ", ".join(f"{family.name}:{spec.id}" for spec in family.variants)
@@ -72,7 +73,7 @@ def env_lines(env: str, algo: str) -> list[str]:
         lines.append(f"  --{family.name}.NAME VALUE: the constructor's own arguments" if free else "  none")
     if family.resolver is not None and env == family.name:
         return lines
-    changes = param_overrides(resolve_env(env), algo)
+    changes = param_overrides(resolve_env(env, selection=selection), algo, selection)
     if changes is not None:
         lines += ["", f"defaults changed by {env}: {_changes(changes.values)}"]
     return lines

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from arl_core.cli.request import Request, named_field
+from arl_core.cli.request import Request, named_field, named_selection
 from arl_core.config.layers import Layer, nearest
 from arl_core.interfaces import ResolvedEnv, UserError
-from arl_core.registry.discovery import CORE
+from arl_core.registry.selection import CORE
 
 ORIGIN = "saved run"
 
@@ -73,4 +73,4 @@ def _resolved_id(request: Request) -> str | None:
         return None
     from arl_core.registry.resolve import resolve_env
 
-    return resolve_env(request.fields["env"]).id
+    return resolve_env(request.fields["env"], selection=named_selection(request)).id

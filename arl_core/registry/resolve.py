@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arl_core.config.layers import nearest
 from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperRef, load_object
 from arl_core.registry.catalog import family_description, owned_name, wrapper_maker
-from arl_core.registry.discovery import CORE, PluginRecord
-from arl_core.registry.loading import cause
+from arl_core.registry.discovery import PluginRecord
+from arl_core.registry.loading import cause, code_name, fault
 from arl_core.registry.local import LocalEnvSpec, describe_target
 from arl_core.registry.names import Spelling, spell
 from arl_core.registry.options import check_keywords, plain_names, validated
+from arl_core.registry.selection import ALL, CORE, PluginSelection
 
 
 def resolve_env(
     env: Any,
     options: Mapping[str, Any] | None = None,
     wrappers: Sequence[Mapping[str, Any]] = (),
-    block: Collection[str] = (),
+    selection: PluginSelection = ALL,
 ) -> ResolvedEnv:
     """Resolve `env`: a name (see `registry.names`), a `gymnasium.Env` class, or a callable that returns an environment.
 
     `options` are the environment's own, as text or values; `wrappers` (`{"name": ..., "options": {...}}`) go around the
-    family's, outermost last; plugins of the distributions in `block` are not used. Only the plugin that `env` names is
+    family's, outermost last; plugins that `selection` excludes are not used. Only the plugin that `env` names is
     imported. Raises UserError: unknown name, variant, option or wrapper (with the nearest), conflict, broken plugin.
     """
-    spelling = spell(env, block) if isinstance(env, str) else spell(f"{CORE}::py", block)
+    spelling = spell(env, selection) if isinstance(env, str) else spell(f"{CORE}::py", selection)
     record = spelling.record
     family = family_description(record)
     spec = _choose(family, spelling) if isinstance(env, str) else describe_target(env)
+    _check_makers(record, f"{family.name}:{spec.id}", spec)
     values = validated(family, options or {})
     local = spec if isinstance(spec, LocalEnvSpec) else LocalEnvSpec(spec.id, spec.maker)
     if local.creator is not None:
@@ -44,7 +46,7 @@ def resolve_env(
         kwargs=_as_json(spec.kwargs, record),
         options_model=family.options if values else None,  # nothing to carry: spare the worker the import of pydantic
         options=values,
-        wrappers=_wrappers([_entry(record, ref) for ref in applied], wrappers, block),
+        wrappers=_wrappers([_entry(record, ref) for ref in applied], wrappers, selection),
         max_episode_steps=spec.max_episode_steps,
         vector_maker=None if wrappers or not all(ref.in_vector_maker for ref in applied) else spec.vector_maker,
         dist="" if is_local else record.dist,
@@ -89,8 +91,15 @@ def _from_resolver(family: EnvFamily, variant: str, spelling: Spelling) -> EnvSp
         owner = spelling.record.owner
         raise UserError(f"environment '{spelling.whole}': {owner}: {family.resolver}: {cause(error)}") from error
     if not isinstance(spec, EnvSpec):
-        raise UserError(f"{spelling.record.owner}: {family.resolver} returned {spec!r}, not EnvSpec")
+        raise fault(spelling.record, f"{spelling.record.owner}: {family.resolver} returned {spec!r}, not EnvSpec")
     return spec
+
+
+def _check_makers(record: PluginRecord, name: str, spec: EnvSpec) -> None:
+    """What a worker will import is named, not held."""
+    code_name(record, f"the maker of '{name}'", spec.maker)
+    if spec.vector_maker is not None:
+        code_name(record, f"the vector_maker of '{name}'", spec.vector_maker)
 
 
 def _as_json(kwargs: Mapping[str, JSON], record: PluginRecord) -> dict[str, JSON]:
@@ -98,7 +107,7 @@ def _as_json(kwargs: Mapping[str, JSON], record: PluginRecord) -> dict[str, JSON
     try:
         json.dumps(kwargs := dict(kwargs))
     except (TypeError, ValueError) as error:
-        raise UserError(f"{record.owner}: an environment's kwargs are not JSON: {cause(error)}") from error
+        raise fault(record, f"{record.owner}: an environment's kwargs are not JSON: {cause(error)}") from error
     return kwargs
 
 
@@ -108,7 +117,7 @@ def _entry(record: PluginRecord, ref: WrapperRef) -> Mapping[str, Any]:
 
 
 def _wrappers(
-    own: Sequence[Mapping[str, Any]], further: Sequence[Mapping[str, Any]], block: Collection[str]
+    own: Sequence[Mapping[str, Any]], further: Sequence[Mapping[str, Any]], selection: PluginSelection
 ) -> tuple[tuple[str, Mapping[str, JSON]], ...]:
     """Makers and options: the family's own, then the run's."""
     resolved = []
@@ -116,7 +125,7 @@ def _wrappers(
         unknown = sorted(set(entry) - {"name", "options"})
         if unknown or not isinstance(entry.get("name"), str) or not isinstance(entry.get("options", {}), Mapping):
             raise UserError(f'wrappers: expected {{"name": ..., "options": {{...}}}}, got {dict(entry)!r}')
-        maker = wrapper_maker(entry["name"], block)
+        maker = wrapper_maker(entry["name"], selection)
         options = plain_names(entry.get("options", {}))
         try:
             target = load_object(maker)
@@ -127,7 +136,7 @@ def _wrappers(
     return tuple(resolved)
 
 
-def describe_family(name: str, block: Collection[str] = ()) -> tuple[EnvFamily, str]:
+def describe_family(name: str, selection: PluginSelection = ALL) -> tuple[EnvFamily, str]:
     """The family that `name` names, and its owner as shown to people: for help texts."""
-    record = spell(name, block).record
+    record = spell(name, selection).record
     return family_description(record), record.owner
