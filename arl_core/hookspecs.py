@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pluggy
 
@@ -110,5 +110,11 @@ HOOK_NAMES = tuple(name for name in vars(ArlHooks) if name.startswith("arl_"))
 
 
 def hook_arguments(hook: str) -> tuple[str, ...]:
-    """The names of the arguments with which arl calls a hook; a hook that describes something to list has none."""
+    """The names of the arguments with which arl calls a hook."""
     return tuple(inspect.signature(getattr(ArlHooks, hook)).parameters)[1:]
+
+
+def described_type(hook: str) -> type[Any] | None:
+    """The type of what a hook lists, such as EncoderSpec; None for a hook that is asked, or told, something."""
+    result = get_args(get_type_hints(getattr(ArlHooks, hook))["return"])
+    return None if hook_arguments(hook) or not result else result[0]

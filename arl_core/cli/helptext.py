@@ -11,11 +11,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from arl_core.cli.output import shown
+from arl_core.cli.output import WIDTH, shown
 from arl_core.config.schema import FIELD_GROUPS, RunConfig
 from arl_core.registry.selection import PluginSelection
 
-WIDTH = 110
 COLUMN = 38
 
 
@@ -41,7 +40,7 @@ def option_lines(fields: Mapping[str, FieldInfo], prefix: str = "") -> list[str]
     for name, field in fields.items():
         default = field.get_default(call_default_factory=True) if not field.is_required() else PydanticUndefined
         note = "" if default in (PydanticUndefined, None, "", [], {}) else f" (default: {shown(_plain(default))})"
-        lines += entry(f"--{prefix}{name} {_kind(field.annotation)}".rstrip(), f"{field.description or ''}{note}")
+        lines += entry(f"--{prefix}{name} {kind(field.annotation)}".rstrip(), f"{field.description or ''}{note}")
     return lines
 
 
@@ -85,13 +84,13 @@ def _changes(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {shown(defaults.get(name))} -> {shown(values[name])}" for name in changed) or "none"
 
 
-def _kind(annotation: Any) -> str:
+def kind(annotation: Any) -> str:
     """The kind of value, as it stands in a help text."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _kind(get_args(annotation)[0])
+        return kind(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
-        return " | ".join(_kind(part) for part in get_args(annotation) if part is not type(None))
+        return " | ".join(kind(part) for part in get_args(annotation) if part is not type(None))
     if origin is Literal:
         return "{" + ",".join(str(choice) for choice in get_args(annotation)) + "}"
     names = {int: "N", float: "X", str: "TEXT", bool: "[true|false]"}

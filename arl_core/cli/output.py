@@ -11,8 +11,8 @@ from typing import Any
 WIDTH = 100
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to standard output. On a terminal long cells are folded, those of the first column last."""
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, fold: bool = False) -> None:
+    """Print a table to standard output. On a terminal long cells are folded, elsewhere with `fold` those of the last column."""
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -23,8 +23,19 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             table.add_row(*row)
         Console(markup=False, highlight=False).print(table)
         return
-    for line in aligned([headers, *rows]):
+    for line in aligned([headers, *(_folded(headers, rows) if fold else rows)]):
         print(line)
+
+
+def _folded(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Rows whose last cell goes on in further rows, so that lines have at most `WIDTH` characters (but room for 30)."""
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)][:-1]
+    room = max(WIDTH - sum(widths) - 2 * len(widths), 30)
+    folded: list[Sequence[str]] = []
+    for row in rows:
+        first, *further = textwrap.wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+        folded += [(*row[:-1], first), *((*([""] * len(widths)), text) for text in further)]
+    return folded
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:

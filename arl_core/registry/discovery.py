@@ -123,7 +123,7 @@ def _headers(distribution: Distribution) -> tuple[str, str, list[str], str]:
     name, version, *_ = [*folder.rpartition(".")[0].split("-"), "", ""]
     requirements, unreadable = [], ""
     try:
-        for line in _header_lines(distribution):
+        for line in header_lines(distribution):
             key, _, value = line.partition(":")
             field = key.strip().lower()
             if field == "name":
@@ -139,7 +139,7 @@ def _headers(distribution: Distribution) -> tuple[str, str, list[str], str]:
     return name or folder, version or "(no version)", requirements, unreadable
 
 
-def _header_lines(distribution: Distribution) -> list[str]:
+def header_lines(distribution: Distribution) -> list[str]:
     """The metadata's headers, a folded one as one line, without the description that follows them."""
     lines: list[str] = []
     for line in (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").splitlines():

@@ -95,6 +95,19 @@ def _from_resolver(family: EnvFamily, variant: str, spelling: Spelling) -> EnvSp
     return spec
 
 
+def listed_variants(family: EnvFamily, record: PluginRecord) -> Mapping[str, str]:
+    """What an open-ended family's lister knows at present: variants, and what they are. Raises UserError where it fails."""
+    if family.lister is None:
+        return {}
+    try:
+        known = load_object(family.lister)()
+    except (Exception, SystemExit) as error:
+        raise fault(record, f"{record.owner}: {family.lister}: {cause(error)}") from error
+    if not isinstance(known, Mapping):
+        raise fault(record, f"{record.owner}: {family.lister} returned {known!r}, not a mapping of variants to what they are")
+    return known
+
+
 def _check_makers(record: PluginRecord, name: str, spec: EnvSpec) -> None:
     """What a worker will import is named, not held."""
     code_name(record, f"the maker of '{name}'", spec.maker)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -111,6 +112,26 @@ def test_packaging_is_imported_only_for_a_bound_on_the_core(fakes: Any) -> None:
     assert fakes.python(code) is False
     fakes.dist("bound", plugins={"bound": "x"}, requires=["arl-core>=0.0.1"])
     assert fakes.python(code) is True
+
+
+def test_listing_is_quick_among_300_distributions(fakes: Any) -> None:
+    """A third of them plugins, each with a requirement on the core and a long description; the whole process is timed."""
+    long = "\n" + "A line of the description, as long as those of readmes are.\n" * 500
+    for index in range(300):
+        bound = ["arl-core>=0.0.1", "numpy>=1; python_version >= '3'"]
+        if index % 3 == 0:
+            fakes.dist(f"arl-plugin-x{index}", plugins={f"x{index}": "nowhere"}, requires=bound)
+        else:
+            fakes.dist(f"ordinary-{index}", entry_points="[console_scripts]\ntool = nowhere:main\n", requires=bound)
+    for metadata in fakes.folder.glob("*.dist-info/METADATA"):
+        metadata.write_text(metadata.read_text() + long)
+    times_s = []
+    for _ in range(3):
+        start_s = time.perf_counter()
+        done = fakes.arl("plugins", "list", "--json")
+        times_s.append(time.perf_counter() - start_s)
+    assert sum(record["status"] == "found" for record in json.loads(done.stdout)) >= 102, done.stderr
+    assert min(times_s) < 0.3, times_s
 
 
 def test_metadata_in_odd_forms(fakes: Any) -> None:
