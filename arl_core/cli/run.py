@@ -17,12 +17,13 @@ def command(arguments: list[str]) -> int:
         print("\n".join(_help(request)))
         return 0
     if request.others.get("resume"):
-        from arl_core.cli.resume import find_saved_run, same_environment
+        from arl_core.cli.resume import find_saved_run
 
         saved = find_saved_run(request)
         print(f"resuming {saved.path}", file=sys.stderr)
+        saved.provenance.check_installed(exactly=True)
         config, env = resolve_request(request, saved.layer)
-        same_environment(saved, env)
+        saved.provenance.check_same(env)
     else:
         config, env = resolve_request(request)
     from arl_core.runtime.run import run

@@ -24,6 +24,7 @@ from arl_core.learning.checkpoint import load_newest
 from arl_core.models.actor_critic import ActorCritic
 from arl_core.models.recipe import ModelRecipe
 from arl_core.registry import encoder_maker, resolve_env, selection_of
+from arl_core.registry.provenance import Provenance
 from arl_core.registry.runs import check_required
 from arl_core.runtime.plan import probe_spaces
 from arl_core.sampling.replica import action_seed
@@ -169,17 +170,19 @@ def load_run(run_dir: Path, *layers: Layer) -> tuple[RunConfig, ResolvedEnv, Act
     file = run_dir / "config.json"
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        values, described = saved["config"], saved["env"]
-    except (OSError, ValueError, KeyError) as error:
+        values, described = dict(saved["config"]), saved["env"]
+        trained = Provenance(str(run_dir), *(str(described[key]) for key in ("id", "dist", "version")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{run_dir} is not a run directory: {file.name}: {error}") from None
-    resolved = merge_layers([Layer(str(file), values), *layers])
+    trained.check_installed()
+    resolved = merge_layers([trained.stays_with_its_plugin(Layer(str(file), values)), *layers])
     cfg, selection = resolved.config, selection_of(resolved)
     check_required(selection)
     env = resolve_env(cfg.env, cfg.env_options, cfg.wrappers, selection)
-    if (env.dist, env.version) != (described["dist"], described["version"]):
+    if (env.dist, env.version) != (trained.dist, trained.version):
         log.warning(
             "%s was trained with %s %s; evaluating with %s %s",
-            run_dir, described["dist"], described["version"], env.dist, env.version,
+            run_dir, trained.dist, trained.version, env.dist, env.version,
         )  # fmt: skip
     found = load_newest(run_dir / "checkpoints" / "p0", log.warning)
     if found is None:
