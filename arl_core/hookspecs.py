@@ -13,8 +13,9 @@ by the process that uses it. So the hook module itself should import neither tor
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pluggy
 
@@ -114,3 +115,14 @@ class ArlHooks:
 
 
 HOOK_NAMES = tuple(name for name in vars(ArlHooks) if name.startswith("arl_"))
+
+
+def hook_arguments(hook: str) -> tuple[str, ...]:
+    """The names of the arguments with which arl calls a hook."""
+    return tuple(inspect.signature(getattr(ArlHooks, hook)).parameters)[1:]
+
+
+def described_type(hook: str) -> type[Any] | None:
+    """The type of what a hook lists, such as EncoderSpec; None for a hook that is asked, or told, something."""
+    result = get_args(get_type_hints(getattr(ArlHooks, hook))["return"])
+    return None if hook_arguments(hook) or not result else result[0]

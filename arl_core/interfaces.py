@@ -68,8 +68,9 @@ class EnvFamily:
     """An environment family, `name`, with its variants (`name:variant`).
 
     `options` names a pydantic model with `extra="forbid"`. `aliases` maps whole historical ids to variants
-    (`"maze-random-10x10-plus-v0" -> "random-10x10-plus"`). `open_ended` families (such as `gym`) accept any variant and
-    have `resolver`, a `(variant) -> EnvSpec` that raises `UserError` for one it does not know.
+    (`"maze-random-10x10-plus-v0" -> "random-10x10-plus"`). An open-ended family (such as `gym`) has no list of variants but
+    `resolver`, a `(variant) -> EnvSpec` that raises `UserError` for one it does not know; it may have `lister`, a
+    `() -> Mapping` of the variants that it knows at present to what they are, for people who search (`arl envs PATTERN`).
     """
 
     name: str
@@ -81,6 +82,7 @@ class EnvFamily:
     encoder: str | None = None
     wrappers: tuple[WrapperRef, ...] = ()
     resolver: str | None = None
+    lister: str | None = None
     docs_url: str = ""
 
 

@@ -10,7 +10,7 @@ from arl_core.cli.request import parse_request, resolve_request
 from arl_core.config.layers import ResolvedConfig
 from arl_core.interfaces import ResolvedEnv
 
-USAGE = """usage: arl config --env ENV [--field VALUE ...] [--config FILE.yaml] [--explain | --json]
+USAGE = """usage: arl config --env ENV [--field VALUE ...] [--config FILE.yaml] [--no-plugins] [--explain | --json]
 
 Prints the configuration that `arl run` with the same flags would train with: field, value, and who set it.
 

@@ -8,15 +8,17 @@ from arl_core.cli.flags import Parsed, parse
 from arl_core.cli.output import print_json, print_table
 from arl_core.interfaces import UserError
 
-FLAGS = {"episodes": False, "deterministic": True, "seed": False, "json": True, "picture": False}
+FLAGS = {"episodes": False, "deterministic": True, "seed": False, "json": True, "picture": False, "no_plugins": True}
 USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N] [--json] [--picture FILE.png]
+                [--no-plugins]
 
   RUN_DIR              a run's directory, such as train_dir/NAME
   --episodes N         how many episodes to play (default: 10)
   --deterministic      the most probable action (default), or --no-deterministic: sampled ones
   --seed N             of the evaluation's environments (default: one of their own, apart from training's)
   --json               the numbers as JSON
-  --picture FILE.png   also save a picture of an episode"""
+  --picture FILE.png   also save a picture of an episode
+  --no-plugins         use the core alone"""
 
 
 def command(arguments: list[str]) -> int:
@@ -36,10 +38,12 @@ def command(arguments: list[str]) -> int:
     episodes = _whole(parsed, "episodes", least=1)
     seed = _whole(parsed, "seed", least=0)
     picture = parsed.values.get("picture")
+    from arl_core.cli.request import NO_PLUGINS
     from arl_core.runtime.evaluate import evaluate_run
 
     result = evaluate_run(
         run_dir,
+        *([NO_PLUGINS] if parsed.values.get("no_plugins") else []),
         episodes=10 if episodes is None else episodes,
         deterministic=bool(parsed.values.get("deterministic", True)),
         seed=seed,

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from arl_core.cli.output import shown
+from arl_core.cli.output import WIDTH, shown
 from arl_core.config.schema import FIELD_GROUPS, RunConfig
+from arl_core.registry.selection import PluginSelection
 
-WIDTH = 110
 COLUMN = 38
 
 
@@ -40,7 +40,7 @@ def option_lines(fields: Mapping[str, FieldInfo], prefix: str = "") -> list[str]
     for name, field in fields.items():
         default = field.get_default(call_default_factory=True) if not field.is_required() else PydanticUndefined
         note = "" if default in (PydanticUndefined, None, "", [], {}) else f" (default: {shown(_plain(default))})"
-        lines += entry(f"--{prefix}{name} {_kind(field.annotation)}".rstrip(), f"{field.description or ''}{note}")
+        lines += entry(f"--{prefix}{name} {kind(field.annotation)}".rstrip(), f"{field.description or ''}{note}")
     return lines
 
 
@@ -52,13 +52,13 @@ def entry(flag: str, text: str) -> list[str]:
     return [line.rstrip() for line in (*first, *(" " * COLUMN + line for line in body))]
 
 
-def env_lines(env: str, algo: str) -> list[str]:
+def env_lines(env: str, algo: str, selection: PluginSelection) -> list[str]:
     """What the environment's plugin adds: its variants, its options, the defaults that it changes."""
     from arl_core.registry.catalog import param_overrides
     from arl_core.registry.options import options_model
     from arl_core.registry.resolve import describe_family, resolve_env
 
-    family, owner = describe_family(env)
+    family, owner = describe_family(env, selection)
     lines = ["", f"{family.name}: {family.summary}"]
     if family.variants:
         names = ", ".join(f"{family.name}:{spec.id}" for spec in family.variants)
@@ -72,7 +72,7 @@ def env_lines(env: str, algo: str) -> list[str]:
         lines.append(f"  --{family.name}.NAME VALUE: the constructor's own arguments" if free else "  none")
     if family.resolver is not None and env == family.name:
         return lines
-    changes = param_overrides(resolve_env(env), algo)
+    changes = param_overrides(resolve_env(env, selection=selection), algo, selection)
     if changes is not None:
         lines += ["", f"defaults changed by {env}: {_changes(changes.values)}"]
     return lines
@@ -84,13 +84,13 @@ def _changes(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {shown(defaults.get(name))} -> {shown(values[name])}" for name in changed) or "none"
 
 
-def _kind(annotation: Any) -> str:
+def kind(annotation: Any) -> str:
     """The kind of value, as it stands in a help text."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _kind(get_args(annotation)[0])
+        return kind(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
-        return " | ".join(_kind(part) for part in get_args(annotation) if part is not type(None))
+        return " | ".join(kind(part) for part in get_args(annotation) if part is not type(None))
     if origin is Literal:
         return "{" + ",".join(str(choice) for choice in get_args(annotation)) + "}"
     names = {int: "N", float: "X", str: "TEXT", bool: "[true|false]"}

@@ -11,7 +11,8 @@ COMMANDS = {
     "run": "train: arl run --env gym:CartPole-v1",
     "eval": "play a trained run: arl eval train_dir/NAME",
     "config": "show a run's configuration and where each value comes from",
-    "plugins": "list the installed plugins",
+    "envs": "search the environments of all installed plugins: arl envs maze",
+    "plugins": "list, describe and check the installed plugins",
 }
 
 

@@ -1,27 +1,54 @@
-"""Tables and JSON for people and programs: Rich where there is a terminal, plain aligned columns otherwise."""
+"""Tables, notes and JSON for people and programs: Rich where there is a terminal, plain aligned columns otherwise."""
 
 from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+WIDTH = 100
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to standard output."""
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, fold: bool = False) -> None:
+    """Print a table to standard output. On a terminal long cells are folded, elsewhere with `fold` those of the last column."""
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
 
         table = Table(*headers, box=None, header_style="bold")
+        table.columns[0].no_wrap = True
         for row in rows:
             table.add_row(*row)
         Console(markup=False, highlight=False).print(table)
         return
-    widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
-    for row in (headers, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for line in aligned([headers, *(_folded(headers, rows) if fold else rows)]):
+        print(line)
+
+
+def _folded(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Rows whose last cell goes on in further rows, so that lines have at most `WIDTH` characters (but room for 30)."""
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)][:-1]
+    room = max(WIDTH - sum(widths) - 2 * len(widths), 30)
+    folded: list[Sequence[str]] = []
+    for row in rows:
+        first, *further = textwrap.wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+        folded += [(*row[:-1], first), *((*([""] * len(widths)), text) for text in further)]
+    return folded
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
+    """Rows as lines of aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [indent + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def wrapped(text: str, indent: str = "") -> list[str]:
+    """A paragraph as lines of at most `WIDTH` characters; the further ones are indented by two more. Words stay whole."""
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def print_json(value: Any) -> None:

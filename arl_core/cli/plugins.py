@@ -8,6 +8,8 @@ from arl_core.cli.flags import mistake
 
 COMMANDS = {
     "list": "the installed plugins and their status; imports none",
+    "show": "what a plugin provides: environments, options, encoders, wrappers, defaults",
+    "docs": "the same as a Markdown page",
 }
 
 

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from arl_core.cli.flags import Parsed, parse
-from arl_core.config.layers import Layer, ResolvedConfig
+from arl_core.config.layers import Layer, ResolvedConfig, merge_layers
 from arl_core.config.schema import LEGACY_NAMES, RunConfig
 from arl_core.config.sources import Text, environment_layer, field_value, yaml_layer
 from arl_core.interfaces import ResolvedEnv, UserError
+from arl_core.registry.names import family_of
+from arl_core.registry.selection import SELECTION_FIELDS, PluginSelection, selection_of
 
 ORIGIN = "command line"
+NO_PLUGINS = Layer("--no-plugins", {"plugins_allow": []})
 
 
 class Request(NamedTuple):
@@ -23,11 +26,15 @@ class Request(NamedTuple):
     others: dict[str, str | bool]  # flags of the command itself
     config_file: str | None
 
+    def layers(self) -> list[Layer]:
+        """What the command line sets: fields, and what a switch means for them."""
+        return [Layer(ORIGIN, self.fields), *([NO_PLUGINS] if self.others.get("no_plugins") else [])]
+
 
 def parse_request(arguments: list[str], switches: tuple[str, ...]) -> Request:
-    """Parse flags for every field of the configuration, `--config FILE`, and the command's own `switches`."""
+    """Parse flags for every field of the configuration, `--config FILE`, `--no-plugins`, and the command's own `switches`."""
     flags = {name: field.annotation is bool for name, field in RunConfig.model_fields.items()}
-    own = {"config": False, **dict.fromkeys(switches, True)}
+    own = {"config": False, **dict.fromkeys(("no_plugins", *switches), True)}
     parsed = parse(arguments, {**flags, **own}, legacy=LEGACY_NAMES)
     fields = {
         name: field_value(name, value) if isinstance(value, str) else value
@@ -35,39 +42,45 @@ def parse_request(arguments: list[str], switches: tuple[str, ...]) -> Request:
         if name in flags
     }
     others = {name: value for name, value in parsed.values.items() if name in own}
+    if others.get("no_plugins") and "plugins_allow" in fields:
+        raise UserError("--no-plugins and --plugins_allow contradict each other: give one")
     file = others.pop("config", None)
     return Request(parsed, fields, others, file if isinstance(file, str) else None)
 
 
 def named_field(request: Request, name: str, saved: Layer | None = None) -> Any:
     """The value that will win for the field `name`, before any plugin is asked."""
-    layers = [environment_layer(os.environ)]
-    if request.config_file is not None:
-        layers.insert(0 if saved is None else 1, yaml_layer(request.config_file))
-    if saved is not None:
-        layers.insert(1, saved)
-    layers.append(Layer(ORIGIN, request.fields))
-    given = [layer.values[name] for layer in layers if name in layer.values]
+    given = [layer.values[name] for layer in _stack(request, saved) if name in layer.values]
     return given[-1] if given else RunConfig.model_fields[name].default
+
+
+def named_selection(request: Request, saved: Layer | None = None) -> PluginSelection:
+    """Which plugins the run may use. Raises UserError."""
+    return selection_of(merge_layers(layer.only(SELECTION_FIELDS) for layer in _stack(request, saved)))
+
+
+def _stack(request: Request, saved: Layer | None) -> list[Layer]:
+    """What is around, saved, in a file, on the command line: in the order in which `resolve_run` has it."""
+    around = [environment_layer(os.environ)]
+    file = [yaml_layer(request.config_file)] if request.config_file is not None else []
+    return [*around, saved, *file, *request.layers()] if saved is not None else [*file, *around, *request.layers()]
 
 
 def resolve_request(request: Request, saved: Layer | None = None) -> tuple[ResolvedConfig, ResolvedEnv]:
     """The run that the command line asks for. Raises UserError."""
     from arl_core.registry.runs import resolve_run
 
-    fields = dict(request.fields)
+    layers = request.layers()
     if request.parsed.options:
         env = named_field(request, "env", saved)
-        if isinstance(env, str):
-            fields["env_options"] = {**fields.get("env_options", {}), **_own_options(request.parsed.options, env)}
-    return resolve_run(Layer(ORIGIN, fields), config_file=request.config_file, saved=saved)
+        if isinstance(env, str) and isinstance(request.fields.get("env_options", {}), Mapping):
+            family = family_of(env, named_selection(request, saved))
+            layers.append(Layer(ORIGIN, {"env_options": _own_options(request.parsed.options, env, family)}))
+    return resolve_run(*layers, config_file=request.config_file, saved=saved)
 
 
-def _own_options(options: Mapping[tuple[str, str], str], env: str) -> dict[str, Text]:
+def _own_options(options: Mapping[tuple[str, str], str], env: str, family: str) -> dict[str, Text]:
     """`--maze.size 5` as an option of the environment, which must be maze's."""
-    from arl_core.registry.names import family_of
-
-    family = family_of(env)
     for prefix, name in options:
         if prefix != family:
             raise UserError(f"--{prefix}.{name}: the environment is '{env}', its options are written --{family}.NAME")

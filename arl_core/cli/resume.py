@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from arl_core.cli.request import Request, named_field
+from arl_core.cli.request import Request, named_field, named_selection
 from arl_core.config.layers import Layer, nearest
-from arl_core.interfaces import ResolvedEnv, UserError
-from arl_core.registry.discovery import CORE
+from arl_core.interfaces import UserError
+from arl_core.registry.provenance import Provenance
 
 ORIGIN = "saved run"
 
@@ -19,9 +19,7 @@ class SavedRun(NamedTuple):
 
     path: Path
     layer: Layer
-    env_id: str
-    dist: str
-    version: str
+    provenance: Provenance
 
 
 def find_saved_run(request: Request) -> SavedRun:
@@ -38,7 +36,7 @@ def find_saved_run(request: Request) -> SavedRun:
     wanted = _resolved_id(request)
     for file in files:
         saved = read_saved_run(file)
-        if wanted in (None, saved.env_id):
+        if wanted in (None, saved.provenance.env_id):
             return saved
     of_env = f" of '{wanted}'" if wanted else ""
     raise UserError(f"--resume: no run{of_env} in {train_dir}; name one with --train_dir and --experiment")
@@ -53,18 +51,8 @@ def read_saved_run(file: Path) -> SavedRun:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file}: not a run's configuration: {type(error).__name__}: {error}") from error
     place = {"train_dir": str(file.parent.parent), "experiment": file.parent.name}
-    return SavedRun(file.parent, Layer(ORIGIN, {**config, **place}), *described)
-
-
-def same_environment(saved: SavedRun, env: ResolvedEnv) -> None:
-    """Raise UserError where the run would go on in another environment, or in another version of its plugin."""
-    if env.id != saved.env_id:
-        raise UserError(f"--resume: {saved.path} was trained on '{saved.env_id}', not on '{env.id}': begin a new run")
-    if env.dist != CORE and (env.dist, env.version) != (saved.dist, saved.version):
-        raise UserError(
-            f"--resume: {saved.path} was trained with {saved.dist} {saved.version}, but {env.dist} {env.version} is "
-            f"installed: pip install {saved.dist}=={saved.version}, or begin a new run"
-        )
+    provenance = Provenance(str(file.parent), *described)
+    return SavedRun(file.parent, provenance.stays_with_its_plugin(Layer(ORIGIN, {**config, **place})), provenance)
 
 
 def _resolved_id(request: Request) -> str | None:
@@ -73,4 +61,4 @@ def _resolved_id(request: Request) -> str | None:
         return None
     from arl_core.registry.resolve import resolve_env
 
-    return resolve_env(request.fields["env"]).id
+    return resolve_env(request.fields["env"], selection=named_selection(request)).id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,11 @@ class Layer:
 
     origin: str
     values: Mapping[str, Any]
+
+    def only(self, names: Collection[str]) -> Layer:
+        """Its values of the fields `names`. Raises UserError for a value of no field."""
+        values = {canonical_field(name, self.origin): value for name, value in self.values.items()}
+        return Layer(self.origin, {name: value for name, value in values.items() if name in names})
 
 
 @dataclass(frozen=True)

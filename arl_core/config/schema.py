@@ -139,6 +139,25 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
         default_factory=list, description='further wrappers, outermost last: [{"name": ..., "options": {...}}]'
     )
     plugins_block: list[str] = Field(default_factory=list, description="distributions whose plugins are not used")
+    plugins_allow: list[str] | None = Field(
+        None, description="the only distributions or plugins that are used besides the core; also ARL_PLUGINS; default: all"
+    )
+    plugins_prefer: list[str] = Field(
+        default_factory=list, description="distributions that win where two provide one name, the first first"
+    )
+    plugins_require: list[str] = Field(
+        default_factory=list, description="what must be installed for the run to begin, such as arl-plugin-maze>=0.2"
+    )
+
+    @field_validator("plugins_block", "plugins_allow", "plugins_prefer", mode="before")
+    @classmethod
+    def _names_are_separated_by_commas(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("plugins_require", mode="before")
+    @classmethod
+    def _one_requirement_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value  # a requirement may have commas of its own
 
     @field_validator("experiment")
     @classmethod

@@ -15,6 +15,7 @@ from arl_core.config.schema import LEGACY_NAMES, RunConfig
 from arl_core.interfaces import UserError
 
 ENVIRONMENT_PREFIX = "ARL_"
+ALLOW_VARIABLE = "ARL_PLUGINS"  # short for ARL_PLUGINS_ALLOW
 
 
 class Text(str):
@@ -73,14 +74,40 @@ def yaml_layer(path: str | Path) -> Layer:
         values = {}
     if not isinstance(values, Mapping):
         raise UserError(f"{path}: must be a mapping of configuration fields, such as 'gamma: 0.99'")
-    return Layer(str(path), {canonical_field(str(name), str(path)): value for name, value in values.items()})
+    return Layer(str(path), {canonical_field(name, str(path)): value for name, value in _flat(values, str(path)).items()})
+
+
+def _flat(values: Mapping[Any, Any], origin: str) -> dict[str, Any]:
+    """Fields by name: `plugins: {block: [...]}` is `plugins_block: [...]`. Raises UserError for one that is there twice."""
+    flat = {str(name): value for name, value in values.items()}
+    nested = flat.pop("plugins", {})
+    if not isinstance(nested, Mapping):
+        raise UserError(f"{origin}: plugins: must be a mapping, such as {{block: [acme-maze]}}, got {nested!r}")
+    choices = [name.removeprefix("plugins_") for name in RunConfig.model_fields if name.startswith("plugins_")]
+    for name, value in nested.items():
+        if name not in choices:
+            hint = nearest(str(name), choices) or f" It has: {', '.join(choices)}"
+            raise UserError(f"{origin}: plugins: no setting '{name}'.{hint}")
+        field = f"plugins_{name}"
+        if field in {given.replace("-", "_") for given in flat}:
+            raise UserError(f"{origin}: '{field}' is there twice, the other time as 'plugins: {{{name}: ...}}'")
+        flat[field] = value
+    return flat
 
 
 def environment_layer(environ: Mapping[str, str]) -> Layer:
-    """The `ARL_*` variables: `ARL_NUM_WORKERS=4`. Raises UserError for one that names no field."""
+    """The `ARL_*` variables: `ARL_NUM_WORKERS=4`; `ARL_PLUGINS=maze,gridworld` is short for `ARL_PLUGINS_ALLOW`.
+
+    Raises UserError for one that names no field.
+    """
     values: dict[str, Any] = {}
     for variable in sorted(environ):
         if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        if variable == ALLOW_VARIABLE:
+            if f"{ALLOW_VARIABLE}_ALLOW" in environ:
+                raise UserError(f"environment variables {ALLOW_VARIABLE} and {ALLOW_VARIABLE}_ALLOW mean the same: set one")
+            values["plugins_allow"] = environ[variable]  # names and commas; an empty text allows none
             continue
         lower = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
         name = LEGACY_NAMES.get(lower, lower)

@@ -19,14 +19,21 @@ from arl_core.monitoring.snapshot import Snapshot
 
 
 def write_json_atomic(path: str | os.PathLike[str], obj: Any) -> None:
-    """Write `obj` as JSON under `path`, all or nothing, and durable when this returns.
+    """Write `obj` as JSON under `path`, as `write_text_atomic`.
 
     NaN and infinities, which JSON does not have, become null; NumPy scalars become numbers. Raises TypeError for what
-    JSON cannot hold and OSError from the file system; in both cases the old file stays as it was. A process killed on
-    the way leaves at most a hidden `.<name>.*.tmp`.
+    JSON cannot hold; the old file then stays as it was.
+    """
+    write_text_atomic(path, json.dumps(_jsonable(obj), indent=2, allow_nan=False) + "\n")
+
+
+def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` under `path`, all or nothing, and durable when this returns.
+
+    Raises OSError from the file system; the old file then stays as it was. A process killed on the way leaves at most a
+    hidden `.<name>.*.tmp`.
     """
     target = Path(path)
-    text = json.dumps(_jsonable(obj), indent=2, allow_nan=False) + "\n"
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8") as file:

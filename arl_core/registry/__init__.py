@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from arl_core.registry.names import family_of
     from arl_core.registry.resolve import resolve_env
     from arl_core.registry.runs import resolve_run
+    from arl_core.registry.selection import PluginSelection, selection_of
 
 _LAZY = {
     "PluginRecord": "discovery",
+    "PluginSelection": "selection",
     "default_encoder": "catalog",
     "encoder_maker": "catalog",
     "family_of": "names",
@@ -26,11 +28,13 @@ _LAZY = {
     "plugin_records": "discovery",
     "resolve_env": "resolve",
     "resolve_run": "runs",
+    "selection_of": "selection",
     "wrapper_maker": "catalog",
 }
 
 __all__ = [
     "PluginRecord",
+    "PluginSelection",
     "default_encoder",
     "encoder_maker",
     "family_of",
@@ -39,6 +43,7 @@ __all__ = [
     "plugin_records",
     "resolve_env",
     "resolve_run",
+    "selection_of",
     "wrapper_maker",
 ]
 

@@ -31,6 +31,7 @@ def arl_environments() -> Iterable[EnvFamily]:
             summary="any id registered with Gymnasium or the legacy gym package: gym:CartPole-v1, gym:<module>:<id>",
             options="arl_core.registry.free_options:ConstructorOptions",
             resolver="arl_core.registry.gym_ids:resolve_gym",
+            lister="arl_core.registry.gym_ids:list_gym",
         ),
         EnvFamily(
             name="py",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from arl_core.config.layers import Layer, nearest
+from arl_core.config.layers import Layer, canonical_field, nearest
 from arl_core.interfaces import EncoderSpec, EnvFamily, ResolvedEnv, UserError, WrapperSpec
-from arl_core.registry.discovery import CORE, PluginRecord, plugin_records
-from arl_core.registry.loading import load
+from arl_core.registry.discovery import PluginRecord, plugin_records
+from arl_core.registry.loading import code_name, fault, load
 from arl_core.registry.names import spell
+from arl_core.registry.selection import ALL, CORE, SELECTION_FIELDS, PluginSelection
 
 AUTO_ENCODER = "auto"
 S = TypeVar("S", EncoderSpec, WrapperSpec)
+# fields that decide which plugins are asked and what for: settled before any of them answers
+NAMING_FIELDS = frozenset({"env", "algo", "env_options", "wrappers"}) | SELECTION_FIELDS
 
 
 def family_description(record: PluginRecord) -> EnvFamily:
@@ -22,37 +25,43 @@ def family_description(record: PluginRecord) -> EnvFamily:
         if family.name == record.name:
             return family
     names = ", ".join(family.name for family in families) or "none"
-    raise UserError(
+    raise fault(
+        record,
         f"environment '{record.name}': {record.owner} is registered under that name, "
-        f"but its arl_environments ({record.target}) describes: {names}"
+        f"but its arl_environments ({record.target}) describes: {names}",
     )
 
 
-def owner_of(resolved: ResolvedEnv, block: Collection[str] = ()) -> PluginRecord:
+def owner_of(resolved: ResolvedEnv, selection: PluginSelection = ALL) -> PluginRecord:
     """The plugin that resolved an environment."""
     family = resolved.id.partition(":")[0]
     name = f"{resolved.dist}::{family}" if resolved.dist else f"{CORE}::{family}"
-    return spell(name, block).record
+    return spell(name, selection).record
 
 
-def param_overrides(resolved: ResolvedEnv, algo: str, block: Collection[str] = ()) -> Layer | None:
+def param_overrides(resolved: ResolvedEnv, algo: str, selection: PluginSelection = ALL) -> Layer | None:
     """The defaults that the environment's owner, and nobody else, sets for the run, its family's encoder among them."""
-    record = owner_of(resolved, block)
-    values = load(record).call("arl_param_overrides", env=resolved.id, algo=algo)
+    record = owner_of(resolved, selection)
+    return overrides_of(record, family_description(record), resolved.id, algo)
+
+
+def overrides_of(record: PluginRecord, family: EnvFamily, env: str, algo: str) -> Layer | None:
+    """`param_overrides` for `env` ("family:variant") of a plugin's family."""
+    values = load(record).call("arl_param_overrides", env=env, algo=algo)
     if values is not None and not isinstance(values, Mapping):
-        raise UserError(f"{record.owner}: arl_param_overrides returned {values!r}, not a mapping of configuration fields")
-    encoder = family_description(record).encoder
-    merged: dict[str, Any] = {**({"encoder": encoder} if encoder else {}), **(values or {})}
+        raise fault(record, f"{record.owner}: arl_param_overrides returned {values!r}, not a mapping of configuration fields")
+    merged: dict[str, Any] = {**({"encoder": family.encoder} if family.encoder else {}), **(values or {})}
     if isinstance(merged.get("encoder"), str):
         merged["encoder"] = owned_name(record, merged["encoder"])
-    if "env" in merged:
-        raise UserError(f"{record.owner}: arl_param_overrides must not set 'env'")
+    for name in merged:
+        if canonical_field(name, record.owner) in NAMING_FIELDS:
+            raise fault(record, f"{record.owner}: arl_param_overrides must not set '{name}'")
     return Layer(record.owner, merged) if merged else None
 
 
-def default_encoder(resolved: ResolvedEnv, block: Collection[str] = ()) -> str:
+def default_encoder(resolved: ResolvedEnv, selection: PluginSelection = ALL) -> str:
     """The encoder's name that the environment's family asks for; "auto" (by observation space) where it does not."""
-    record = owner_of(resolved, block)
+    record = owner_of(resolved, selection)
     return owned_name(record, family_description(record).encoder or AUTO_ENCODER)
 
 
@@ -62,36 +71,39 @@ def owned_name(record: PluginRecord, name: str) -> str:
     return f"{record.dist}::{name}" if own else name
 
 
-def encoder_maker(name: str, block: Collection[str] = ()) -> str:
+def encoder_maker(name: str, selection: PluginSelection = ALL) -> str:
     """`"module:attr"` of an encoder: "mlp" is the core's, "maze/grid" (or "dist::maze/grid") plugin maze's."""
-    return _spec("encoder", "arl_encoders", EncoderSpec, name, block).maker
+    return _spec("encoder", "arl_encoders", EncoderSpec, name, selection).maker
 
 
-def wrapper_spec(name: str, block: Collection[str] = ()) -> WrapperSpec:
+def wrapper_spec(name: str, selection: PluginSelection = ALL) -> WrapperSpec:
     """A wrapper by its name: "frame-stack" is the core's, "maze/mirror" plugin maze's, as above."""
-    return _spec("wrapper", "arl_wrappers", WrapperSpec, name, block)
+    return _spec("wrapper", "arl_wrappers", WrapperSpec, name, selection)
 
 
-def wrapper_maker(name: str, block: Collection[str] = ()) -> str:
+def wrapper_maker(name: str, selection: PluginSelection = ALL) -> str:
     """`"module:attr"` of a wrapper."""
-    return wrapper_spec(name, block).maker
+    return wrapper_spec(name, selection).maker
 
 
-def _spec(what: str, hook: str, kind: type[S], name: str, block: Collection[str]) -> S:
+def _spec(what: str, hook: str, kind: type[S], name: str, selection: PluginSelection) -> S:
     owner, slash, _ = name.partition("/")
     plain = name.rpartition("::")[2]
     if slash:
-        names = sorted({record.name for record in plugin_records(block)})
+        names = sorted({record.name for record in plugin_records(selection)})
         namespace = owner.rpartition("::")[2]
         if namespace not in names:
             hint = nearest(namespace, names)
             raise UserError(f"no {what} '{name}': no plugin '{namespace}' is installed.{hint}")
-        record = spell(owner, block).record
+        record = spell(owner, selection).record
     else:
         record = spell(f"{CORE}::gym").record
     specs = load(record).described(hook, kind)
     for spec in specs:
         if spec.name == plain:
+            code_name(record, f"the maker of {what} '{name}'", spec.maker)
+            if isinstance(spec, WrapperSpec) and spec.vector_maker is not None:
+                code_name(record, f"the vector_maker of {what} '{name}'", spec.vector_maker)
             return spec
     names = [spec.name for spec in specs]
     listing = f" {record.owner} has: {', '.join(names)}" if names else f" {record.owner} has none"

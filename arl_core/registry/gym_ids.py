@@ -41,6 +41,14 @@ def resolve_gym(variant: str) -> LocalEnvSpec:
     )
 
 
+def list_gym() -> dict[str, str]:
+    """The registered ids, and which package has them: Gymnasium's where both do."""
+    from gymnasium.envs.registration import registry
+
+    modern = dict.fromkeys(registry, "registered with Gymnasium")
+    return dict.fromkeys(_legacy_registry(), "registered with the legacy gym package") | modern
+
+
 def _import(module: str, variant: str) -> None:
     try:
         import_module(module)

@@ -5,6 +5,8 @@ The list ships with the core, so that a hint never repeats a name that a user mi
 
 from __future__ import annotations
 
+from arl_core.registry.selection import normalized
+
 # family -> (distribution, historical spellings that begin its names)
 KNOWN_FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "atari": ("arl-plugin-atari", ("atari_",)),
@@ -34,3 +36,13 @@ def install_hint(family: str) -> str:
     """How to get a known family."""
     dist = KNOWN_FAMILIES[family][0]
     return f"{dist}, which is not installed: pip install {dist}"
+
+
+def provides(dist: str, family: str) -> bool:
+    """Whether the list above has `dist` as the provider of `family`."""
+    return normalized(dist) == KNOWN_FAMILIES[family][0]
+
+
+def is_known_distribution(dist: str) -> bool:
+    """Whether the list above has it: what a hint may tell to install though nobody has it yet."""
+    return normalized(dist) in {known for known, _ in KNOWN_FAMILIES.values()}

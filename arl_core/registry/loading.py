@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from arl_core.config.layers import nearest
-from arl_core.hookspecs import HOOK_NAMES, PROJECT, ArlHooks
+from arl_core.hookspecs import HOOK_NAMES, PROJECT, ArlHooks, hook_arguments
 from arl_core.interfaces import UserError
 from arl_core.registry.discovery import PluginRecord
 
@@ -35,7 +36,7 @@ class Plugin:
         except UserError:
             raise
         except (Exception, SystemExit) as error:
-            raise UserError(f"{self.record.owner}: {hook} raised {cause(error)}") from error
+            raise fault(self.record, f"{self.record.owner}: {hook} raised {cause(error)}") from error
         return results[0] if results else None
 
     def described(self, hook: str, kind: type[T]) -> tuple[T, ...]:
@@ -44,11 +45,11 @@ class Plugin:
         if result is None:
             return ()
         if not isinstance(result, Iterable):
-            raise UserError(f"{self.record.owner}: {hook} returned {result!r}, not a list of {kind.__name__}")
+            raise fault(self.record, f"{self.record.owner}: {hook} returned {result!r}, not a list of {kind.__name__}")
         items = tuple(result)
         for item in items:
             if not isinstance(item, kind):
-                raise UserError(f"{self.record.owner}: {hook} returned {item!r}, not {kind.__name__}")
+                raise fault(self.record, f"{self.record.owner}: {hook} returned {item!r}, not {kind.__name__}")
         return items
 
 
@@ -72,40 +73,61 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
+def fault(record: PluginRecord, message: str, cure: str = "") -> UserError:
+    """The error for a plugin that is not as it should be, with what to do; it is the plugin's alone."""
+    return UserError(f"{message}\n  {cure}Other environments still work. Details: arl plugins check {record.dist}")
+
+
+def code_name(record: PluginRecord, what: str, value: Any) -> str:
+    """`value` if it names code as `"module:attribute"`. Raises UserError for anything else, such as the code itself."""
+    module, colon, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if module and colon and attribute:
+        return str(value)
+    raise fault(record, f"{record.owner}: {what} is {value!r}, not 'module:attribute': workers import code by its name")
+
+
 def _import(record: PluginRecord) -> ModuleType:
     try:
         return import_module(record.target)
     except (Exception, SystemExit) as error:
-        raise UserError(
-            f"environment '{record.name}': {record.owner} failed to import ({record.target}): {cause(error)}. "
-            f"Other environments still work. To see it whole: python -c 'import {record.target}'"
-        ) from error
+        stale = isinstance(error, ModuleNotFoundError) and f"{record.target}.".startswith(f"{error.name}.")
+        cure = "Its entry point is stale: reinstall it (pip install -e . in its folder). " if stale else ""
+        told = f"environment '{record.name}': {record.owner} failed to import ({record.target}): {cause(error)}"
+        raise fault(record, told, cure) from error
 
 
 def _register(module: ModuleType, record: PluginRecord) -> None:
     manager = _manager()
     try:
+        _check_hooks(module)
         manager.register(module, f"{record.dist}:{record.name}")
-        _check_hook_names(module)
         manager.check_pending()
     except Exception as error:
         if manager.is_registered(module):
             manager.unregister(module)
         reason = str(error) if isinstance(error, UserError) else cause(error)
-        raise UserError(
-            f"environment '{record.name}': {record.owner} is not a valid plugin ({record.target}): {reason}. "
-            f"Other environments still work"
-        ) from error
+        told = f"environment '{record.name}': {record.owner} is not a valid plugin ({record.target}): {reason}"
+        raise fault(record, told) from error
 
 
-def _check_hook_names(module: ModuleType) -> None:
-    """A misspelt or unmarked hook would be silently never called."""
+def _check_hooks(module: ModuleType) -> None:
+    """A misspelt or unmarked hook would be silently never called; a wrong argument is told with the nearest."""
     for name, value in vars(module).items():
         marked = isinstance(getattr(value, f"{PROJECT}_impl", None), dict)
         if marked and name not in HOOK_NAMES:
             raise UserError(f"no hook '{name}'.{nearest(name, HOOK_NAMES)}")
         if name in HOOK_NAMES and callable(value) and not marked:
             raise UserError(f"'{name}' lacks @hookimpl (from arl_core.hookspecs import hookimpl)")
+        if marked and callable(value):
+            _check_arguments(name, value)
+
+
+def _check_arguments(hook: str, function: Callable[..., Any]) -> None:
+    known = hook_arguments(hook)
+    for name in inspect.signature(function).parameters:
+        if name not in known:
+            listing = f" It takes: {', '.join(known)}" if known else " It takes none"
+            raise UserError(f"hook '{hook}' has no argument '{name}'.{nearest(name, known) or listing}")
 
 
 def cause(error: BaseException) -> str:

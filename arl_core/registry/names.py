@@ -7,13 +7,14 @@ Spellings: `family`, `family:variant`, `dist::family[:variant]`, and historical 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from arl_core.config.layers import nearest
 from arl_core.interfaces import UserError
-from arl_core.registry.discovery import CORE, PluginRecord, normalized, plugin_records, prefixes
-from arl_core.registry.known import KNOWN_FAMILIES, install_hint, known_family
+from arl_core.registry.discovery import PluginRecord, Prefix, plugin_records, prefixes
+from arl_core.registry.known import KNOWN_FAMILIES, install_hint, known_family, provides
+from arl_core.registry.selection import ALL, PluginSelection, normalized
 
 
 class Spelling(NamedTuple):
@@ -25,22 +26,22 @@ class Spelling(NamedTuple):
     dist: str
 
 
-def family_of(env: Any) -> str:
+def family_of(env: Any, selection: PluginSelection = ALL) -> str:
     """The family of `env` (a name, or an environment class), without importing a plugin. Raises UserError."""
-    return spell(env).record.name if isinstance(env, str) else "py"
+    return spell(env, selection).record.name if isinstance(env, str) else "py"
 
 
-def spell(name: str, block: Collection[str] = ()) -> Spelling:
-    """Find the one plugin that `name` names. Raises UserError: unknown, conflict, blocked, broken metadata."""
+def spell(name: str, selection: PluginSelection = ALL) -> Spelling:
+    """Find the one plugin that `name` names. Raises UserError: unknown, in conflict, or not usable, with the reason."""
     dist, separator, rest = name.partition("::")
     if not separator:
         dist, rest = "", name
-    records = plugin_records(block)
+    records = plugin_records(selection)
     names = {record.name for record in records}
     head, colon, tail = rest.partition(":")
     if head in names:
         return Spelling(_only_record(head, dist, name, records), tail if colon else None, rest, dist)
-    families = _prefixed(rest, dist, block)
+    families = _prefixed(rest, dist, prefixes(selection)) or _prefixed(rest, dist, prefixes(selection, usable=False))
     if len(families) > 1:
         choices = " or ".join(f"'{family}:...'" for family in sorted(families))
         raise UserError(f"environment '{name}' may mean {choices}: write the one you want")
@@ -50,10 +51,10 @@ def spell(name: str, block: Collection[str] = ()) -> Spelling:
     raise UserError(_unknown(rest, records))
 
 
-def _prefixed(name: str, dist: str, block: Collection[str]) -> dict[str, str]:
-    """Families whose prefix begins `name`, with it; only those of the longest one."""
+def _prefixed(name: str, dist: str, known: Iterable[Prefix]) -> dict[str, str]:
+    """Families whose prefix begins `name`, with it; only those of the longest one. `known` has the longest first."""
     found: dict[str, str] = {}
-    for prefix in prefixes(block):
+    for prefix in known:
         if not name.startswith(prefix.text) or (dist and normalized(prefix.dist) != normalized(dist)):
             continue
         if found and len(prefix.text) < len(next(iter(found.values()))):
@@ -62,37 +63,44 @@ def _prefixed(name: str, dist: str, block: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _only_record(family: str, dist: str, name: str, records: Collection[PluginRecord]) -> PluginRecord:
+def _only_record(family: str, dist: str, name: str, records: Iterable[PluginRecord]) -> PluginRecord:
+    """The claim that counts: of the distribution that the name says, or the only one that stands."""
     claims = [record for record in records if record.name == family]
     if dist:
         chosen = [record for record in claims if normalized(record.dist) == normalized(dist)]
         if not chosen:
             owners = " and ".join(record.owner for record in claims)
             raise UserError(f"'{dist}' provides no environment '{family}'; {owners} does")
-        record = chosen[0]
-    else:
-        usable = [record for record in claims if record.status in {"found", "conflict"}] or claims
-        core = [record for record in usable if record.dist == CORE]
-        if len(usable) > 1 and not core:
-            owners = " and ".join(record.owner for record in usable)
-            raise UserError(f"'{family}' is provided by {owners}. Pick one: --env {usable[0].dist}::{name}")
-        record = (core or usable)[0]
-    if record.status in {"blocked", "broken"}:
-        raise UserError(f"environment '{name}': {record.error}")
-    return record
+        claims = chosen
+    usable = [record for record in claims if record.usable]
+    if not usable:
+        raise UserError(f"environment '{name}': {'; '.join(record.error for record in claims)}")
+    standing = [record for record in usable if record.status == "found"] or usable
+    if len(standing) > 1:
+        owners = " and ".join(record.owner for record in standing)
+        raise UserError(f"'{family}' is provided by {owners}. Pick one: --env {standing[0].dist}::{name}")
+    return standing[0]
 
 
 def _unknown(name: str, records: Collection[PluginRecord]) -> str:
+    """Why no plugin is named so: not installed, mistyped, or Gymnasium's; and what to do."""
     known = known_family(name)
     if known:
-        return f"environment '{name}' is provided by {install_hint(known)}"
-    installed = sorted({record.name for record in records if record.status in {"found", "conflict"}})
+        return _not_there(f"environment '{name}'", known, records)
+    installed = sorted({record.name for record in records if record.usable})
     head = name.partition(":")[0]
     hint = nearest(head, [*installed, *KNOWN_FAMILIES])
     if not hint:
         gym_id = f" Gymnasium's ids are written gym:{name}." if re.fullmatch(r"[\w./-]+-v\d+", name) else ""
         return f"no environment '{name}'.{gym_id} Installed: {', '.join(installed)}"
     near = hint.split("'")[1]
-    if near in installed:
-        return f"no environment '{name}'.{hint}"
-    return f"no environment '{name}'.{hint} It is provided by {install_hint(near)}"
+    more = "" if near in installed else f"\n  {_not_there(repr(near), near, records)}"
+    return f"no environment '{name}'.{hint}{more}"
+
+
+def _not_there(subject: str, family: str, records: Iterable[PluginRecord]) -> str:
+    """Where a known family comes from, or what is wrong with the distribution that should have it."""
+    for record in records:
+        if not record.usable and provides(record.dist, family):
+            return f"{subject}: {record.error}"
+    return f"{subject} is provided by {install_hint(family)}"

@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from arl_core.config.layers import nearest
 from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperRef, WrapperSpec, load_object
 from arl_core.registry.catalog import family_description, owned_name, wrapper_spec
-from arl_core.registry.discovery import CORE, PluginRecord
-from arl_core.registry.loading import cause
+from arl_core.registry.discovery import PluginRecord
+from arl_core.registry.loading import cause, code_name, fault
 from arl_core.registry.local import LocalEnvSpec, describe_target
 from arl_core.registry.names import Spelling, spell
 from arl_core.registry.options import check_keywords, checked, import_model, plain_names, validated
+from arl_core.registry.selection import ALL, CORE, PluginSelection
 
 
 def resolve_env(
     env: Any,
     options: Mapping[str, Any] | None = None,
     wrappers: Sequence[Mapping[str, Any]] = (),
-    block: Collection[str] = (),
+    selection: PluginSelection = ALL,
 ) -> ResolvedEnv:
     """Resolve `env`: a name (see `registry.names`), a `gymnasium.Env` class, or a callable that returns an environment.
 
     `options` are the environment's own, as text or values; `wrappers` (`{"name": ..., "options": {...}}`) go around the
-    family's, outermost last; plugins of the distributions in `block` are not used. Only the plugin that `env` names is
+    family's, outermost last; plugins that `selection` excludes are not used. Only the plugin that `env` names is
     imported. Raises UserError: unknown name, variant, option or wrapper (with the nearest), conflict, broken plugin.
     """
-    spelling = spell(env, block) if isinstance(env, str) else spell(f"{CORE}::py", block)
+    spelling = spell(env, selection) if isinstance(env, str) else spell(f"{CORE}::py", selection)
     record = spelling.record
     family = family_description(record)
     spec = _choose(family, spelling) if isinstance(env, str) else describe_target(env)
+    _check_makers(record, f"{family.name}:{spec.id}", spec)
     values = validated(family, options or {})
     local = spec if isinstance(spec, LocalEnvSpec) else LocalEnvSpec(spec.id, spec.maker)
     if local.creator is not None:
         check_keywords(local.creator, values, f"environment '{family.name}:{spec.id}'")
     is_local = local.code is not None or family.name == "py"
     applied = [ref for ref in family.wrappers if all(values.get(name) == value for name, value in ref.when.items())]
-    chosen = [_wrapper(entry, block) for entry in (*(_entry(record, ref) for ref in applied), *wrappers)]
+    chosen = [_wrapper(entry, selection) for entry in (*(_entry(record, ref) for ref in applied), *wrappers)]
     vector_maker, vector_wrappers = _vector_form(spec, applied, [wrapper for wrapper, _ in chosen])
     return ResolvedEnv(
         id=f"{family.name}:{spec.id}",
@@ -92,8 +94,28 @@ def _from_resolver(family: EnvFamily, variant: str, spelling: Spelling) -> EnvSp
         owner = spelling.record.owner
         raise UserError(f"environment '{spelling.whole}': {owner}: {family.resolver}: {cause(error)}") from error
     if not isinstance(spec, EnvSpec):
-        raise UserError(f"{spelling.record.owner}: {family.resolver} returned {spec!r}, not EnvSpec")
+        raise fault(spelling.record, f"{spelling.record.owner}: {family.resolver} returned {spec!r}, not EnvSpec")
     return spec
+
+
+def listed_variants(family: EnvFamily, record: PluginRecord) -> Mapping[str, str]:
+    """What an open-ended family's lister knows at present: variants, and what they are. Raises UserError where it fails."""
+    if family.lister is None:
+        return {}
+    try:
+        known = load_object(family.lister)()
+    except (Exception, SystemExit) as error:
+        raise fault(record, f"{record.owner}: {family.lister}: {cause(error)}") from error
+    if not isinstance(known, Mapping):
+        raise fault(record, f"{record.owner}: {family.lister} returned {known!r}, not a mapping of variants to what they are")
+    return known
+
+
+def _check_makers(record: PluginRecord, name: str, spec: EnvSpec) -> None:
+    """What a worker will import is named, not held."""
+    code_name(record, f"the maker of '{name}'", spec.maker)
+    if spec.vector_maker is not None:
+        code_name(record, f"the vector_maker of '{name}'", spec.vector_maker)
 
 
 def _as_json(kwargs: Mapping[str, JSON], record: PluginRecord) -> dict[str, JSON]:
@@ -101,7 +123,7 @@ def _as_json(kwargs: Mapping[str, JSON], record: PluginRecord) -> dict[str, JSON
     try:
         json.dumps(kwargs := dict(kwargs))
     except (TypeError, ValueError) as error:
-        raise UserError(f"{record.owner}: an environment's kwargs are not JSON: {cause(error)}") from error
+        raise fault(record, f"{record.owner}: an environment's kwargs are not JSON: {cause(error)}") from error
     return kwargs
 
 
@@ -110,13 +132,13 @@ def _entry(record: PluginRecord, ref: WrapperRef) -> Mapping[str, Any]:
     return {"name": owned_name(record, ref.name), "options": ref.options}
 
 
-def _wrapper(entry: Mapping[str, Any], block: Collection[str]) -> tuple[WrapperSpec, dict[str, JSON]]:
+def _wrapper(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[WrapperSpec, dict[str, JSON]]:
     """What a family's reference or an entry of the run's means: the wrapper, and its options checked."""
     unknown = sorted(set(entry) - {"name", "options"})
     if unknown or not isinstance(entry.get("name"), str) or not isinstance(entry.get("options", {}), Mapping):
         raise UserError(f'wrappers: expected {{"name": ..., "options": {{...}}}}, got {dict(entry)!r}')
     name, options = entry["name"], plain_names(entry.get("options", {}))
-    spec = wrapper_spec(name, block)
+    spec = wrapper_spec(name, selection)
     for reference in (spec.maker, spec.vector_maker):
         try:
             target = load_object(reference) if reference is not None else None
@@ -142,7 +164,7 @@ def _vector_form(
     return spec.vector_maker, tuple(forms)
 
 
-def describe_family(name: str, block: Collection[str] = ()) -> tuple[EnvFamily, str]:
+def describe_family(name: str, selection: PluginSelection = ALL) -> tuple[EnvFamily, str]:
     """The family that `name` names, and its owner as shown to people: for help texts."""
-    record = spell(name, block).record
+    record = spell(name, selection).record
     return family_description(record), record.owner

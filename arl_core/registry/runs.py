@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from arl_core.config.layers import Layer, ResolvedConfig, canonical_field, merge_layers
+from arl_core.config.layers import Layer, ResolvedConfig, merge_layers
 from arl_core.config.sources import environment_layer, yaml_layer
 from arl_core.interfaces import ResolvedEnv, UserError
-from arl_core.registry.catalog import encoder_maker, param_overrides
+from arl_core.registry.catalog import NAMING_FIELDS, encoder_maker, param_overrides
 from arl_core.registry.names import spell
 from arl_core.registry.resolve import given_options, resolve_env
-
-_NAMING = {"env", "algo", "env_options", "wrappers", "plugins_block"}  # fields that decide which plugin is asked
+from arl_core.registry.selection import PluginSelection, selection_of
 
 
 def resolve_run(
@@ -36,20 +35,21 @@ def resolve_run(
     file = [yaml_layer(config_file)] if config_file is not None else []
     explicit = [*around, saved, *file, *layers] if saved is not None else [*file, *around, *layers]
     env, stack = _without_objects(explicit)
-    named = merge_layers(_only(layer, _NAMING) for layer in stack)
-    naming = named.config
+    named = merge_layers(layer.only(NAMING_FIELDS) for layer in stack)
+    naming, selection = named.config, selection_of(named)
+    check_required(selection)
     files = {layer.origin for layer in (*file, saved) if layer is not None}
-    if named.origin("env") in files and _is_local_code(naming.env, naming.plugins_block):
+    if named.origin("env") in files and _is_local_code(naming.env, selection):
         raise UserError(
             f"{named.origin('env')}: a file alone may not name code to run, such as '{naming.env}'. "
             f"Name it yourself: --env {naming.env}"
         )
-    resolved = resolve_env(naming.env if env is None else env, naming.env_options, naming.wrappers, naming.plugins_block)
-    overrides = param_overrides(resolved, naming.algo, naming.plugins_block)
+    resolved = resolve_env(naming.env if env is None else env, naming.env_options, naming.wrappers, selection)
+    overrides = param_overrides(resolved, naming.algo, selection)
     below = [layer for layer in (algorithm, overrides) if layer is not None]
     merged = merge_layers([*below, *stack])
     if merged.config.encoder is not None:
-        encoder_maker(merged.config.encoder, naming.plugins_block)
+        encoder_maker(merged.config.encoder, selection)
     dist, separator, _ = naming.env.partition("::")
     typed: dict[str, Any] = {
         "env": f"{dist}::{resolved.id}" if separator else resolved.id,
@@ -58,15 +58,21 @@ def resolve_run(
     return replace(merged, config=merged.config.model_copy(update=typed)), resolved
 
 
-def _is_local_code(name: str, block: list[str]) -> bool:
+def check_required(selection: PluginSelection) -> None:
+    """Raise UserError where a distribution that the run requires is not installed, or not in the version that it asks for."""
+    if not selection.require:
+        return
+    from arl_core.registry.requirements import unsatisfied
+
+    complaint = unsatisfied(selection.require)
+    if complaint:
+        raise UserError(f"{selection.require_setting}: {complaint}")
+
+
+def _is_local_code(name: str, selection: PluginSelection) -> bool:
     """Whether building `name` imports a module that it names, rather than an installed plugin."""
-    spelling = spell(name, block)
+    spelling = spell(name, selection)
     return spelling.record.name == "py" or (spelling.record.name == "gym" and ":" in (spelling.variant or ""))
-
-
-def _only(layer: Layer, names: set[str]) -> Layer:
-    values = {canonical_field(name, layer.origin): value for name, value in layer.values.items()}
-    return Layer(layer.origin, {name: value for name, value in values.items() if name in names})
 
 
 def _without_objects(layers: list[Layer]) -> tuple[Any, list[Layer]]:

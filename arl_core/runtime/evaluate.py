@@ -23,7 +23,9 @@ from arl_core.interfaces import EnvContext, ResolvedEnv, StepViews, UserError
 from arl_core.learning.checkpoint import load_newest
 from arl_core.models.actor_critic import ActorCritic
 from arl_core.models.recipe import ModelRecipe
-from arl_core.registry import encoder_maker, resolve_env
+from arl_core.registry import encoder_maker, resolve_env, selection_of
+from arl_core.registry.provenance import Provenance
+from arl_core.registry.runs import check_required
 from arl_core.runtime.plan import probe_spaces
 from arl_core.sampling.replica import action_seed
 
@@ -160,26 +162,33 @@ def play_picture(
         instance.close()
 
 
-def load_run(run_dir: Path) -> tuple[RunConfig, ResolvedEnv, ActorCritic, Path]:
-    """Configuration, environment, and network with the newest intact weights of a run directory. Raises UserError."""
+def load_run(run_dir: Path, *layers: Layer) -> tuple[RunConfig, ResolvedEnv, ActorCritic, Path]:
+    """Configuration, environment, and network with the newest intact weights of a run directory. Raises UserError.
+
+    `layers` go over the saved configuration.
+    """
     file = run_dir / "config.json"
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        values, described = saved["config"], saved["env"]
-    except (OSError, ValueError, KeyError) as error:
+        values, described = dict(saved["config"]), saved["env"]
+        trained = Provenance(str(run_dir), *(str(described[key]) for key in ("id", "dist", "version")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{run_dir} is not a run directory: {file.name}: {error}") from None
-    cfg = merge_layers([Layer(str(file), values)]).config
-    env = resolve_env(cfg.env, cfg.env_options, cfg.wrappers, cfg.plugins_block)
-    if (env.dist, env.version) != (described["dist"], described["version"]):
+    trained.check_installed()
+    resolved = merge_layers([trained.stays_with_its_plugin(Layer(str(file), values)), *layers])
+    cfg, selection = resolved.config, selection_of(resolved)
+    check_required(selection)
+    env = resolve_env(cfg.env, cfg.env_options, cfg.wrappers, selection)
+    if (env.dist, env.version) != (trained.dist, trained.version):
         log.warning(
             "%s was trained with %s %s; evaluating with %s %s",
-            run_dir, described["dist"], described["version"], env.dist, env.version,
+            run_dir, trained.dist, trained.version, env.dist, env.version,
         )  # fmt: skip
     found = load_newest(run_dir / "checkpoints" / "p0", log.warning)
     if found is None:
         raise UserError(f"{run_dir} has no checkpoint yet")
     obs_space, action_space = probe_spaces(env, cfg)
-    model = ModelRecipe(obs_space, action_space, cfg, encoder_maker(cfg.encoder or "auto")).build()
+    model = ModelRecipe(obs_space, action_space, cfg, encoder_maker(cfg.encoder or "auto", selection)).build()
     try:
         model.load_state_dict(found[0]["learner"]["model"])
     except (RuntimeError, KeyError) as error:
@@ -188,10 +197,10 @@ def load_run(run_dir: Path) -> tuple[RunConfig, ResolvedEnv, ActorCritic, Path]:
 
 
 def evaluate_run(
-    run_dir: Path, *, episodes: int, deterministic: bool, seed: int | None, picture: Path | None
+    run_dir: Path, *layers: Layer, episodes: int, deterministic: bool, seed: int | None, picture: Path | None
 ) -> dict[str, float | int | str]:
-    """Evaluate a run's newest weights; `picture` also writes the last frame of one episode as a PNG."""
-    cfg, env, model, checkpoint = load_run(run_dir)
+    """Evaluate a run's newest weights (`layers` as of `load_run`); `picture` also writes an episode's last frame as a PNG."""
+    cfg, env, model, checkpoint = load_run(run_dir, *layers)
     result = evaluate_policy(model, env, cfg, episodes=episodes, deterministic=deterministic, seed=seed)
     values: dict[str, float | int | str] = {"env": env.id, "checkpoint": checkpoint.name, **result.summary()}
     if picture is not None:

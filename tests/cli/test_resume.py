@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from arl_core.cli.request import Request, parse_request, resolve_request
-from arl_core.cli.resume import find_saved_run, read_saved_run, same_environment
+from arl_core.cli.resume import find_saved_run, read_saved_run
 from arl_core.config import ResolvedConfig
 from arl_core.interfaces import UserError
 
@@ -38,7 +38,7 @@ def resumed(*words: str) -> tuple[Request, ResolvedConfig]:
     request = parse_request(["--resume", *words], switches=("resume",))
     saved = find_saved_run(request)
     config, env = resolve_request(request, saved.layer)
-    same_environment(saved, env)
+    saved.provenance.check_same(env)
     return request, config
 
 
@@ -97,24 +97,6 @@ def test_mistakes(words: list[str], message: str, runs: Path) -> None:
     with pytest.raises(UserError) as caught:
         resumed("--train_dir", str(runs), *words)
     assert str(caught.value) == message.format(runs=runs)
-
-
-def test_another_version_of_the_plugin_is_named(runs: Path) -> None:
-    file = runs / "first" / "config.json"
-    data = json.loads(file.read_text())
-    data["env"].update(dist="arl-plugin-x", version="0.1")
-    file.write_text(json.dumps(data))
-    with pytest.raises(UserError, match=r"was trained with arl-plugin-x 0.1, but arl-plugin-y .* is installed") as caught:
-        same_environment(read_saved_run(file), _installed("arl-plugin-y"))
-    assert caught.value.args[0].endswith("pip install arl-plugin-x==0.1, or begin a new run")
-
-
-def _installed(dist: str) -> Any:
-    from dataclasses import replace
-
-    from arl_core.registry import resolve_env
-
-    return replace(resolve_env("gym:CartPole-v1"), dist=dist)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"config": {}, "env": {"id": "x"}}', '{"config": 3, "env": {}}'])

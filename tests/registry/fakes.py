@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,13 @@ class Fakes:
         plugins: dict[str, str] | None = None,
         prefixes: dict[str, str] | None = None,
         entry_points: str | None = None,
+        requires: Sequence[str] = (),
     ) -> None:
         """Write a distribution's metadata."""
         info = self.folder / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        headers = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {r}" for r in requires)]
+        (info / "METADATA").write_text("\n".join(headers) + "\n\nName: this is the description\n")
         lines = ["[arl.plugins.v1]", *(f"{key} = {value}" for key, value in (plugins or {}).items())]
         lines += ["[arl.prefixes.v1]", *(f"{key} = {value}" for key, value in (prefixes or {}).items())]
         (info / "entry_points.txt").write_text(entry_points or "\n".join(lines) + "\n")

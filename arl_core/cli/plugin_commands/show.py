@@ -1,0 +1,80 @@
+"""`arl plugins show`: what one plugin or distribution provides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from arl_core.cli.describe import LISTINGS, default_text, described, wrapper_text
+from arl_core.cli.flags import parse
+from arl_core.cli.helptext import entry
+from arl_core.cli.output import aligned, print_json, shown, wrapped
+from arl_core.cli.surroundings import NO_PLUGINS, surrounding_selection
+from arl_core.interfaces import UserError
+
+USAGE = """usage: arl plugins show NAME [--json] [--no-plugins]
+
+Imports the plugin NAME, or the plugins of the distribution NAME, and prints what they provide: environments with their
+options and historical names, encoders, wrappers, and the defaults that they change. Of a plugin that cannot be used it
+prints the reason."""
+
+
+def command(arguments: list[str]) -> int:
+    """Describe a plugin. Returns the exit code."""
+    parsed = parse(arguments, {"json": True, **NO_PLUGINS}, positional=("NAME",))
+    if parsed.help:
+        print(USAGE)
+        return 0
+    if not parsed.positional:
+        raise UserError("arl plugins show: name a plugin or a distribution, such as maze (arl plugins list has them)")
+    description = described(parsed.positional[0], surrounding_selection(parsed))
+    if parsed.values.get("json"):
+        print_json(description)
+    else:
+        print("\n".join(_text(description)))
+    return 0
+
+
+def _text(description: dict[str, Any]) -> list[str]:
+    lines = wrapped(f"{description['distribution']} {description['version']}: {description['summary'] or '(no summary)'}")
+    lines += [description["home_page"]] if description["home_page"] else []
+    rows = [(plugin["name"], plugin["status"], plugin["module"]) for plugin in description["plugins"]]
+    lines += ["", *aligned([("plugin", "status", "module"), *rows])]
+    for plugin in description["plugins"]:
+        if plugin["error"]:
+            lines += ["", *(line for part in plugin["error"].splitlines() for line in wrapped(part.strip()))]
+        if plugin["family"]:
+            lines += ["", *_family(plugin["family"], plugin["prefixes"])]
+    for title in LISTINGS:
+        if description[title]:
+            lines += ["", title, *aligned([(item["name"], item.get("summary", "")) for item in description[title]], "  ")]
+    return lines
+
+
+def _family(family: dict[str, Any], prefixes: list[str]) -> list[str]:
+    name = family["name"]
+    lines = wrapped(f"{name}: {family['summary']}")
+    if family["variants"]:
+        rows = [(v["id"], f"{v['summary']} {'(default)' if v['default'] else ''}".strip()) for v in family["variants"]]
+        lines += ["", "  environments", *aligned(rows, "    ")]
+    names = [(alias, v["id"]) for v in family["variants"] for alias in v["also_called"]]
+    names += [(f"{text}...", f"{name}:...") for text in prefixes]
+    lines += ["", "  historical names", *aligned(names, "    ")] if names else []
+    facts = [("any variant", f"{name}:NAME")] if family["open_ended"] else []
+    facts += [("encoder", family["encoder"])] if family["encoder"] else []
+    facts += [("wrapper", wrapper_text(wrapper)) for wrapper in family["wrappers"]]
+    facts += [("documentation", family["docs_url"])] if family["docs_url"] else []
+    lines += ["", *aligned(facts, "  ")] if facts else []
+    if family["options"]:
+        lines += ["", "  options", *(line for option in family["options"] for line in _option(name, option))]
+    for group in family["defaults_changed"]:
+        changes = [(field, shown(core), "->", shown(own)) for field, (core, own) in group["changes"].items()]
+        whose = ", ".join(group["environments"]) or name
+        lines += ["", *wrapped(f"defaults changed by {whose}", "  "), *aligned(changes, "    ")]
+    return lines
+
+
+def _option(family: str, option: dict[str, Any]) -> list[str]:
+    default = default_text(option)
+    note = default if option["required"] else f"default: {default}"
+    flag = f"  --{family}.{option['name']} {option['type']}"
+    return entry(flag, option["description"] + (f" ({note})" if default else ""))

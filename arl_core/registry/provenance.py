@@ -1,0 +1,64 @@
+"""A saved run and the plugins of today: it goes on with the distribution, and the version, that it was trained with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from arl_core.config.layers import Layer
+from arl_core.interfaces import ResolvedEnv, UserError
+from arl_core.registry.discovery import plugin_records
+from arl_core.registry.known import is_known_distribution
+from arl_core.registry.selection import CORE, normalized
+
+
+class Provenance(NamedTuple):
+    """What a run's directory says of its environment: `dist` is "" for local code."""
+
+    run: str  # its directory, for messages
+    env_id: str
+    dist: str
+    version: str
+
+    @property
+    def is_plugin(self) -> bool:
+        """Whether a plugin besides the core made the environment."""
+        return self.dist not in {"", CORE}
+
+    def check_installed(self, *, exactly: bool = False) -> None:
+        """Raise UserError where neither the plugin nor another of its family is installed; `exactly`: in that version."""
+        if not self.is_plugin:
+            return
+        records = plugin_records()
+        family = self.env_id.partition(":")[0]
+        own = [record for record in records if self._is(record.dist)]
+        if not own and not any(record.name == family for record in records):
+            raise UserError(f"{self.run} was trained with {self.dist} {self.version}, which is not installed: {self._cure()}")
+        if exactly and own and own[0].version != self.version:
+            raise self._other(own[0].dist, own[0].version)
+
+    def check_same(self, env: ResolvedEnv) -> None:
+        """Raise UserError where training would go on in another environment, or with another plugin or version of it."""
+        if env.id != self.env_id:
+            raise UserError(f"--resume: {self.run} was trained on '{self.env_id}', not on '{env.id}': begin a new run")
+        if env.dist != CORE and (env.dist, env.version) != (self.dist, self.version):
+            raise self._other(env.dist, env.version)
+
+    def _other(self, dist: str, version: str) -> UserError:
+        now = "is installed" if self._is(dist) else f"provides '{self.env_id}' now"
+        told = f"{self.run} was trained with {self.dist} {self.version}, but {dist} {version} {now}"
+        return UserError(f"--resume: {told}: {self._cure()}")
+
+    def stays_with_its_plugin(self, saved: Layer) -> Layer:
+        """The saved configuration; its plugin is preferred if another one has come that claims the same name."""
+        rivals = any(self._is(record.dist) and record.status == "conflict" for record in plugin_records())
+        if not (self.is_plugin and rivals):
+            return saved
+        return Layer(saved.origin, {**saved.values, "plugins_prefer": [self.dist, *saved.values.get("plugins_prefer", ())]})
+
+    def _is(self, dist: str) -> bool:
+        return normalized(dist) == normalized(self.dist)
+
+    def _cure(self) -> str:
+        """What to do. Only what is installed or well known is told to be installed: the name is from a file."""
+        named = is_known_distribution(self.dist) or any(self._is(record.dist) for record in plugin_records())
+        return f"pip install {self.dist}=={self.version}, or begin a new run" if named else "install that, or begin a new run"

@@ -1,0 +1,13 @@
+"""Its hooks import torch: only the run that names it pays for that."""
+
+import torch  # noqa: F401
+
+from arl_core.hookspecs import hookimpl
+from arl_core.interfaces import EnvFamily, EnvSpec
+
+
+@hookimpl
+def arl_environments():
+    cartpole = {"target": "gymnasium.envs.classic_control:CartPoleEnv"}
+    spec = EnvSpec("v0", "arl_core.envs.make:make_target", cartpole, max_episode_steps=100)
+    return [EnvFamily("imports-torch", "slow to describe itself", (spec,), "v0")]

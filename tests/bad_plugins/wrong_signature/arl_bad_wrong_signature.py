@@ -1,0 +1,16 @@
+"""A hook with an argument that arl does not pass."""
+
+from arl_core.hookspecs import hookimpl
+from arl_core.interfaces import EnvFamily, EnvSpec
+
+
+@hookimpl
+def arl_environments():
+    cartpole = {"target": "gymnasium.envs.classic_control:CartPoleEnv"}
+    spec = EnvSpec("v0", "arl_core.envs.make:make_target", cartpole, max_episode_steps=100)
+    return [EnvFamily("wrong-signature", "a good environment", (spec,), "v0")]
+
+
+@hookimpl
+def arl_param_overrides(env, algorithm):
+    return None
