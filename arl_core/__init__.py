@@ -13,16 +13,18 @@ from arl_core._version import __version__
 if TYPE_CHECKING:
     from arl_core.interfaces import UserError
     from arl_core.registry import make_env
-    from arl_core.runtime.api import APPO, Status
+    from arl_core.runtime.api import A3C, APPO, IMPALA, Status
 
 _LAZY = {
+    "A3C": "arl_core.runtime.api",
     "APPO": "arl_core.runtime.api",
+    "IMPALA": "arl_core.runtime.api",
     "Status": "arl_core.runtime.api",
     "UserError": "arl_core.interfaces",
     "make_env": "arl_core.registry",
 }
 
-__all__ = ["APPO", "Status", "UserError", "__version__", "make_env"]
+__all__ = ["A3C", "APPO", "IMPALA", "Status", "UserError", "__version__", "make_env"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, get_args, get_type_hints
 
 import pluggy
 
-from arl_core.interfaces import EncoderSpec, EnvFamily, WrapperSpec
+from arl_core.interfaces import AlgorithmSpec, EncoderSpec, EnvFamily, LossSpec, ModelSpec, WrapperSpec
 
 PROJECT = "arl"
 ENTRY_POINT_GROUP = "arl.plugins.v1"
@@ -111,6 +111,75 @@ class ArlHooks:
                         vector_maker="arl_plugin_corridor.group:MirrorGroup",  # for environments that step vectorised
                     )
                 ]
+        """
+
+    @hookspec
+    def arl_models(self) -> Iterable[ModelSpec]:  # type: ignore[empty-body]
+        """Whole networks, named `"<plugin>/<name>"`, that a run uses with `--model` instead of encoder, core and heads.
+
+        Example::
+
+            from arl_core.interfaces import ModelSpec
+
+            @hookimpl
+            def arl_models():
+                return [ModelSpec(name="corridor/table", maker="arl_plugin_corridor.model:make_table")]
+
+            # arl_plugin_corridor/model.py
+            class Table(torch.nn.Module):
+                def __init__(self, obs_space, num_params, cfg):
+                    super().__init__()
+                    self.params = torch.nn.Linear(obs_space["obs"].shape[0], num_params)
+                    self.value = torch.nn.Linear(obs_space["obs"].shape[0], 1)
+
+                def forward(self, obs, state):  # {"obs": [N, ...]}, None -> [N, num_params], [N], None
+                    return self.params(obs["obs"]), self.value(obs["obs"]).squeeze(-1), None
+        """
+
+    @hookspec
+    def arl_algorithms(self) -> Iterable[AlgorithmSpec]:  # type: ignore[empty-body]
+        """Algorithms, named `"<plugin>/<name>"`, that a run uses with `--algo`: targets and loss on [T, B] batches.
+
+        Example::
+
+            from arl_core.interfaces import AlgorithmSpec
+
+            @hookimpl
+            def arl_algorithms():
+                return [
+                    AlgorithmSpec(
+                        name="corridor/reinforce",
+                        maker="arl_plugin_corridor.algorithm:Reinforce",
+                        defaults={"with_vtrace": False, "gae_lambda": 1.0},
+                    )
+                ]
+
+            # arl_plugin_corridor/algorithm.py
+            class Reinforce(arl_core.algorithms.base.PolicyGradient):
+                def policy_term(self, inputs, cfg):
+                    return masked_mean(-inputs.log_probs * inputs.targets.returns, inputs.weights)
+        """
+
+    @hookspec
+    def arl_losses(self) -> Iterable[LossSpec]:  # type: ignore[empty-body]
+        """Auxiliary losses and intrinsic rewards, named `"<plugin>/<name>"`, that a run adds with `--losses`.
+
+        Example::
+
+            from arl_core.interfaces import LossSpec
+
+            @hookimpl
+            def arl_losses():
+                return [LossSpec(name="corridor/count", maker="arl_plugin_corridor.loss:CountBonus")]
+
+            # arl_plugin_corridor/loss.py
+            class CountBonus(arl_core.algorithms.base.AuxiliaryLoss):
+                def __init__(self, model, obs_space, action_space, cfg, scale=0.1):
+                    super().__init__()
+                    ...
+
+                def bonus(self, batch):  # -> [T, B], added to the rewards
+                    ...
         """
 
 

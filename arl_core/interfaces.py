@@ -117,7 +117,50 @@ class WrapperSpec:
     vector_maker: str | None = None
 
 
+@dataclass(frozen=True)
+class ModelSpec:
+    """A whole network: `maker(obs_space: gymnasium.spaces.Dict, num_params: int, cfg: RunConfig) -> torch.nn.Module`.
+
+    `num_params` is the size of the action distribution's parameters. See `arl_core.models.custom.CustomModel` for the module.
+    """
+
+    name: str
+    maker: str
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class AlgorithmSpec:
+    """`maker() -> arl_core.algorithms.base.Algorithm`. `defaults` are configuration fields, below those of environments."""
+
+    name: str
+    maker: str
+    summary: str = ""
+    defaults: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LossSpec:
+    """`maker(model, obs_space, action_space, cfg, **options) -> arl_core.algorithms.base.AuxiliaryLoss`. `options` names a
+    pydantic model, as for an environment."""
+
+    name: str
+    maker: str
+    summary: str = ""
+    options: str | None = None
+
+
 # --------------------------------------------------------------------------- what crosses into a worker
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """The code that a configuration's names mean, as "module:attribute"."""
+
+    encoder: str
+    algorithm: str
+    model: str | None = None  # instead of encoder, core and heads
+    losses: tuple[tuple[str, str, Mapping[str, JSON]], ...] = ()  # name, maker, options
 
 
 @dataclass(frozen=True)

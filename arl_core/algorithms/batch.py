@@ -29,6 +29,7 @@ class TrainingBatch:
     truncated: Tensor  # [T, B] bool
     valid: Tensor  # [T, B] bool
     rnn_state: Tensor | None = None  # [B, H] before row 0
+    bonus: Tensor | None = None  # [T, B] float32, intrinsic rewards
 
     @property
     def action_mask(self) -> Tensor | None:
@@ -56,4 +57,5 @@ class TrainingBatch:
             truncated=of_rows(self.truncated),
             valid=of_rows(self.valid),
             rnn_state=None if self.rnn_state is None else of_state(self.rnn_state),
+            bonus=None if self.bonus is None else of_rows(self.bonus),
         )

@@ -27,7 +27,7 @@ class RunFields(BaseModel):
     """Run"""
 
     env: str = Field("maze", description="environment: family, family:variant, gym:<id>, py:module:attr")
-    algo: Literal["appo"] = Field("appo", description="algorithm")
+    algo: str = Field("appo", description="algorithm: appo, impala, a3c, or a plugin's (my-plugin/name)")
     experiment: str = Field("", description="name of the run; default: <env>-<time>")
     train_dir: str = Field("train_dir", description="folder that holds the run directories")
     seed: int = Field(0, ge=0, description="one seed fixes environments, actions, initialisation and shuffling")
@@ -81,6 +81,7 @@ class ModelFields(BaseModel):
     encoder: str | None = Field(
         None, description="encoder's name (mlp, nature, maze/grid, ...: docs/encoders.md); default: the environment's"
     )
+    model: str | None = Field(None, description="a plugin's whole network (my-plugin/name) instead of encoder, core and heads")
     encoder_subtype: str | None = Field(
         None, description="which network of the encoder: conv with convnet_impala is the encoder convnet_impala"
     )
@@ -126,6 +127,9 @@ class LearningFields(BaseModel):
     adam_beta1: Fraction = Field(0.9, description="Adam's first momentum")
     adam_beta2: Fraction = Field(0.999, description="Adam's second momentum")
     max_grad_norm: NonNegative = Field(4.0, description="gradients are clipped to this norm; 0: not clipped")
+    losses: list[dict[str, Any]] = Field(
+        default_factory=list, description='further losses and intrinsic rewards: [{"name": ..., "options": {...}}]'
+    )
     max_policy_lag: Positive = Field(100, description="slots that lag more optimiser steps than this are dropped")
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from arl_core.algorithms import appo
+from arl_core.algorithms.base import Algorithm, Targets
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.config import RunConfig
+from arl_core.interfaces import load_object
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.weights import WeightsBoard
 from arl_core.learning.adam import FlatAdam
+from arl_core.learning.auxiliary import Auxiliaries
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
 
@@ -47,6 +49,8 @@ class Learner:
         cfg = self.cfg
         betas = (cfg.adam_beta1, cfg.adam_beta2)
         self.optimizer = FlatAdam(self.flat.params, self.flat.grads, lr=cfg.learning_rate, betas=betas, eps=cfg.adam_eps)
+        self.algorithm: Algorithm = load_object(recipe.parts.algorithm)()
+        self.auxiliaries = Auxiliaries(recipe, self.model, self.device) if recipe.parts.losses else None
         self._shuffle = torch.Generator()
         self._shuffle.manual_seed(cfg.seed)
 
@@ -65,7 +69,9 @@ class Learner:
         cfg = self.cfg
         if self.device.type != "cpu":
             batch = batch.to(self.device)
-        targets = appo.prepare(self.model, batch, cfg)
+        if self.auxiliaries is not None:
+            batch.bonus = self.auxiliaries.bonus(batch)
+        targets = self.algorithm.prepare(self.model, batch, cfg)
         columns = batch.rewards.shape[1]
         size = min(cfg.batch_size // cfg.rollout, columns)
         last: dict[str, Tensor] = {}
@@ -89,12 +95,16 @@ class Learner:
             if not math.isfinite(self.metrics["grad_norm"]):  # a GPU is not waited for at every step: found here
                 raise LearnerFault(f"the gradient was not finite at optimiser step {self.version}; the last checkpoint is good")
 
-    def _step(self, batch: TrainingBatch, targets: Any, with_metrics: bool) -> dict[str, Tensor]:
-        loss, metrics = appo.loss(self.model, batch, targets, self.cfg, with_metrics=with_metrics)
+    def _step(self, batch: TrainingBatch, targets: Targets | None, with_metrics: bool) -> dict[str, Tensor]:
+        loss, metrics = self.algorithm.loss(self.model, batch, targets, self.cfg, with_metrics=with_metrics)
+        if self.auxiliaries is not None:
+            more, values = self.auxiliaries.loss(self.model, batch)
+            loss, metrics = loss + more, metrics | values
         self.flat.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.linalg.vector_norm(self.flat.grads)
-        if self.device.type == "cpu" and not math.isfinite(norm.item()):
+        further = self.auxiliaries.grad_norm() if self.auxiliaries is not None else norm
+        if self.device.type == "cpu" and not math.isfinite(norm.item() + further.item()):
             raise LearnerFault(
                 f"the gradient is not finite at optimiser step {self.version} (loss {loss.item()}); "
                 "the last good weights are in the checkpoint. A lower learning_rate or reward_scale usually helps"
@@ -105,6 +115,8 @@ class Learner:
             left = 1.0 - self.frames / max(self.cfg.train_for_env_steps, 1)
             self.optimizer.lr = self.cfg.learning_rate * max(left, 0.0)
         self.optimizer.step()
+        if self.auxiliaries is not None:
+            self.auxiliaries.step(self.optimizer.lr)
         self.version += 1
         if with_metrics:
             metrics["grad_norm"] = norm
@@ -132,12 +144,15 @@ class Learner:
             "version": self.version,
             "frames": self.frames,
             "shuffle": self._shuffle.get_state(),
+            **({"auxiliaries": self.auxiliaries.state_dict()} if self.auxiliaries is not None else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: weights, normalisers, optimiser, counters, random stream."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.auxiliaries is not None and "auxiliaries" in state:
+            self.auxiliaries.load_state_dict(state["auxiliaries"])
         self.version = max(int(state["version"]), self.version + 1)  # published versions only rise
         self.frames = int(state["frames"])
         self._shuffle.set_state(state["shuffle"].cpu())

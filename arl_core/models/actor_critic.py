@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,24 +14,13 @@ from torch import Tensor, nn
 from arl_core.config import RunConfig
 from arl_core.interfaces import UserError
 from arl_core.models.cores import make_core
-from arl_core.models.distributions import ActionDist, make_action_dist
 from arl_core.models.layers import orthogonal_
-from arl_core.models.preprocess import Preprocessor
-from arl_core.models.spaces import ACTION_MASK, as_dict_space, network_space
+from arl_core.models.policy import PolicyNetwork
+from arl_core.models.spaces import network_space
 
 EncoderMaker = Callable[[spaces.Dict, RunConfig], nn.Module]
 POLICY_GAIN = 0.01  # nearly uniform at first (Andrychowicz et al. 2021, "What matters in on-policy RL")
 VALUE_GAIN = 1.0
-
-
-class ActOutput(NamedTuple):
-    """What one forward pass for acting gives, N rows."""
-
-    actions: Tensor  # [N, A], the distribution's action_dtype
-    log_prob: Tensor  # [N]
-    value: Tensor  # [N]
-    params: Tensor  # [N, P]
-    state: Tensor | None  # [N, H], after this row; zero it where the row was a reset
 
 
 class Tower(nn.Module):
@@ -77,7 +66,7 @@ class Tower(nn.Module):
         return F.linear(x, *self._head).view(num_rows, valid.shape[1], -1)
 
 
-class ActorCritic(nn.Module):
+class ActorCritic(PolicyNetwork):
     """Policy and value of preprocessed observations.
 
     With `actor_critic_share_weights` one tower has both heads as one matrix product; otherwise there are two towers,
@@ -92,10 +81,7 @@ class ActorCritic(nn.Module):
         cfg: RunConfig,
         encoder_maker: EncoderMaker,
     ) -> None:
-        super().__init__()
-        self.dist: ActionDist = make_action_dist(action_space)
-        _check_mask(as_dict_space(obs_space), self.dist)
-        self.preprocess = Preprocessor(obs_space, cfg)
+        super().__init__(obs_space, action_space, cfg)
         inputs = network_space(obs_space)
         policy, value = (self.dist.head_size, POLICY_GAIN), (1, VALUE_GAIN)
         self.critic: Tower | None = None
@@ -116,40 +102,21 @@ class ActorCritic(nn.Module):
         inputs = self.preprocess.forward(obs)
         if not self._has_two_towers and self.free_params is None:
             return self.actor.step(inputs, state, out)[1]
-        params, value, state = self._step(inputs, state)
+        params, value, state = self.step(inputs, state)
         out[:, :-1] = params
         out[:, -1] = value
         return state
 
-    def _step(self, inputs: dict[str, Tensor], state: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    def step(self, inputs: dict[str, Tensor], state: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """See `PolicyNetwork`."""
         if self._has_two_towers:
             return self._step_two(inputs, state)
         outputs, state = self.actor.step(inputs, state)
         params, value = self._split(outputs)
         return params, value, state
 
-    def act(
-        self,
-        obs: Mapping[str, Tensor],
-        state: Tensor | None,
-        generator: torch.Generator | None,
-        deterministic: bool = False,
-    ) -> ActOutput:
-        """Choose actions for obs {key: [N, ...]} from state [N, H] (None: zeros), under `torch.inference_mode()`."""
-        params, value, state = self._step(self.preprocess.forward(obs), state)
-        mask = obs.get(ACTION_MASK)
-        if deterministic:
-            actions = self.dist.mode(params, mask)
-            return ActOutput(actions, self.dist.log_prob(params, actions, mask), value, params, state)
-        actions, log_prob = self.dist.sample(params, mask, generator)
-        return ActOutput(actions, log_prob, value, params, state)
-
     def evaluate(self, obs: Mapping[str, Tensor], state0: Tensor | None, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Distribution parameters [T, B, P] and values [T, B] of obs {key: [T, B, ...]}, with gradients.
-
-        state0 [B, H] (None: zeros) is the recurrent state before row 0; the state after row t is zeroed where valid[t]
-        is False, so the result is that of `act` row by row. `valid` [T or T-1, B] bool.
-        """
+        """See `PolicyNetwork`."""
         num_rows = next(iter(obs.values())).shape[0]
         inputs = self.preprocess.forward({key: rows.flatten(0, 1) for key, rows in obs.items()})
         if self.critic is None:
@@ -158,15 +125,6 @@ class ActorCritic(nn.Module):
         head = self.actor.unroll(inputs, actor_state, valid, num_rows)
         values = self.critic.unroll(inputs, critic_state, valid, num_rows)
         return self._with_free(head), values.squeeze(-1)
-
-    def action_mask(self, obs: Mapping[str, Tensor]) -> Tensor | None:
-        """The observation's action mask [..., M], or None."""
-        return obs.get(ACTION_MASK)
-
-    def update_normalizers(self, obs: Mapping[str, Tensor], valid: Tensor) -> None:
-        """Merge obs {key: [N, ...]} where valid [N], or [T, B, ...] with valid [T, B], into the running statistics."""
-        axes = valid.dim() - 1
-        self.preprocess.update({key: rows.flatten(0, axes) for key, rows in obs.items()}, valid.flatten())
 
     def _step_two(self, inputs: dict[str, Tensor], state: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         assert self.critic is not None
@@ -193,18 +151,3 @@ class ActorCritic(nn.Module):
             return head
         assert self.free_params is not None
         return torch.cat((head, self.free_params.expand(*head.shape[:-1], free_size)), -1)
-
-
-def _check_mask(obs_space: spaces.Dict, dist: ActionDist) -> None:
-    mask = obs_space.spaces.get(ACTION_MASK)
-    if mask is None:
-        return
-    width = math.prod(mask.shape or ())
-    if dist.num_actions_for_mask == 0:
-        raise UserError(
-            f"observation '{ACTION_MASK}' masks actions, but only Discrete and MultiDiscrete allow it; rename the key"
-        )
-    if mask.shape is None or len(mask.shape) != 1 or width != dist.num_actions_for_mask:
-        raise UserError(
-            f"observation '{ACTION_MASK}' has shape {mask.shape}, but these actions need ({dist.num_actions_for_mask},)"
-        )

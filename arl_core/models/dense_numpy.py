@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from arl_core.models.actor_critic import ActorCritic, Tower
 from arl_core.models.encoders import MlpEncoder
 from arl_core.models.layers import Mlp
+from arl_core.models.policy import PolicyNetwork
 from arl_core.models.preprocess import CLIP_STDDEVS, RunningNorm
 
 Floats = NDArray[np.float32]
@@ -112,8 +113,10 @@ class DensePolicy:
             outputs[:, self._free_columns] = self._free
 
 
-def dense_policy(model: ActorCritic) -> DensePolicy | None:
+def dense_policy(model: PolicyNetwork) -> DensePolicy | None:
     """`model` (on a CPU, flattened) as a `DensePolicy`; None where it is more than small dense layers over one vector."""
+    if type(model) is not ActorCritic:
+        return None
     vector = model.preprocess.vector
     towers = [model.actor] if model.critic is None else [model.actor, model.critic]
     # exactly this class: one that is derived from it may compute something else

@@ -17,6 +17,7 @@ from arl_core.models.spaces import network_space
 
 CLIP_STDDEVS = 5.0
 VARIANCE_EPS = 1e-5
+_FLOATS = (np.float32, np.float64)  # both lie in memory as float32
 
 
 class RunningNorm(nn.Module):
@@ -102,10 +103,10 @@ class Preprocessor(nn.Module):
         self._norms: dict[str, RunningNorm] = {}
         self._steps = tuple((key, self._step(key, space, cfg)) for key, space in network_space(obs_space).items())
         self.norms = nn.ModuleList(self._norms.values())
-        # the key and the normaliser where all that a network sees is one float32 Box, as it is or normalised
+        # the key and the normaliser where all that a network sees is one Box of floats, as it is or normalised
         self.vector: tuple[str, RunningNorm | None] | None = None
         keys = network_space(obs_space)
-        if len(keys) == 1 and isinstance(space := keys[key := next(iter(keys))], spaces.Box) and space.dtype == np.float32:
+        if len(keys) == 1 and isinstance(space := keys[key := next(iter(keys))], spaces.Box) and space.dtype in _FLOATS:
             self.vector = (key, self._norms.get(key))
 
     def _step(self, key: str, space: spaces.Space[Any], cfg: RunConfig) -> Callable[[Tensor], Tensor]:

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 
 from arl_core.config import RunConfig
-from arl_core.interfaces import load_object
+from arl_core.interfaces import RunParts, load_object
 from arl_core.models.actor_critic import ActorCritic
+from arl_core.models.custom import CustomNetwork
+from arl_core.models.policy import PolicyNetwork
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,13 @@ class ModelRecipe:
     obs_space: Any  # gymnasium spaces pickle
     action_space: Any
     cfg: RunConfig
-    encoder_maker: str
+    parts: RunParts
 
-    def build(self) -> ActorCritic:
+    def build(self) -> PolicyNetwork:
         """A network with weights from the run's seed."""
+        spaces = self.obs_space, self.action_space
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.cfg.seed)
-            return ActorCritic(self.obs_space, self.action_space, self.cfg, load_object(self.encoder_maker))
+            if self.parts.model is not None:
+                return CustomNetwork(*spaces, self.cfg, load_object(self.parts.model))
+            return ActorCritic(*spaces, self.cfg, load_object(self.parts.encoder))

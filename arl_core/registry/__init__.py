@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from arl_core.registry.discovery import PluginRecord, plugin_records
     from arl_core.registry.making import make_env
     from arl_core.registry.names import family_of
+    from arl_core.registry.parts import run_parts
     from arl_core.registry.resolve import resolve_env
     from arl_core.registry.runs import resolve_run
     from arl_core.registry.selection import PluginSelection, selection_of
@@ -28,6 +29,7 @@ _LAZY = {
     "plugin_records": "discovery",
     "resolve_env": "resolve",
     "resolve_run": "runs",
+    "run_parts": "parts",
     "selection_of": "selection",
     "wrapper_maker": "catalog",
 }
@@ -43,6 +45,7 @@ __all__ = [
     "plugin_records",
     "resolve_env",
     "resolve_run",
+    "run_parts",
     "selection_of",
     "wrapper_maker",
 ]

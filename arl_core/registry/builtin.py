@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from arl_core.hookspecs import hookimpl
-from arl_core.interfaces import EncoderSpec, EnvFamily, WrapperSpec
+from arl_core.interfaces import AlgorithmSpec, EncoderSpec, EnvFamily, WrapperSpec
 
 # solved (mean return 475 and more) in about 200,000 frames: benchmarks/LOG.md
 _CARTPOLE = {
@@ -97,3 +97,24 @@ def _wrapper(name: str, maker: str, options: str, vector_maker: str | None, summ
     module = "arl_core.envs.wrappers"
     vector = None if vector_maker is None else f"{module}:{vector_maker}"
     return WrapperSpec(name, f"{module}:{maker}", summary, f"{module}.options:{options}Options", vector)
+
+
+@hookimpl
+def arl_algorithms() -> Iterable[AlgorithmSpec]:
+    """Algorithms that any run can use; docs/algorithms.md says what tells them apart."""
+    module = "arl_core.algorithms"
+    return (
+        AlgorithmSpec("appo", f"{module}.appo:Appo", "asynchronous PPO: clipped ratio and value, V-trace or GAE targets"),
+        AlgorithmSpec(
+            "impala",
+            f"{module}.impala:Impala",
+            "V-trace actor-critic: importance weights in targets and gradient, no clipping",
+            {"with_vtrace": True, "ppo_epochs": 1},
+        ),
+        AlgorithmSpec(
+            "a3c",
+            f"{module}.a3c:A3c",
+            "advantage actor-critic: n-step returns, no clipping, no importance weights",
+            {"with_vtrace": False, "gae_lambda": 1.0, "ppo_epochs": 1},
+        ),
+    )

@@ -6,14 +6,23 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from arl_core.config.layers import Layer, canonical_field, nearest
-from arl_core.interfaces import EncoderSpec, EnvFamily, ResolvedEnv, UserError, WrapperSpec
+from arl_core.interfaces import (
+    AlgorithmSpec,
+    EncoderSpec,
+    EnvFamily,
+    LossSpec,
+    ModelSpec,
+    ResolvedEnv,
+    UserError,
+    WrapperSpec,
+)
 from arl_core.registry.discovery import PluginRecord, plugin_records
 from arl_core.registry.loading import code_name, fault, load
 from arl_core.registry.names import spell
 from arl_core.registry.selection import ALL, CORE, SELECTION_FIELDS, PluginSelection
 
 AUTO_ENCODER = "auto"
-S = TypeVar("S", EncoderSpec, WrapperSpec)
+S = TypeVar("S", EncoderSpec, WrapperSpec, ModelSpec, AlgorithmSpec, LossSpec)
 # fields that decide which plugins are asked and what for: settled before any of them answers
 NAMING_FIELDS = frozenset({"env", "algo", "env_options", "wrappers"}) | SELECTION_FIELDS
 
@@ -73,12 +82,12 @@ def owned_name(record: PluginRecord, name: str) -> str:
 
 def encoder_maker(name: str, selection: PluginSelection = ALL) -> str:
     """`"module:attr"` of an encoder: "mlp" is the core's, "maze/grid" (or "dist::maze/grid") plugin maze's."""
-    return _spec("encoder", "arl_encoders", EncoderSpec, name, selection).maker
+    return named_spec("encoder", "arl_encoders", EncoderSpec, name, selection).maker
 
 
 def wrapper_spec(name: str, selection: PluginSelection = ALL) -> WrapperSpec:
     """A wrapper by its name: "frame-stack" is the core's, "maze/mirror" plugin maze's, as above."""
-    return _spec("wrapper", "arl_wrappers", WrapperSpec, name, selection)
+    return named_spec("wrapper", "arl_wrappers", WrapperSpec, name, selection)
 
 
 def wrapper_maker(name: str, selection: PluginSelection = ALL) -> str:
@@ -86,7 +95,13 @@ def wrapper_maker(name: str, selection: PluginSelection = ALL) -> str:
     return wrapper_spec(name, selection).maker
 
 
-def _spec(what: str, hook: str, kind: type[S], name: str, selection: PluginSelection) -> S:
+def algorithm_spec(name: str, selection: PluginSelection = ALL) -> AlgorithmSpec:
+    """An algorithm by its name: "appo" is the core's, "maze/planner" plugin maze's, as above."""
+    return named_spec("algorithm", "arl_algorithms", AlgorithmSpec, name, selection)
+
+
+def named_spec(what: str, hook: str, kind: type[S], name: str, selection: PluginSelection) -> S:
+    """What a plugin describes under `name`. Raises UserError with the nearest name."""
     owner, slash, _ = name.partition("/")
     plain = name.rpartition("::")[2]
     if slash:

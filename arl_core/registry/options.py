@@ -35,6 +35,14 @@ def plain_names(given: Mapping[str, Any]) -> dict[str, Any]:
     return {str(name).replace("-", "_"): value for name, value in given.items()}
 
 
+def named_entry(setting: str, entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and options of an entry `{"name": ..., "options": {...}}` of the list `setting`. Raises UserError."""
+    unknown = sorted(set(entry) - {"name", "options"})
+    if unknown or not isinstance(entry.get("name"), str) or not isinstance(entry.get("options", {}), Mapping):
+        raise UserError(f'{setting}: expected {{"name": ..., "options": {{...}}}}, got {dict(entry)!r}')
+    return entry["name"], plain_names(entry.get("options", {}))
+
+
 def validated(family: EnvFamily, given: Mapping[str, Any]) -> dict[str, JSON]:
     """Every option of the family, defaults included, as JSON. Raises UserError that names option and nearest choice."""
     model = options_model(family)

@@ -13,7 +13,7 @@ from arl_core.registry.discovery import PluginRecord
 from arl_core.registry.loading import cause, code_name, fault
 from arl_core.registry.local import LocalEnvSpec, describe_target
 from arl_core.registry.names import Spelling, spell
-from arl_core.registry.options import check_keywords, checked, import_model, plain_names, validated
+from arl_core.registry.options import check_keywords, checked, import_model, named_entry, plain_names, validated
 from arl_core.registry.selection import ALL, CORE, PluginSelection
 
 
@@ -134,10 +134,7 @@ def _entry(record: PluginRecord, ref: WrapperRef) -> Mapping[str, Any]:
 
 def _wrapper(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[WrapperSpec, dict[str, JSON]]:
     """What a family's reference or an entry of the run's means: the wrapper, and its options checked."""
-    unknown = sorted(set(entry) - {"name", "options"})
-    if unknown or not isinstance(entry.get("name"), str) or not isinstance(entry.get("options", {}), Mapping):
-        raise UserError(f'wrappers: expected {{"name": ..., "options": {{...}}}}, got {dict(entry)!r}')
-    name, options = entry["name"], plain_names(entry.get("options", {}))
+    name, options = named_entry("wrappers", entry)
     spec = wrapper_spec(name, selection)
     for reference in (spec.maker, spec.vector_maker):
         try:

@@ -11,20 +11,20 @@ from typing import Any
 from arl_core.config.layers import Layer, ResolvedConfig, merge_layers
 from arl_core.config.sources import environment_layer, yaml_layer
 from arl_core.interfaces import ResolvedEnv, UserError
-from arl_core.registry.catalog import NAMING_FIELDS, encoder_maker, param_overrides
+from arl_core.registry.catalog import NAMING_FIELDS, algorithm_spec, param_overrides
 from arl_core.registry.names import spell
+from arl_core.registry.parts import run_parts
 from arl_core.registry.resolve import given_options, resolve_env
 from arl_core.registry.selection import PluginSelection, selection_of
 
 
 def resolve_run(
     *layers: Layer,
-    algorithm: Layer | None = None,
     config_file: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
     saved: Layer | None = None,
 ) -> tuple[ResolvedConfig, ResolvedEnv]:
-    """Core < `algorithm` < the environment's plugin < `config_file` (YAML) < `ARL_*` in `environ` < `layers` in order.
+    """Core < the algorithm < the environment's plugin < `config_file` (YAML) < `ARL_*` in `environ` < `layers` in order.
 
     `environ` is the process's own by default. `env` in a layer may be a class or callable. On resume, `saved` (the
     saved configuration) stands above what is merely around (`ARL_*`) and below what is named now (`config_file`,
@@ -45,17 +45,26 @@ def resolve_run(
             f"Name it yourself: --env {naming.env}"
         )
     resolved = resolve_env(naming.env if env is None else env, naming.env_options, naming.wrappers, selection)
-    overrides = param_overrides(resolved, naming.algo, selection)
-    below = [layer for layer in (algorithm, overrides) if layer is not None]
-    merged = merge_layers([*below, *stack])
-    if merged.config.encoder is not None:
-        encoder_maker(merged.config.encoder, selection)
+    model = merge_layers(layer.only(frozenset({"model"})) for layer in stack).config.model
+    merged = merge_layers([*_defaults(resolved, naming.algo, model, selection), *stack])
+    run_parts(merged.config, selection)  # every name means something
     dist, separator, _ = naming.env.partition("::")
     typed: dict[str, Any] = {
         "env": f"{dist}::{resolved.id}" if separator else resolved.id,
         "env_options": given_options(resolved, naming.env_options),
     }
     return replace(merged, config=merged.config.model_copy(update=typed)), resolved
+
+
+def _defaults(resolved: ResolvedEnv, algo: str, model: str | None, selection: PluginSelection) -> list[Layer]:
+    """What the algorithm sets, and above it the environment's plugin; a whole network takes the place of its encoder."""
+    spec = algorithm_spec(algo, selection)
+    layers = [Layer(f"algorithm {spec.name}", dict(spec.defaults))]
+    overrides = param_overrides(resolved, algo, selection)
+    if overrides is not None:
+        kept = {name: value for name, value in overrides.values.items() if model is None or name != "encoder"}
+        layers.append(Layer(overrides.origin, kept))
+    return layers
 
 
 def check_required(selection: PluginSelection) -> None:

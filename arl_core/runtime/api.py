@@ -230,6 +230,18 @@ class APPO:
         self.close()
 
 
+class IMPALA(APPO):
+    """V-trace actor-critic (Espeholt et al., 2018): APPO without clipping. What the class sets is below `policy_kwargs`."""
+
+    algo = "impala"
+
+
+class A3C(APPO):
+    """Advantage actor-critic (Mnih et al., 2016): n-step returns, without clipping and importance weights."""
+
+    algo = "a3c"
+
+
 def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, Any]:
     return {
         "frames": snapshot.frames,

@@ -21,9 +21,9 @@ from arl_core.envs.picture import write_png
 from arl_core.envs.spaces import ActionLayout, obs_specs, obs_writer
 from arl_core.interfaces import EnvContext, ResolvedEnv, StepViews, UserError
 from arl_core.learning.checkpoint import load_newest
-from arl_core.models.actor_critic import ActorCritic
+from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
-from arl_core.registry import encoder_maker, resolve_env, selection_of
+from arl_core.registry import resolve_env, run_parts, selection_of
 from arl_core.registry.provenance import Provenance
 from arl_core.registry.runs import check_required
 from arl_core.runtime.plan import probe_spaces
@@ -61,7 +61,7 @@ class Evaluation:
 class _Player:
     """A policy over n rows, with its recurrent state."""
 
-    def __init__(self, model: ActorCritic, rows: int, seed: int, deterministic: bool) -> None:
+    def __init__(self, model: PolicyNetwork, rows: int, seed: int, deterministic: bool) -> None:
         self._model = model
         self._deterministic = deterministic
         self._generator = torch.Generator().manual_seed(seed)
@@ -79,7 +79,7 @@ class _Player:
 
 
 def evaluate_policy(
-    model: ActorCritic, env: ResolvedEnv, cfg: RunConfig, *, episodes: int, deterministic: bool, seed: int | None = None
+    model: PolicyNetwork, env: ResolvedEnv, cfg: RunConfig, *, episodes: int, deterministic: bool, seed: int | None = None
 ) -> Evaluation:
     """Play `episodes` episodes. Each of up to 64 environments plays its fixed share, so that short episodes are not
     counted more often than long ones. `seed` chooses other environment and action streams than the default ones."""
@@ -123,7 +123,7 @@ def evaluate_policy(
 
 
 def play_picture(
-    model: ActorCritic, env: ResolvedEnv, cfg: RunConfig, *, deterministic: bool, seed: int | None = None
+    model: PolicyNetwork, env: ResolvedEnv, cfg: RunConfig, *, deterministic: bool, seed: int | None = None
 ) -> NDArray[np.uint8]:
     """The last picture of one episode, RGB [H, W, 3]. Raises UserError where the environment draws none."""
     first = EVALUATION_INDEX * (1 + (seed or 0))
@@ -162,7 +162,7 @@ def play_picture(
         instance.close()
 
 
-def load_run(run_dir: Path, *layers: Layer) -> tuple[RunConfig, ResolvedEnv, ActorCritic, Path]:
+def load_run(run_dir: Path, *layers: Layer) -> tuple[RunConfig, ResolvedEnv, PolicyNetwork, Path]:
     """Configuration, environment, and network with the newest intact weights of a run directory. Raises UserError.
 
     `layers` go over the saved configuration.
@@ -188,7 +188,7 @@ def load_run(run_dir: Path, *layers: Layer) -> tuple[RunConfig, ResolvedEnv, Act
     if found is None:
         raise UserError(f"{run_dir} has no checkpoint yet")
     obs_space, action_space = probe_spaces(env, cfg)
-    model = ModelRecipe(obs_space, action_space, cfg, encoder_maker(cfg.encoder or "auto", selection)).build()
+    model = ModelRecipe(obs_space, action_space, cfg, run_parts(cfg, selection)).build()
     try:
         model.load_state_dict(found[0]["learner"]["model"])
     except (RuntimeError, KeyError) as error:

@@ -15,7 +15,7 @@ from arl_core.config import RunConfig
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.spaces import ActionLayout, obs_specs
-from arl_core.interfaces import ArraySpec, EnvContext, ResolvedEnv, UserError
+from arl_core.interfaces import ArraySpec, EnvContext, ResolvedEnv, RunParts, UserError
 from arl_core.ipc.component import ComponentSpec
 from arl_core.ipc.control import Role, control_specs
 from arl_core.ipc.mailbox import mailbox_specs
@@ -170,13 +170,13 @@ def slots_per_group(cfg: RunConfig, num_groups: int, group_size: int) -> int:
     return max(2, -(-slots // num_groups) + 1)
 
 
-def make_plan(cfg: RunConfig, env: ResolvedEnv, encoder_maker: str) -> RunPlan:
+def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     """Decide everything that follows from the configuration. Builds one environment and one network to measure them."""
     device = resolve_device(cfg.device)
     inference, reason = ("local", "serial mode") if cfg.serial else choose_inference(cfg, device)
     obs_space, action_space = probe_spaces(env, cfg)
     layout = ActionLayout(action_space)
-    recipe = ModelRecipe(obs_space, action_space, cfg, encoder_maker)
+    recipe = ModelRecipe(obs_space, action_space, cfg, parts)
     model = recipe.build()
     groups_per_worker, group_size = group_split(cfg, inference, device)
     num_groups = groups_per_worker * cfg.num_workers

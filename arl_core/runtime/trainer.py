@@ -18,7 +18,7 @@ from arl_core.models.flat import flatten_module
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.monitoring.summary import summary_dict
-from arl_core.registry import encoder_maker, selection_of
+from arl_core.registry import run_parts, selection_of
 from arl_core.runtime.async_engine import AsyncEngine
 from arl_core.runtime.engine import ComponentFailure, Engine, byte_vector
 from arl_core.runtime.nurseries import Nurseries
@@ -55,7 +55,7 @@ class Trainer:
         self.cfg = resolved.config
         self.env = env
         self.directory = directory
-        self.plan: RunPlan = make_plan(self.cfg, env, encoder_maker(self.cfg.encoder or "auto", selection_of(resolved)))
+        self.plan: RunPlan = make_plan(self.cfg, env, run_parts(self.cfg, selection_of(resolved)))
         self.model = self.plan.recipe.build()
         self._flat = flatten_module(self.model)
         self._nurseries = nurseries

@@ -13,9 +13,9 @@ from torch import Tensor
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.weights import WeightsBoard
-from arl_core.models.actor_critic import ActorCritic
 from arl_core.models.dense_numpy import DensePolicy, dense_policy
 from arl_core.models.flat import flatten_module
+from arl_core.models.policy import PolicyNetwork
 from arl_core.models.spaces import ACTION_MASK
 
 
@@ -47,7 +47,7 @@ class Actor:
 
     def __init__(
         self,
-        model: ActorCritic,
+        model: PolicyNetwork,
         arena: Arena,
         shape: SlotShape,
         groups: range,

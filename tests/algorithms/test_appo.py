@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from arl_core.algorithms import appo
+from arl_core.algorithms.appo import Appo
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.algorithms.targets import vtrace
 from arl_core.config import RunConfig
@@ -69,7 +69,7 @@ def test_on_policy_metrics(options: dict[str, Any]) -> None:
     cfg = RunConfig(**options)
     model = make_model(cfg)
     batch = make_batch(model)
-    total, metrics = appo.loss(model, batch, appo.prepare(model, batch, cfg), cfg)
+    total, metrics = Appo().loss(model, batch, Appo().prepare(model, batch, cfg), cfg)
     assert set(metrics) == METRICS
     assert all(value.dim() == 0 and not value.requires_grad and value.isfinite() for value in metrics.values())
     assert metrics["ratio_mean"].item() == pytest.approx(1, abs=1e-5)
@@ -79,7 +79,7 @@ def test_on_policy_metrics(options: dict[str, Any]) -> None:
         metrics["policy_loss"] + cfg.value_loss_coeff * metrics["value_loss"] - cfg.exploration_loss_coeff * metrics["entropy"]
     )
     torch.testing.assert_close(total.detach(), expected)
-    quiet, nothing = appo.loss(model, batch, appo.prepare(model, batch, cfg), cfg, with_metrics=False)
+    quiet, nothing = Appo().loss(model, batch, Appo().prepare(model, batch, cfg), cfg, with_metrics=False)
     assert torch.equal(total, quiet)
     assert nothing == {}
 
@@ -89,7 +89,7 @@ def test_vtrace_uses_the_learners_values_on_every_row() -> None:
     model = make_model(cfg)
     batch = make_batch(model)
     batch.values = batch.values + 7.0
-    _, metrics = appo.loss(model, batch, None, cfg)
+    _, metrics = Appo().loss(model, batch, None, cfg)
     params, values = model.evaluate(batch.obs, None, batch.valid)
     log_probs = model.dist.log_prob(params[:T], batch.actions, batch.action_mask)
     rewards = (batch.rewards * 0.5).clamp(-0.6, 0.6)
@@ -106,21 +106,21 @@ def test_prepare_gives_gae_of_shaped_rewards_or_nothing() -> None:
     cfg = RunConfig(with_vtrace=False, gae_lambda=0.0, reward_scale=2.0, reward_clip=1.0, gamma=0.5)
     model = make_model(cfg)
     batch = make_batch(model)
-    targets = appo.prepare(model, batch, cfg)
+    targets = Appo().prepare(model, batch, cfg)
     assert targets is not None
     with torch.no_grad():
         _, values = model.evaluate(batch.obs, None, batch.valid)
     bootstrap = torch.where(batch.terminated, 0.0, values[1:])
     one_step = (batch.rewards * 2).clamp(-1, 1) + 0.5 * bootstrap
     torch.testing.assert_close(targets.returns[batch.valid], one_step[batch.valid])
-    assert appo.prepare(model, batch, RunConfig()) is None
+    assert Appo().prepare(model, batch, RunConfig()) is None
 
 
 def test_nothing_valid_gives_loss_zero_and_zero_gradients() -> None:
     cfg = RunConfig(kl_loss_coeff=0.1)
     model = make_model(cfg)
     batch = dataclasses.replace(make_batch(model), valid=torch.zeros(T, B, dtype=torch.bool))
-    total, metrics = appo.loss(model, batch, None, cfg)
+    total, metrics = Appo().loss(model, batch, None, cfg)
     assert total == 0
     assert all((grad == 0).all() for grad in gradients(model, total))
     assert all(value.isfinite() for value in metrics.values())
@@ -130,14 +130,14 @@ def test_invalid_rows_weigh_nothing() -> None:
     cfg = RunConfig()
     model = make_model(cfg)
     batch = make_batch(model)
-    before = gradients(model, appo.loss(model, batch, None, cfg)[0])
+    before = gradients(model, Appo().loss(model, batch, None, cfg)[0])
     invalid = ~batch.valid
     assert invalid.any()
     batch.rewards[invalid] = torch.nan
     batch.log_probs[invalid] = -99.0
     batch.actions[invalid] = 0
     batch.values[invalid] = 1e6
-    after = gradients(model, appo.loss(model, batch, None, cfg)[0])
+    after = gradients(model, Appo().loss(model, batch, None, cfg)[0])
     for one, other in zip(before, after, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -147,9 +147,9 @@ def test_the_mask_reaches_the_learner() -> None:
     cfg = RunConfig()
     model = make_model(cfg)
     batch = make_batch(model)
-    _, masked = appo.loss(model, batch, None, cfg)
+    _, masked = Appo().loss(model, batch, None, cfg)
     batch.obs = {"x": batch.obs["x"]}
-    _, unmasked = appo.loss(model, batch, None, cfg)
+    _, unmasked = Appo().loss(model, batch, None, cfg)
     assert masked["ratio_mean"].item() == pytest.approx(1, abs=1e-5)
     assert unmasked["ratio_mean"].item() < 0.95
     assert unmasked["entropy"] > masked["entropy"] + 0.1
@@ -159,8 +159,8 @@ def test_the_kl_coefficient_adds_the_kl() -> None:
     model = make_model(RunConfig(), has_mask=False)
     batch = make_batch(make_model(RunConfig(), has_mask=False))
     batch.params = batch.params + torch.randn_like(batch.params)
-    plain, metrics = appo.loss(model, batch, None, RunConfig())
-    with_kl, _ = appo.loss(model, batch, None, RunConfig(kl_loss_coeff=0.5), with_metrics=False)
+    plain, metrics = Appo().loss(model, batch, None, RunConfig())
+    with_kl, _ = Appo().loss(model, batch, None, RunConfig(kl_loss_coeff=0.5), with_metrics=False)
     assert metrics["kl"] > 0.01
     torch.testing.assert_close(with_kl - plain, 0.5 * metrics["kl"])
 
@@ -170,7 +170,8 @@ def test_columns_select_environments(index: Tensor | slice) -> None:
     cfg = RunConfig(use_rnn=True, with_vtrace=False, normalize_advantages=False)
     model = make_model(cfg)
     batch = make_batch(model)
-    targets = appo.prepare(model, batch, cfg)
+    batch.bonus = torch.randn_like(batch.rewards)
+    targets = Appo().prepare(model, batch, cfg)
     part = batch.columns(index)
     fields = [field.name for field in dataclasses.fields(batch) if field.name not in {"obs", "rnn_state"}]
     assert all(torch.equal(getattr(part, name), getattr(batch, name)[:, index]) for name in fields)
@@ -179,16 +180,17 @@ def test_columns_select_environments(index: Tensor | slice) -> None:
     assert batch.rnn_state is not None
     assert torch.equal(part.rnn_state, batch.rnn_state[index])
     assert targets is not None
-    fresh = appo.prepare(model, part, cfg)
+    fresh = Appo().prepare(model, part, cfg)
     assert fresh is not None
     torch.testing.assert_close(targets.columns(index).advantages, fresh.advantages)
 
 
 def test_a_batch_moves_whole() -> None:
     batch = make_batch(make_model(RunConfig(use_rnn=True)))
+    batch.bonus = torch.zeros_like(batch.rewards)
     moved = batch.to(torch.device("meta"))
     assert moved.rnn_state is not None
     tensors = [*moved.obs.values(), moved.rnn_state]
     tensors += [getattr(moved, field.name) for field in dataclasses.fields(batch) if field.name not in {"obs", "rnn_state"}]
-    assert len(tensors) == 11
+    assert len(tensors) == 12
     assert all(tensor.device.type == "meta" for tensor in tensors)

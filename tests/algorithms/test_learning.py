@@ -8,7 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from arl_core.algorithms import appo
+from arl_core.algorithms.appo import Appo
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.config import RunConfig
 from arl_core.learning.adam import FlatAdam
@@ -37,7 +37,7 @@ def test_contextual_bandit(options: dict[str, Any]) -> None:
         rewards = (actions.squeeze(-1) == obs["arm"][:T]).float() * is_step
         never = torch.zeros(T, B, dtype=torch.bool)
         batch = TrainingBatch(obs, actions, log_probs, values[:T], params[:T], rewards, is_step.clone(), never, is_step.clone())
-        total, _ = appo.loss(model, batch, appo.prepare(model, batch, cfg), cfg, with_metrics=False)
+        total, _ = Appo().loss(model, batch, Appo().prepare(model, batch, cfg), cfg, with_metrics=False)
         flat.zero_grad()
         total.backward()
         optimiser.step()

@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.config import RunConfig
+from arl_core.interfaces import RunParts
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.weights import WeightsBoard, weights_specs
 from arl_core.learning.learner import Learner, make_board
@@ -24,6 +25,8 @@ from arl_core.runtime.zygote import Zygote
 
 OBS = spaces.Box(-10, 10, (6,), np.float32)
 ACTIONS = spaces.Discrete(4)
+
+PARTS = RunParts("arl_core.models.encoders:default_encoder", "arl_core.algorithms.appo:Appo")
 
 
 class Children:
@@ -62,7 +65,7 @@ class School:
 
     def __init__(self, **options: Any) -> None:
         self.cfg = RunConfig(**{"hidden_size": 16, "rollout": 4, "batch_size": 32, "normalize_input": True, **options})
-        self.recipe = ModelRecipe(OBS, ACTIONS, self.cfg, "arl_core.models.encoders:default_encoder")
+        self.recipe = ModelRecipe(OBS, ACTIONS, self.cfg, PARTS)
         self.arena = Arena.create(weights_specs(1, flatten_module(self.recipe.build()).nbytes))
         self.learner = Learner(self.recipe, make_board(self.arena, 0), "cpu")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from arl_core.algorithms import appo
+from arl_core.algorithms.appo import Appo
 from arl_core.learning.learner import LIVE_HYPERPARAMETERS, LearnerFault, make_board
 
 
@@ -26,7 +26,7 @@ class NaiveLearner:
 
     def train(self, batch: Any) -> None:
         cfg = self.cfg
-        targets = appo.prepare(self.model, batch, cfg)
+        targets = Appo().prepare(self.model, batch, cfg)
         columns = batch.rewards.shape[1]
         size = cfg.batch_size // cfg.rollout
         for _ in range(cfg.ppo_epochs):
@@ -39,7 +39,7 @@ class NaiveLearner:
 
     def step(self, batch: Any, targets: Any) -> None:
         self.optimizer.zero_grad()
-        appo.loss(self.model, batch, targets, self.cfg)[0].backward()
+        Appo().loss(self.model, batch, targets, self.cfg)[0].backward()
         limit = self.cfg.max_grad_norm or math.inf
         self.norms.append(float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)))
         self.optimizer.step()

@@ -44,9 +44,7 @@ class Desk:
     def __init__(self, school: Any, **options: Any) -> None:
         values = {"hidden_size": 16, "rollout": ROLLOUT, "batch_size": ROLLOUT * GROUP_SIZE * 2, **options}
         self.cfg = RunConfig(**values)
-        self.recipe = type(school.recipe)(
-            school.recipe.obs_space, school.recipe.action_space, self.cfg, school.recipe.encoder_maker
-        )
+        self.recipe = type(school.recipe)(school.recipe.obs_space, school.recipe.action_space, self.cfg, school.recipe.parts)
         model = self.recipe.build()
         self.flat = flatten_module(model)
         self.shape = SlotShape(1, GROUPS, SLOTS, ROLLOUT, GROUP_SIZE, {"obs": ArraySpec((6,), "float32")}, 1, "int64", 4, 0)

@@ -127,8 +127,6 @@ def test_masks() -> None:
     assert set(taken[:, 1].flatten().tolist()) == {0, 1, 2}
     assert best.actions[0] == 1
     assert best.log_prob[0] == 0
-    assert model.action_mask(obs) is mask
-    assert model.action_mask({"x": obs["x"]}) is None
 
 
 @pytest.mark.parametrize(

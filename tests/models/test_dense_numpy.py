@@ -24,6 +24,7 @@ KINDS: list[tuple[spaces.Space[Any], spaces.Space[Any], dict[str, Any]]] = [
     (VECTOR, spaces.Box(-1, 1, (2,)), {"actor_critic_share_weights": False, "normalize_input": True}),
     (VECTOR, spaces.Discrete(3), {"actor_critic_share_weights": False}),
     (spaces.Box(-1, 1, (2, 3)), spaces.Discrete(3), {}),
+    (spaces.Box(-1, 1, (4,), np.float64), spaces.Discrete(3), {}),  # float32 in memory
     (spaces.Box(-1, 1, ()), spaces.Discrete(3), {"normalize_input": True}),
     (MASKED, spaces.Discrete(3), {}),
 ]
@@ -105,7 +106,7 @@ class Doubled(MlpEncoder):
         (VECTOR, {"use_rnn": True}, MlpEncoder),
         (VECTOR, {"hidden_size": 256}, MlpEncoder),
         (spaces.Box(0, 255, (4,), np.uint8), {}, MlpEncoder),
-        (spaces.Box(-1, 1, (4,), np.float64), {}, MlpEncoder),
+        (spaces.Box(-1, 1, (4,), np.float16), {}, MlpEncoder),
         (spaces.Discrete(5), {}, MlpEncoder),
         (spaces.Dict({"a": VECTOR, "b": VECTOR}), {}, default_encoder),
         (spaces.Box(-1, 1, (3, 40, 40)), {}, default_encoder),

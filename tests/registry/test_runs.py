@@ -20,10 +20,8 @@ def test_owners_in_order(tmp_path: Path) -> None:
     file.write_text("reward_scale: 0.2\nnum-workers: 3\nrollout: 16\nencoder_type: mlp\n")
     environ = {"ARL_NUM_WORKERS": "4", "ARL_ROLLOUT": "8", "PATH": "x"}
     explicit = Layer("command line", {"env": "gym_CartPole-v1", "rollout": 4})
-    algorithm = Layer("algorithm", {"learning_rate": 0.5, "gamma": 0.9})
-    config, env = resolve_run(explicit, algorithm=algorithm, config_file=file, environ=environ)
+    config, env = resolve_run(explicit, config_file=file, environ=environ)
     winners = {
-        "gamma": (0.9, "algorithm"),
         "learning_rate": (_PARAMS["gym:CartPole-v1"]["learning_rate"], f"arl-core {__version__}"),
         "reward_scale": (0.2, str(file)),
         "encoder": ("mlp", str(file)),
@@ -34,6 +32,21 @@ def test_owners_in_order(tmp_path: Path) -> None:
     }
     assert {name: (getattr(config.config, name), config.origin(name)) for name in winners} == winners
     assert env.id == "gym:CartPole-v1"
+
+
+def test_an_environments_plugin_stands_above_the_algorithm(fakes: Any) -> None:
+    fakes.corridor()
+    module = fakes.folder / "arl_plugin_corridor.py"
+    module.write_text(module.read_text().replace('{"gamma": 0.97', '{"ppo_epochs": 5, "gamma": 0.97'))
+    result = fakes.python(
+        """
+        from arl_core.config import Layer
+        from arl_core.registry import resolve_run
+        config, _ = resolve_run(Layer("keyword", {"env": "corridor", "algo": "a3c"}), environ={})
+        result = [[getattr(config.config, name), config.origin(name)] for name in ("ppo_epochs", "gae_lambda", "gamma")]
+        """
+    )
+    assert result == [[5, "arl-plugin-corridor 0.3.1"], [1.0, "algorithm a3c"], [0.97, "arl-plugin-corridor 0.3.1"]]
 
 
 def test_saved_configuration_stands_but_for_what_is_named_now(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tiny_envs import Bandit, DictBandit
 from arl_core.config import Layer
 from arl_core.interfaces import UserError
 from arl_core.ipc.control import Role
-from arl_core.registry import resolve_run
+from arl_core.registry import resolve_run, run_parts
 from arl_core.runtime.plan import (
     RunPlan,
     available_cores,
@@ -25,7 +25,7 @@ from arl_core.runtime.plan import (
 
 def plan_of(env: Any = Bandit, **fields: Any) -> RunPlan:
     resolved, env_ = resolve_run(Layer("test", {"env": env, "device": "cpu", **fields}))
-    return make_plan(resolved.config, env_, "arl_core.models.encoders:default_encoder")
+    return make_plan(resolved.config, env_, run_parts(resolved.config))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from arl_core.config import RunConfig
 from arl_core.envs.group import SingleEnvGroup, make_contexts
 from arl_core.envs.spaces import ActionLayout, obs_specs
-from arl_core.interfaces import ArraySpec
+from arl_core.interfaces import ArraySpec, RunParts
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.control import control_specs
 from arl_core.ipc.mailbox import mailbox_specs
@@ -22,6 +22,8 @@ from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
 from arl_core.sampling.actor import Actor
 from arl_core.sampling.group_runner import GroupRunner
+
+PARTS = RunParts("arl_core.models.encoders:default_encoder", "arl_core.algorithms.appo:Appo")
 
 
 class Counting(gym.Env[Any, Any]):
@@ -78,7 +80,12 @@ class World:
     ) -> None:
         self.cfg = RunConfig(hidden_size=16, rollout=rollout, batch_size=rollout * group_size, **options)
         obs_space, action_space = env.observation_space, env.action_space
-        self.recipe = ModelRecipe(obs_space, action_space, self.cfg, "arl_core.models.encoders:default_encoder")
+        self.recipe = ModelRecipe(
+            obs_space,
+            action_space,
+            self.cfg,
+            PARTS,
+        )
         self.model = self.recipe.build()
         layout = ActionLayout(action_space)
         self.shape = SlotShape(

@@ -1,0 +1,80 @@
+"""The run's auxiliary losses and intrinsic rewards (`arl_losses`), with their parameters and their optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from arl_core.algorithms.base import AuxiliaryLoss
+from arl_core.algorithms.batch import TrainingBatch
+from arl_core.interfaces import UserError, load_object
+from arl_core.learning.adam import FlatAdam
+from arl_core.models.flat import flatten_module
+from arl_core.models.policy import PolicyNetwork
+from arl_core.models.recipe import ModelRecipe
+
+
+class Auxiliaries:
+    """They live in the learner alone: nothing of them is published to those who act."""
+
+    def __init__(self, recipe: ModelRecipe, model: PolicyNetwork, device: torch.device) -> None:
+        cfg = recipe.cfg
+        self._losses: dict[str, AuxiliaryLoss] = {}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(cfg.seed + 1)  # not the network's stream: its weights do not depend on what is added here
+            for name, maker, options in recipe.parts.losses:
+                loss = load_object(maker)(model, recipe.obs_space, recipe.action_space, cfg, **options)
+                if not isinstance(loss, AuxiliaryLoss):
+                    raise UserError(f"loss '{name}' is {type(loss).__name__}, not an AuxiliaryLoss")
+                self._losses[name] = loss
+        self._modules = nn.ModuleList(self._losses.values()).to(device)
+        trained = [parameter for parameter in self._modules.parameters() if parameter.requires_grad]
+        self._flat = flatten_module(self._modules) if trained else None
+        self._optimizer: FlatAdam | None = None
+        if self._flat is not None:
+            betas = (cfg.adam_beta1, cfg.adam_beta2)
+            self._optimizer = FlatAdam(self._flat.params, self._flat.grads, lr=cfg.learning_rate, betas=betas, eps=cfg.adam_eps)
+
+    @torch.no_grad()
+    def bonus(self, batch: TrainingBatch) -> Tensor | None:
+        """The sum of the intrinsic rewards [T, B]; None where no loss gives one."""
+        bonuses = [bonus for loss in self._losses.values() if (bonus := loss.bonus(batch)) is not None]
+        return torch.stack(bonuses).sum(0) if bonuses else None
+
+    def loss(self, model: PolicyNetwork, batch: TrainingBatch) -> tuple[Tensor | float, dict[str, Tensor]]:
+        """The sum of the losses, and their metrics, named "<loss>/<metric>"."""
+        if self._flat is not None:
+            self._flat.zero_grad()
+        total: Tensor | float = 0.0
+        metrics: dict[str, Tensor] = {}
+        for name, loss in self._losses.items():
+            result = loss.loss(model, batch)
+            if result is not None:
+                total = total + result[0]
+                metrics |= {f"{name}/{metric}": value for metric, value in result[1].items()}
+        return total, metrics
+
+    def grad_norm(self) -> Tensor:
+        """The norm of our own gradients, a scalar."""
+        return torch.zeros(()) if self._flat is None else torch.linalg.vector_norm(self._flat.grads)
+
+    def step(self, lr: float) -> None:
+        """One step with the gradients that the learner's backward pass has left."""
+        if self._optimizer is not None:
+            self._optimizer.lr = lr
+            self._optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters, buffers and optimiser, CPU tensors by value."""
+        optimizer = self._optimizer.state_dict() if self._optimizer is not None else {}
+        modules = {key: value.detach().cpu().clone() for key, value in self._modules.state_dict().items()}
+        return {"modules": modules, "optimizer": optimizer}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state. Raises RuntimeError or ValueError where it does not fit."""
+        self._modules.load_state_dict(state["modules"])
+        if self._optimizer is not None:
+            self._optimizer.load_state_dict(state["optimizer"])

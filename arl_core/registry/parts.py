@@ -1,0 +1,39 @@
+"""A run's parts: the code that its configuration names, found and checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from arl_core.config import RunConfig
+from arl_core.interfaces import JSON, LossSpec, ModelSpec, RunParts, UserError, load_object
+from arl_core.registry.catalog import AUTO_ENCODER, algorithm_spec, encoder_maker, named_spec
+from arl_core.registry.loading import cause
+from arl_core.registry.options import check_keywords, checked, import_model, named_entry
+from arl_core.registry.selection import ALL, PluginSelection
+
+
+def run_parts(cfg: RunConfig, selection: PluginSelection = ALL) -> RunParts:
+    """The code that the configuration's names mean. Raises UserError for a name that means none, or options that do not fit."""
+    if cfg.model is not None and cfg.encoder is not None:
+        raise UserError(f"model '{cfg.model}' is a whole network: it takes no encoder ('{cfg.encoder}')")
+    return RunParts(
+        encoder=encoder_maker(cfg.encoder or AUTO_ENCODER, selection),
+        algorithm=algorithm_spec(cfg.algo, selection).maker,
+        model=None if cfg.model is None else named_spec("model", "arl_models", ModelSpec, cfg.model, selection).maker,
+        losses=tuple(_loss(entry, selection) for entry in cfg.losses),
+    )
+
+
+def _loss(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[str, str, Mapping[str, JSON]]:
+    name, options = named_entry("losses", entry)
+    what = f"loss '{name}'"
+    spec = named_spec("loss", "arl_losses", LossSpec, name, selection)
+    if spec.options is not None:
+        return name, spec.maker, checked(options, import_model(spec.options, what), what)
+    try:
+        target = load_object(spec.maker)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{what} ({spec.maker}) cannot be imported: {cause(error)}") from error
+    check_keywords(target, options, what)
+    return name, spec.maker, options

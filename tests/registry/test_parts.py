@@ -1,0 +1,180 @@
+"""A plugin's own network, algorithm and loss: found by name, trained with, saved, and told apart from mistakes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+PARTS = '''
+import torch
+from arl_core.algorithms.base import AuxiliaryLoss, PolicyGradient
+from arl_core.algorithms.losses import masked_mean
+from arl_core.hookspecs import hookimpl
+from arl_core.interfaces import AlgorithmSpec, EnvFamily, LossSpec, ModelSpec
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Table(torch.nn.Module):
+    """A linear policy, with a memory of the last observation where it is asked for."""
+
+    def __init__(self, obs_space, num_params, cfg):
+        super().__init__()
+        width = obs_space["obs"].shape[0]
+        self.state_size = width if cfg.use_rnn else 0
+        self.params = torch.nn.Linear(width + self.state_size, num_params)
+        self.value = torch.nn.Linear(width + self.state_size, 1)
+
+    def forward(self, obs, state):
+        x = obs["obs"]
+        both = x if state is None else torch.cat([x, state], -1)
+        return self.params(both), self.value(both).squeeze(-1), None if state is None else x
+
+
+class Narrow(Table):
+    def __init__(self, obs_space, num_params, cfg):
+        super().__init__(obs_space, num_params + 1, cfg)
+
+
+class Reinforce(PolicyGradient):
+    def policy_term(self, inputs, cfg):
+        return masked_mean(-inputs.log_probs * inputs.targets.returns, inputs.weights)
+
+    def extra_metrics(self, inputs, cfg):
+        return {"return_of_rollout": masked_mean(inputs.targets.returns, inputs.weights)}
+
+
+class NoveltyOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    scale: float = Field(0.5, ge=0.0, description="size of the bonus")
+
+
+class Novelty(AuxiliaryLoss):
+    """Random network distillation in two lines."""
+
+    def __init__(self, model, obs_space, action_space, cfg, scale):
+        super().__init__()
+        width = obs_space.shape[0]
+        self.target, self.guess = torch.nn.Linear(width, 4).requires_grad_(False), torch.nn.Linear(width, 4)
+        self.scale = scale
+
+    def errors(self, batch):
+        x = batch.obs["obs"][1:]
+        return (self.guess(x) - self.target(x)).square().mean(-1)
+
+    def bonus(self, batch):
+        return self.scale * self.errors(batch)
+
+    def loss(self, model, batch):
+        error = masked_mean(self.errors(batch), batch.valid / batch.valid.sum().clamp(min=1))
+        return error, {"error": error.detach()}
+
+
+@hookimpl
+def arl_environments():
+    return [EnvFamily(name="parts", summary="nothing to step", resolver=f"{__name__}:nothing")]
+
+
+@hookimpl
+def arl_models():
+    return [ModelSpec("parts/table", f"{__name__}:Table"), ModelSpec("parts/narrow", f"{__name__}:Narrow")]
+
+
+@hookimpl
+def arl_algorithms():
+    return [AlgorithmSpec("parts/reinforce", f"{__name__}:Reinforce", defaults={"with_vtrace": False, "gae_lambda": 1.0})]
+
+
+@hookimpl
+def arl_losses():
+    return [LossSpec("parts/novelty", f"{__name__}:Novelty", options=f"{__name__}:NoveltyOptions")]
+'''
+
+TRAIN = """
+import json, sys
+import gymnasium as gym
+import numpy as np
+from arl_core import APPO
+
+
+class Bandit(gym.Env):
+    observation_space = gym.spaces.Box(-1, 1, (2,))
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.array([1.0, 0.0], np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        return np.array([1.0, self.t / 4], np.float32), float(action == 1), self.t == 4, False, {}
+
+
+def model(**fields):
+    kwargs = {"rollout": 8, "batch_size": 64, "learning_rate": 2e-2, "reward_scale": 0.25, "seed": 1,
+              "algo": "parts/reinforce", "model": "parts/table",
+              "losses": [{"name": "parts/novelty", "options": {"scale": 0.01}}], **fields}
+    return APPO(Bandit, num_workers=1, num_envs_per_worker=8, policy_kwargs=kwargs)
+
+
+if __name__ == "__main__":
+    seen = []
+    with model(**json.loads(sys.argv[1])) as run:
+        status = run.train(20_000, callback=lambda values: seen.append(dict(values["losses"])))
+        errors = [losses["parts/novelty/error"] for losses in seen if losses]
+        run.save("state.pt")
+        with model(**json.loads(sys.argv[1])) as other:
+            other.load("state.pt")
+            same = all((a == b).all() for a, b in zip(run.get_parameters()[0].values(), other.get_parameters()[0].values()))
+            again = int(other.train(640))
+        metrics = sorted(seen[-1])
+        print(json.dumps([int(status), status.error, run.evaluate(8)["return_mean"], errors, metrics, bool(same), again]))
+"""
+
+
+@pytest.fixture
+def parts(fakes: Any) -> Any:
+    fakes.module("arl_plugin_parts", PARTS)
+    fakes.dist("arl-plugin-parts", "0.1", {"parts": "arl_plugin_parts"})
+    fakes.module("train_parts", TRAIN)
+    return fakes
+
+
+@pytest.mark.parametrize("fields", [{}, {"use_rnn": True, "inference": "central"}, {"serial": True}])
+def test_network_algorithm_and_loss_train_together(parts: Any, fields: dict[str, Any]) -> None:
+    done = parts.run("train_parts.py", json.dumps(fields))
+    assert done.returncode == 0, done.stderr
+    status, error, mean, errors, metrics, same, again = json.loads(done.stdout.splitlines()[-1])
+    assert (status, error) == (0, "")
+    assert mean == 4.0
+    assert errors[-1] < 0.05, "the loss's own parameters are trained: untrained ones err by about 0.7"
+    assert {"return_of_rollout", "policy_loss", "parts/novelty/error"} <= set(metrics)
+    assert same
+    assert again == 0
+
+
+def test_mistakes_are_one_line(parts: Any) -> None:
+    run = ["run", "--env", "gym:CartPole-v1", "--train_for_env_steps", "100"]
+    cases = {
+        ("--algo", "parts/reinforse"): "no algorithm 'parts/reinforse'. Did you mean 'parts/reinforce'?",
+        ("--model", "parts/tabel"): "no model 'parts/tabel'. Did you mean 'parts/table'?",
+        ("--model", "parts/narrow"): "model 'parts/narrow' gives parameters of shape (2, 3) for two rows, not (2, 2)",
+        ("--model", "parts/table", "--encoder", "mlp"): "model 'parts/table' is a whole network: it takes no encoder ('mlp')",
+        ("--losses", '[{"name": "parts/novelty", "options": {"scael": 1}}]'): "has no option 'scael'. Did you mean 'scale'?",
+        ("--losses", '[{"name": "parts/novelti"}]'): "no loss 'parts/novelti'. Did you mean 'parts/novelty'?",
+        ("--losses", '[{"nam": "x"}]'): 'losses: expected {"name": ..., "options": {...}}',
+        ("--algo", "part/reinforce"): "no algorithm 'part/reinforce': no plugin 'part' is installed. Did you mean 'parts'?",
+    }
+    for arguments, message in cases.items():
+        done = parts.arl(*run, *arguments)
+        assert done.returncode == 2, (arguments, done.stdout)
+        assert message in done.stderr
+        assert len(done.stderr.strip().splitlines()) <= 2, done.stderr
+
+
+def test_they_are_shown(parts: Any) -> None:
+    done = parts.arl("plugins", "show", "parts")
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in ("parts/table", "parts/reinforce", "parts/novelty"))
