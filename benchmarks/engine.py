@@ -84,11 +84,13 @@ def main() -> None:
     for number in range(arguments.rounds):
         parts = measure_parts(arguments.env, arguments.workers * arguments.envs, arguments.batch_size)
         fps = measure_engine(arguments)
-        rounds.append({**parts, "fps": fps, "efficiency": fps / parts["limit_fps"]})
+        shares = {"efficiency": fps / parts["limit_fps"], "share_of_fastest": fps / parts["fastest_limit_fps"]}
+        rounds.append({**parts, "fps": fps, **shares})
         if not arguments.json:
             micro = ", ".join(f"{key[:-2]} {parts[key] * 1e6:.2f} us" for key in ("env_s", "inference_s", "training_s"))
             limit, share = parts["limit_fps"], rounds[-1]["efficiency"]
-            print(f"round {number + 1}: {micro}; limit {limit:,.0f}; FPS {fps:,.0f}; share {share:.3f}", flush=True)
+            fastest = f"{rounds[-1]['share_of_fastest']:.3f} of the fastest repetitions'"
+            print(f"round {number + 1}: {micro}; limit {limit:,.0f}; FPS {fps:,.0f}; share {share:.3f} ({fastest})", flush=True)
     result = {
         "setting": {k: getattr(arguments, k) for k in ("env", "workers", "envs", "inference", "batch_size")},
         "fps": statistics.median(r["fps"] for r in rounds),
