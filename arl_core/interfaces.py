@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,6 +150,33 @@ class EnvContext:
     seed: int
     worker: int = 0
     render_mode: str | None = None
+
+
+# --------------------------------------------------------------------------- what extensions are told
+
+
+@dataclass(frozen=True, eq=False)
+class RunInfo:
+    """One call of `train`: the same object, an extension's own, in all of its hooks until it ends, so it may be a key."""
+
+    name: str  # of the run directory; "" where the run writes none
+    directory: Path | None  # absolute
+    env: str  # "family:variant"
+    algo: str
+    seed: int
+    start_frames: int  # trained before this call, by a resumed run too
+    config: Mapping[str, JSON]  # every field of the configuration, resolved
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a call of `train` ended."""
+
+    status: Literal["completed", "interrupted", "failed"]
+    frames: int  # trained in total, those before this call included
+    seconds: float  # of training in this call
+    return_mean: float | None  # over the last `stats_window` episodes; None before the first has ended
+    error: str  # of a call that failed; "" otherwise
 
 
 # --------------------------------------------------------------------------- the way of a frame
