@@ -40,7 +40,7 @@ class WrapperRef:
     `in_vector_maker`: what `vector_maker` makes is as this wrapper leaves it; such wrappers come first. Any other wrapper
     that has no vector form means single environments."""
 
-    name: str
+    name: str  # "frame-stack" of the core, "maze/mirror" of plugin maze
     options: Mapping[str, JSON] = field(default_factory=dict)
     when: Mapping[str, JSON] = field(default_factory=dict)
     in_vector_maker: bool = False
@@ -56,10 +56,10 @@ class EnvSpec:
     applies around `maker`; a `vector_maker` applies its own.
     """
 
-    id: str
-    maker: str
-    kwargs: Mapping[str, JSON] = field(default_factory=dict)
-    max_episode_steps: int | None = None
+    id: str  # the variant's name, after the colon
+    maker: str  # "module:attribute"
+    kwargs: Mapping[str, JSON] = field(default_factory=dict)  # for the makers
+    max_episode_steps: int | None = None  # steps; None: no limit
     summary: str = ""
     vector_maker: str | None = None
 
@@ -74,16 +74,16 @@ class EnvFamily:
     `() -> Mapping` of the variants that it knows at present to what they are, for people who search (`arl envs PATTERN`).
     """
 
-    name: str
-    summary: str
+    name: str  # the entry point's
+    summary: str  # a few words
     variants: tuple[EnvSpec, ...] = ()
-    default_variant: str | None = None
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    options: str | None = None
-    encoder: str | None = None
-    wrappers: tuple[WrapperRef, ...] = ()
-    resolver: str | None = None
-    lister: str | None = None
+    default_variant: str | None = None  # what the bare name means
+    aliases: Mapping[str, str] = field(default_factory=dict)  # historical id -> variant
+    options: str | None = None  # "module:attribute"
+    encoder: str | None = None  # its name; None: by the observation space
+    wrappers: tuple[WrapperRef, ...] = ()  # innermost first
+    resolver: str | None = None  # "module:attribute"
+    lister: str | None = None  # "module:attribute"
     docs_url: str = ""
 
 
@@ -95,9 +95,9 @@ class EncoderSpec:
     space has the one key "obs") to `[N, output_size]`.
     """
 
-    name: str
-    maker: str
-    summary: str = ""
+    name: str  # "my-plugin/name"
+    maker: str  # "module:attribute"
+    summary: str = ""  # a few words
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,11 @@ class WrapperSpec:
     wrapper steps single environments.
     """
 
-    name: str
-    maker: str
-    summary: str = ""
-    options: str | None = None
-    vector_maker: str | None = None
+    name: str  # "my-plugin/name"
+    maker: str  # "module:attribute"
+    summary: str = ""  # a few words
+    options: str | None = None  # "module:attribute"
+    vector_maker: str | None = None  # "module:attribute"
 
 
 # --------------------------------------------------------------------------- what crosses into a worker
