@@ -1,7 +1,7 @@
 """Every hook a plugin may implement. One file, typed, each with a complete example.
 
 A plugin is a separately installed package with an entry point in the group `arl.plugins.v1` whose *name* is the
-environment family it provides and the namespace of what it registers::
+environment family it provides, or the extension that it is, and the namespace of what it registers::
 
     # pyproject.toml
     [project.entry-points."arl.plugins.v1"]
@@ -19,7 +19,16 @@ from typing import Any, get_args, get_type_hints
 
 import pluggy
 
-from arl_core.interfaces import AlgorithmSpec, EncoderSpec, EnvFamily, LossSpec, ModelSpec, WrapperSpec
+from arl_core.interfaces import (
+    AlgorithmSpec,
+    EncoderSpec,
+    EnvFamily,
+    LossSpec,
+    ModelSpec,
+    RunInfo,
+    RunResult,
+    WrapperSpec,
+)
 
 PROJECT = "arl"
 ENTRY_POINT_GROUP = "arl.plugins.v1"
@@ -182,6 +191,39 @@ class ArlHooks:
                     ...
         """
 
+    @hookspec
+    def arl_run_started(self, run: RunInfo) -> None:
+        """A call of `train` begins. Extensions alone are told: plugins that the run names in `extensions`.
+
+        Example::
+
+            @hookimpl
+            def arl_run_started(run):
+                print(run.env, run.config["learning_rate"], "from frame", run.start_frames)
+        """
+
+    @hookspec
+    def arl_metrics(self, run: RunInfo, frames: int, metrics: Mapping[str, float]) -> None:
+        """What TensorBoard shows, every few seconds of training and at its end. Extensions alone are told.
+
+        Example::
+
+            @hookimpl
+            def arl_metrics(run, frames, metrics):
+                print(frames, metrics.get("returns/mean"), metrics["perf/fps"])
+        """
+
+    @hookspec
+    def arl_run_finished(self, run: RunInfo, result: RunResult) -> None:
+        """A call of `train` has ended; checkpoint and summary are written. Extensions alone are told.
+
+        Example::
+
+            @hookimpl
+            def arl_run_finished(run, result):
+                print(result.status, result.frames, result.return_mean, result.error)
+        """
+
 
 HOOK_NAMES = tuple(name for name in vars(ArlHooks) if name.startswith("arl_"))
 
@@ -189,6 +231,9 @@ HOOK_NAMES = tuple(name for name in vars(ArlHooks) if name.startswith("arl_"))
 def hook_arguments(hook: str) -> tuple[str, ...]:
     """The names of the arguments with which arl calls a hook."""
     return tuple(inspect.signature(getattr(ArlHooks, hook)).parameters)[1:]
+
+
+EXTENSION_HOOKS = tuple(hook for hook in HOOK_NAMES if "run" in hook_arguments(hook))
 
 
 def described_type(hook: str) -> type[Any] | None:

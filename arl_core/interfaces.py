@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class WrapperRef:
     `in_vector_maker`: what `vector_maker` makes is as this wrapper leaves it; such wrappers come first. Any other wrapper
     that has no vector form means single environments."""
 
-    name: str
+    name: str  # "frame-stack" of the core, "maze/mirror" of plugin maze
     options: Mapping[str, JSON] = field(default_factory=dict)
     when: Mapping[str, JSON] = field(default_factory=dict)
     in_vector_maker: bool = False
@@ -55,10 +56,10 @@ class EnvSpec:
     applies around `maker`; a `vector_maker` applies its own.
     """
 
-    id: str
-    maker: str
-    kwargs: Mapping[str, JSON] = field(default_factory=dict)
-    max_episode_steps: int | None = None
+    id: str  # the variant's name, after the colon
+    maker: str  # "module:attribute"
+    kwargs: Mapping[str, JSON] = field(default_factory=dict)  # for the makers
+    max_episode_steps: int | None = None  # steps; None: no limit
     summary: str = ""
     vector_maker: str | None = None
 
@@ -73,16 +74,16 @@ class EnvFamily:
     `() -> Mapping` of the variants that it knows at present to what they are, for people who search (`arl envs PATTERN`).
     """
 
-    name: str
-    summary: str
+    name: str  # the entry point's
+    summary: str  # a few words
     variants: tuple[EnvSpec, ...] = ()
-    default_variant: str | None = None
-    aliases: Mapping[str, str] = field(default_factory=dict)
-    options: str | None = None
-    encoder: str | None = None
-    wrappers: tuple[WrapperRef, ...] = ()
-    resolver: str | None = None
-    lister: str | None = None
+    default_variant: str | None = None  # what the bare name means
+    aliases: Mapping[str, str] = field(default_factory=dict)  # historical id -> variant
+    options: str | None = None  # "module:attribute"
+    encoder: str | None = None  # its name; None: by the observation space
+    wrappers: tuple[WrapperRef, ...] = ()  # innermost first
+    resolver: str | None = None  # "module:attribute"
+    lister: str | None = None  # "module:attribute"
     docs_url: str = ""
 
 
@@ -94,9 +95,9 @@ class EncoderSpec:
     space has the one key "obs") to `[N, output_size]`.
     """
 
-    name: str
-    maker: str
-    summary: str = ""
+    name: str  # "my-plugin/name"
+    maker: str  # "module:attribute"
+    summary: str = ""  # a few words
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,11 @@ class WrapperSpec:
     wrapper steps single environments.
     """
 
-    name: str
-    maker: str
-    summary: str = ""
-    options: str | None = None
-    vector_maker: str | None = None
+    name: str  # "my-plugin/name"
+    maker: str  # "module:attribute"
+    summary: str = ""  # a few words
+    options: str | None = None  # "module:attribute"
+    vector_maker: str | None = None  # "module:attribute"
 
 
 @dataclass(frozen=True)
@@ -124,19 +125,19 @@ class ModelSpec:
     `num_params` is the size of the action distribution's parameters. See `arl_core.models.custom.CustomModel` for the module.
     """
 
-    name: str
-    maker: str
-    summary: str = ""
+    name: str  # "my-plugin/name"
+    maker: str  # "module:attribute"
+    summary: str = ""  # a few words
 
 
 @dataclass(frozen=True)
 class AlgorithmSpec:
     """`maker() -> arl_core.algorithms.base.Algorithm`. `defaults` are configuration fields, below those of environments."""
 
-    name: str
-    maker: str
-    summary: str = ""
-    defaults: Mapping[str, JSON] = field(default_factory=dict)
+    name: str  # "my-plugin/name"
+    maker: str  # "module:attribute"
+    summary: str = ""  # a few words
+    defaults: Mapping[str, JSON] = field(default_factory=dict)  # configuration fields
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,10 @@ class LossSpec:
     """`maker(model, obs_space, action_space, cfg, **options) -> arl_core.algorithms.base.AuxiliaryLoss`. `options` names a
     pydantic model, as for an environment."""
 
-    name: str
-    maker: str
-    summary: str = ""
-    options: str | None = None
+    name: str  # "my-plugin/name"
+    maker: str  # "module:attribute"
+    summary: str = ""  # a few words
+    options: str | None = None  # "module:attribute" of a pydantic model
 
 
 # --------------------------------------------------------------------------- what crosses into a worker
@@ -192,6 +193,33 @@ class EnvContext:
     seed: int
     worker: int = 0
     render_mode: str | None = None
+
+
+# --------------------------------------------------------------------------- what extensions are told
+
+
+@dataclass(frozen=True, eq=False)
+class RunInfo:
+    """One call of `train`: the same object, an extension's own, in all of its hooks until it ends, so it may be a key."""
+
+    name: str  # of the run directory; "" where the run writes none
+    directory: Path | None  # absolute
+    env: str  # "family:variant"
+    algo: str
+    seed: int
+    start_frames: int  # trained before this call, by a resumed run too
+    config: Mapping[str, JSON]  # every field of the configuration, resolved
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a call of `train` ended."""
+
+    status: Literal["completed", "interrupted", "failed"]
+    frames: int  # trained in total, those before this call included
+    seconds: float  # of training in this call
+    return_mean: float | None  # over the last `stats_window` episodes; None before the first has ended
+    error: str  # of a call that failed; "" otherwise
 
 
 # --------------------------------------------------------------------------- the way of a frame

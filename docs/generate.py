@@ -1,13 +1,18 @@
-"""Writes docs/configuration.md from the configuration's own schema, and the tables of docs/encoders.md and docs/wrappers.md
-from what the core registers. `tests/test_docs.py` checks that they are fresh.
+"""Writes docs/configuration.md from the configuration's own schema, the tables of docs/encoders.md and docs/wrappers.md
+from what the core registers, signatures and types of docs/hooks/ from hookspecs.py and interfaces.py. `tests/test_docs.py`
+checks that they are fresh.
 
 python docs/generate.py
 """
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
@@ -15,7 +20,9 @@ from typing import Any, get_args, get_origin
 from annotated_types import BaseMetadata
 from pydantic.fields import FieldInfo
 
+from arl_core import interfaces
 from arl_core.config.schema import FIELD_GROUPS, LEGACY_NAMES, RunConfig
+from arl_core.hookspecs import HOOK_NAMES, ArlHooks
 from arl_core.interfaces import load_object
 from arl_core.registry.builtin import arl_encoders, arl_wrappers
 
@@ -92,10 +99,85 @@ def _default(field: FieldInfo) -> str:
 
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [heads, tuple("---" for _ in heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |".replace("|  |", "| |") for line in lines)
+    return "\n".join("|" + "|".join(f" {cell} " if cell else " " for cell in line) + "|" for line in lines)
 
 
-TABLES = {"encoders.md": encoder_table, "wrappers.md": wrapper_table}
+# ----------------------------------------------------------------------------- hooks and types
+
+SOURCE = inspect.getsource(interfaces)
+LINES = SOURCE.splitlines()
+CLASSES = {
+    node.name: node
+    for node in ast.parse(SOURCE).body
+    if isinstance(node, ast.ClassDef) and not issubclass(getattr(interfaces, node.name), Exception)
+}
+ALSO = {"arl_environments": ("EnvContext",)}  # what a hook's code is given, though its signature does not say so
+
+
+def hook_part(hook: str) -> str:
+    """A hook's signature, and the types in it that no earlier hook's page describes."""
+    lines = ["```python", f"def {signature(hook)}", "```"]
+    for name in types_of(hook):
+        owner = next(other for other in HOOK_NAMES if name in types_of(other))
+        lines += ["", *type_part(name)] if owner == hook else ["", f"`{name}` is described at [{owner}]({owner}.md)."]
+    return "\n".join(lines)
+
+
+def signature(hook: str) -> str:
+    """As hookspecs.py has it, without `self`."""
+    found = str(inspect.signature(getattr(ArlHooks, hook))).replace("'", "")
+    return hook + found.replace("(self, ", "(").replace("(self)", "()")
+
+
+def types_of(hook: str) -> list[str]:
+    """Our types in a hook's signature, and in those types' fields."""
+    found = _mentioned(signature(hook))
+    for name in found:
+        found += [other for line, _ in _fields(name) for other in _mentioned(ast.unparse(line)) if other not in found]
+    return [*found, *ALSO.get(hook, ())]
+
+
+def other_types() -> str:
+    """The types that no hook's page describes."""
+    described = {name for hook in HOOK_NAMES for name in types_of(hook)}
+    return "\n\n".join("\n".join(type_part(name)) for name in CLASSES if name not in described)
+
+
+def type_part(name: str) -> list[str]:
+    """A type: its docstring, its fields with their comments, its methods."""
+    node = CLASSES[name]
+    lines = [f"## {name}", "", ast.get_docstring(node) or "", ""]
+    rows = [_field_row(field, comment) for field, comment in _fields(name)]
+    lines += _table(("field", "type", "default", ""), rows).splitlines()
+    methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]
+    for method in methods:
+        head = f"{method.name}({ast.unparse(method.args).removeprefix('self, ').removeprefix('self')})"
+        lines += ["", f"`{head} -> {ast.unparse(method.returns) if method.returns else ''}`: {ast.get_docstring(method)}"]
+    return lines
+
+
+def _mentioned(text: str) -> list[str]:
+    return [name for name in dict.fromkeys(re.findall(r"\w+", text)) if name in CLASSES]
+
+
+def _fields(name: str) -> list[tuple[ast.AnnAssign, str]]:
+    fields = [node for node in CLASSES[name].body if isinstance(node, ast.AnnAssign)]
+    return [(node, LINES[node.lineno - 1][node.end_col_offset or 0 :].strip().removeprefix("# ")) for node in fields]
+
+
+def _field_row(field: ast.AnnAssign, comment: str) -> tuple[str, ...]:
+    kind = ast.unparse(field.annotation).replace("|", "\\|")
+    default = "" if field.value is None else f"`{_FACTORIES.get(ast.unparse(field.value), ast.unparse(field.value))}`"
+    return f"`{ast.unparse(field.target)}`", f"`{kind}`", default, comment.replace("<", "&lt;")
+
+
+_FACTORIES = {"field(default_factory=dict)": "{}"}
+TABLES = {
+    "encoders.md": encoder_table,
+    "wrappers.md": wrapper_table,
+    "hooks/types.md": other_types,
+    **{f"hooks/{hook}.md": partial(hook_part, hook) for hook in HOOK_NAMES},
+}
 _BEGIN, _END = "<!-- generated by docs/generate.py -->", "<!-- end -->"
 
 

@@ -19,9 +19,9 @@ from arl_core.cli.helptext import kind
 from arl_core.cli.output import shown
 from arl_core.config.layers import canonical_field, nearest
 from arl_core.config.schema import RunConfig
-from arl_core.hookspecs import HOOK_NAMES, described_type
+from arl_core.hookspecs import EXTENSION_HOOKS, HOOK_NAMES, described_type
 from arl_core.interfaces import EnvFamily, UserError, WrapperRef
-from arl_core.registry.catalog import family_description, overrides_of
+from arl_core.registry.catalog import family_description, overrides_of, provides_environments
 from arl_core.registry.discovery import PluginRecord, header_lines, plugin_records, prefixes
 from arl_core.registry.known import install_hint, known_family
 from arl_core.registry.loading import load
@@ -110,10 +110,12 @@ def _plugin(record: PluginRecord, selection: PluginSelection) -> dict[str, Any]:
     """One entry point: its status (known by now: it is imported if it is usable) and the family behind it."""
     told: dict[str, Any] = {"name": record.name, "status": record.status, "error": record.error, "module": record.target}
     told["prefixes"] = [p.text for p in prefixes(selection) if (p.family, p.dist) == (record.name, record.dist)]
-    told["family"] = None
+    told |= {"family": None, "extension": []}
     if record.usable:
         try:
-            told["family"] = _family(record)
+            plugin = load(record)
+            told["extension"] = [hook for hook in EXTENSION_HOOKS if hook in plugin.hooks]
+            told["family"] = _family(record) if provides_environments(plugin) else None
         except UserError as error:
             told |= {"status": "broken", "error": str(error)}
     return told

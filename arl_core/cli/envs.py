@@ -11,8 +11,9 @@ from arl_core.cli.flags import parse
 from arl_core.cli.output import print_json, print_table
 from arl_core.cli.surroundings import NO_PLUGINS, surrounding_selection
 from arl_core.interfaces import EnvFamily, UserError
-from arl_core.registry.catalog import family_description
+from arl_core.registry.catalog import family_description, provides_environments
 from arl_core.registry.discovery import PluginRecord, plugin_records
+from arl_core.registry.loading import load
 from arl_core.registry.resolve import listed_variants
 
 USAGE = """usage: arl envs [PATTERN] [--json] [--no-plugins]
@@ -61,6 +62,8 @@ def command(arguments: list[str]) -> int:
 
 def _environments(record: PluginRecord, pattern: str | None) -> list[Environment]:
     """A plugin's environments that match. Those of an open-ended family are searched, not listed."""
+    if not provides_environments(load(record)):
+        return []
     matches = _matcher(pattern)
     family = family_description(record)
     start = f"{record.dist}::{family.name}:" if record.status == "conflict" else f"{family.name}:"

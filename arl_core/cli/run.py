@@ -48,9 +48,9 @@ def _help(request: Request) -> list[str]:
 
 
 def _installed(selection: PluginSelection) -> list[str]:
-    """The installed families, by their metadata alone."""
+    """The installed plugins, by their metadata alone: it does not say which are families and which are extensions."""
     records = plugin_records(selection)
-    lines = ["", "Installed environments:"]
+    lines = ["", "Installed environments (or extensions: arl plugins show NAME):"]
     for record in records:
         if record.usable:
             name = record.name if record.status == "found" else f"{record.dist}::{record.name}"

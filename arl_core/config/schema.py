@@ -142,6 +142,9 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
     wrappers: list[dict[str, Any]] = Field(
         default_factory=list, description='further wrappers, outermost last: [{"name": ..., "options": {...}}]'
     )
+    extensions: list[str] = Field(
+        default_factory=list, description="plugins that are told of the run's beginning, metrics and end: [my-logger]"
+    )
     plugins_block: list[str] = Field(default_factory=list, description="distributions whose plugins are not used")
     plugins_allow: list[str] | None = Field(
         None, description="the only distributions or plugins that are used besides the core; also ARL_PLUGINS; default: all"
@@ -153,7 +156,7 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
         default_factory=list, description="what must be installed for the run to begin, such as arl-plugin-maze>=0.2"
     )
 
-    @field_validator("plugins_block", "plugins_allow", "plugins_prefer", mode="before")
+    @field_validator("extensions", "plugins_block", "plugins_allow", "plugins_prefer", mode="before")
     @classmethod
     def _names_are_separated_by_commas(cls, value: Any) -> Any:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value

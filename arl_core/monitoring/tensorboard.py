@@ -15,6 +15,8 @@ from typing import Any
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 
+INTERVAL_S = 2.0  # between events
+
 _log = logging.getLogger("arl")
 _file_numbers = itertools.count()
 
@@ -62,7 +64,7 @@ class TensorBoardWriter:
         log_dir: str | os.PathLike[str],
         *,
         resume_frame: int | None = None,
-        interval_s: float = 2.0,
+        interval_s: float = INTERVAL_S,
         flush_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from arl_core.config.layers import Layer, canonical_field, nearest
+from arl_core.hookspecs import EXTENSION_HOOKS
 from arl_core.interfaces import (
     AlgorithmSpec,
     EncoderSpec,
@@ -17,28 +18,36 @@ from arl_core.interfaces import (
     WrapperSpec,
 )
 from arl_core.registry.discovery import PluginRecord, plugin_records
-from arl_core.registry.loading import code_name, fault, load
+from arl_core.registry.loading import Plugin, code_name, fault, load
 from arl_core.registry.names import spell
 from arl_core.registry.selection import ALL, CORE, SELECTION_FIELDS, PluginSelection
 
 AUTO_ENCODER = "auto"
 S = TypeVar("S", EncoderSpec, WrapperSpec, ModelSpec, AlgorithmSpec, LossSpec)
 # fields that decide which plugins are asked and what for: settled before any of them answers
-NAMING_FIELDS = frozenset({"env", "algo", "env_options", "wrappers"}) | SELECTION_FIELDS
+NAMING_FIELDS = frozenset({"env", "algo", "env_options", "wrappers", "extensions"}) | SELECTION_FIELDS
 
 
 def family_description(record: PluginRecord) -> EnvFamily:
     """The family that `record` promises. Raises UserError where its plugin does not deliver it."""
-    families = load(record).described("arl_environments", EnvFamily)
+    plugin = load(record)
+    families = plugin.described("arl_environments", EnvFamily)
     for family in families:
         if family.name == record.name:
             return family
+    if not families and plugin.hooks & set(EXTENSION_HOOKS):
+        raise UserError(f"'{record.name}' ({record.owner}) is an extension, not an environment: --extensions {record.name}")
     names = ", ".join(family.name for family in families) or "none"
     raise fault(
         record,
         f"environment '{record.name}': {record.owner} is registered under that name, "
         f"but its arl_environments ({record.target}) describes: {names}",
     )
+
+
+def provides_environments(plugin: Plugin) -> bool:
+    """Whether it must describe a family: it says so, or has no hook at all and so is nothing else either."""
+    return not plugin.hooks or "arl_environments" in plugin.hooks
 
 
 def owner_of(resolved: ResolvedEnv, selection: PluginSelection = ALL) -> PluginRecord:

@@ -28,15 +28,24 @@ class Plugin:
     record: PluginRecord
     module: ModuleType
 
+    @property
+    def hooks(self) -> frozenset[str]:
+        """The hooks that it implements."""
+        return frozenset(caller.name for caller in _manager().get_hookcallers(self.module) or ())
+
     def call(self, hook: str, **arguments: Any) -> Any:
         """This plugin's result of `hook`, or None where it has none. Raises UserError that names the plugin."""
-        others = [plugin for plugin in _manager().get_plugins() if plugin is not self.module]
         try:
-            results = _manager().subset_hook_caller(hook, others)(**arguments)
+            return self.call_unguarded(hook, **arguments)
         except UserError:
             raise
         except (Exception, SystemExit) as error:
             raise fault(self.record, f"{self.record.owner}: {hook} raised {cause(error)}") from error
+
+    def call_unguarded(self, hook: str, **arguments: Any) -> Any:
+        """As `call`; raises whatever the hook raises."""
+        others = [plugin for plugin in _manager().get_plugins() if plugin is not self.module]
+        results = _manager().subset_hook_caller(hook, others)(**arguments)
         return results[0] if results else None
 
     def described(self, hook: str, kind: type[T]) -> tuple[T, ...]:
@@ -56,12 +65,13 @@ class Plugin:
 _loaded: dict[tuple[str, str], ModuleType] = {}
 
 
-def load(record: PluginRecord) -> Plugin:
-    """Import the plugin behind `record`. Raises UserError that names distribution, version and cause."""
+def load(record: PluginRecord, what: str = "environment") -> Plugin:
+    """Import the plugin behind `record`, named as a `what`. Raises UserError that names distribution, version and cause."""
     key = (record.dist, record.target)
     if key not in _loaded:  # only what loaded is kept: a failure is found, and told, again
-        module = _import(record)
-        _register(module, record)
+        module = _import(record, what)
+        if not _manager().is_registered(module):  # two distributions may name one module
+            _register(module, record, what)
         _loaded[key] = module
     return Plugin(record, _loaded[key])
 
@@ -73,9 +83,9 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
-def fault(record: PluginRecord, message: str, cure: str = "") -> UserError:
+def fault(record: PluginRecord, message: str, cure: str = "", what: str = "environment") -> UserError:
     """The error for a plugin that is not as it should be, with what to do; it is the plugin's alone."""
-    return UserError(f"{message}\n  {cure}Other environments still work. Details: arl plugins check {record.dist}")
+    return UserError(f"{message}\n  {cure}Other {what}s still work. Details: arl plugins check {record.dist}")
 
 
 def code_name(record: PluginRecord, what: str, value: Any) -> str:
@@ -86,17 +96,17 @@ def code_name(record: PluginRecord, what: str, value: Any) -> str:
     raise fault(record, f"{record.owner}: {what} is {value!r}, not 'module:attribute': workers import code by its name")
 
 
-def _import(record: PluginRecord) -> ModuleType:
+def _import(record: PluginRecord, what: str) -> ModuleType:
     try:
         return import_module(record.target)
     except (Exception, SystemExit) as error:
         stale = isinstance(error, ModuleNotFoundError) and f"{record.target}.".startswith(f"{error.name}.")
         cure = "Its entry point is stale: reinstall it (pip install -e . in its folder). " if stale else ""
-        told = f"environment '{record.name}': {record.owner} failed to import ({record.target}): {cause(error)}"
-        raise fault(record, told, cure) from error
+        told = f"{what} '{record.name}': {record.owner} failed to import ({record.target}): {cause(error)}"
+        raise fault(record, told, cure, what) from error
 
 
-def _register(module: ModuleType, record: PluginRecord) -> None:
+def _register(module: ModuleType, record: PluginRecord, what: str) -> None:
     manager = _manager()
     try:
         _check_hooks(module)
@@ -106,8 +116,8 @@ def _register(module: ModuleType, record: PluginRecord) -> None:
         if manager.is_registered(module):
             manager.unregister(module)
         reason = str(error) if isinstance(error, UserError) else cause(error)
-        told = f"environment '{record.name}': {record.owner} is not a valid plugin ({record.target}): {reason}"
-        raise fault(record, told) from error
+        told = f"{what} '{record.name}': {record.owner} is not a valid plugin ({record.target}): {reason}"
+        raise fault(record, told, what=what) from error
 
 
 def _check_hooks(module: ModuleType) -> None:

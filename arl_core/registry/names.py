@@ -40,14 +40,14 @@ def spell(name: str, selection: PluginSelection = ALL) -> Spelling:
     names = {record.name for record in records}
     head, colon, tail = rest.partition(":")
     if head in names:
-        return Spelling(_only_record(head, dist, name, records), tail if colon else None, rest, dist)
+        return Spelling(only_record(head, dist, name, records), tail if colon else None, rest, dist)
     families = _prefixed(rest, dist, prefixes(selection)) or _prefixed(rest, dist, prefixes(selection, usable=False))
     if len(families) > 1:
         choices = " or ".join(f"'{family}:...'" for family in sorted(families))
         raise UserError(f"environment '{name}' may mean {choices}: write the one you want")
     for family, prefix in families.items():
         variant = rest[len(prefix) :].lstrip("-_/")
-        return Spelling(_only_record(family, dist, name, records), variant, rest, dist)
+        return Spelling(only_record(family, dist, name, records), variant, rest, dist)
     raise UserError(_unknown(rest, records))
 
 
@@ -63,22 +63,26 @@ def _prefixed(name: str, dist: str, known: Iterable[Prefix]) -> dict[str, str]:
     return found
 
 
-def _only_record(family: str, dist: str, name: str, records: Iterable[PluginRecord]) -> PluginRecord:
-    """The claim that counts: of the distribution that the name says, or the only one that stands."""
-    claims = [record for record in records if record.name == family]
+def only_record(
+    plugin: str, dist: str, name: str, records: Iterable[PluginRecord], what: str = "environment", flag: str = "--env"
+) -> PluginRecord:
+    """The claim that counts: of the distribution that the name says, or the only one that stands.
+
+    `name` is the whole that the user wrote, after `flag`, to name a `what`."""
+    claims = [record for record in records if record.name == plugin]
     if dist:
         chosen = [record for record in claims if normalized(record.dist) == normalized(dist)]
         if not chosen:
             owners = " and ".join(record.owner for record in claims)
-            raise UserError(f"'{dist}' provides no environment '{family}'; {owners} does")
+            raise UserError(f"'{dist}' provides no {what} '{plugin}'; {owners} does")
         claims = chosen
     usable = [record for record in claims if record.usable]
     if not usable:
-        raise UserError(f"environment '{name}': {'; '.join(record.error for record in claims)}")
+        raise UserError(f"{what} '{name}': {'; '.join(record.error for record in claims)}")
     standing = [record for record in usable if record.status == "found"] or usable
     if len(standing) > 1:
         owners = " and ".join(record.owner for record in standing)
-        raise UserError(f"'{family}' is provided by {owners}. Pick one: --env {standing[0].dist}::{name}")
+        raise UserError(f"'{plugin}' is provided by {owners}. Pick one: {flag} {standing[0].dist}::{name}")
     return standing[0]
 
 

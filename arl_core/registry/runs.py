@@ -12,6 +12,7 @@ from arl_core.config.layers import Layer, ResolvedConfig, merge_layers
 from arl_core.config.sources import environment_layer, yaml_layer
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.registry.catalog import NAMING_FIELDS, algorithm_spec, param_overrides
+from arl_core.registry.extensions import load_extensions
 from arl_core.registry.names import spell
 from arl_core.registry.parts import run_parts
 from arl_core.registry.resolve import given_options, resolve_env
@@ -53,6 +54,7 @@ def resolve_run(
         "env": f"{dist}::{resolved.id}" if separator else resolved.id,
         "env_options": given_options(resolved, naming.env_options),
     }
+    load_extensions(merged.config.extensions, selection)
     return replace(merged, config=merged.config.model_copy(update=typed)), resolved
 
 

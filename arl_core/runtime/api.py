@@ -118,8 +118,6 @@ class APPO:
 
         outcome = trainer.train(train_for_env_steps, observer=observer, additional=True)
         mean = trainer.episodes.return_mean if trainer.episodes else None
-        if outcome is not Outcome.FAILURE and trainer.directory is not None:
-            outcome = trainer.finish(outcome)
         return Status.of(outcome, trainer.snapshot, mean, str(trainer.failure or ""))
 
     def set_hyperparameters(self, **values: Any) -> None:

@@ -82,7 +82,6 @@ def _train(
             outcome = trainer.train(cfg.train_for_env_steps, cfg.train_for_seconds, observe)
             if outcome is not Outcome.FAILURE and trainer.snapshot is not None:
                 observe(trainer.snapshot, trainer.engine.statistics.episodes)
-                outcome = trainer.finish(outcome)
         finally:
             board.close()
         return _ending(trainer, outcome, directory.path)

@@ -6,21 +6,24 @@ import logging
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from arl_core.config import ResolvedConfig
-from arl_core.interfaces import ResolvedEnv, UserError
+from arl_core.interfaces import ResolvedEnv, RunInfo, UserError
 from arl_core.learning.checkpoint import load_newest
 from arl_core.models.flat import flatten_module
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.monitoring.summary import summary_dict
 from arl_core.registry import run_parts, selection_of
+from arl_core.registry.extensions import load_extensions
+from arl_core.registry.loading import cause
 from arl_core.runtime.async_engine import AsyncEngine
 from arl_core.runtime.engine import ComponentFailure, Engine, byte_vector
+from arl_core.runtime.extensions import Extensions
 from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import RunPlan, check_group, make_plan
 from arl_core.runtime.rundir import RunDirectory
@@ -42,6 +45,13 @@ class Outcome(IntEnum):
     FAILURE = 2
 
 
+_STATUS: dict[Outcome, Literal["completed", "interrupted", "failed"]] = {
+    Outcome.SUCCESS: "completed",
+    Outcome.INTERRUPTED: "interrupted",
+    Outcome.FAILURE: "failed",
+}
+
+
 class Trainer:
     """A run. Processes start with the first `train` and live until `close`."""
 
@@ -60,7 +70,8 @@ class Trainer:
         self._flat = flatten_module(self.model)
         self._nurseries = nurseries
         self._engine: Engine | None = None
-        self._checkpoint: Path | None = None  # to load when the engine starts
+        self._checkpoint: tuple[Path, int] | None = None  # to load when the engine starts, and its frames
+        self._extensions = Extensions(load_extensions(self.cfg.extensions, selection_of(resolved)))
         self.signal = 0  # that ended the last `train`
         self.failure: ComponentFailure | None = None
         self.snapshot: Snapshot | None = None
@@ -93,12 +104,19 @@ class Trainer:
             engine.publish_initial(weights)
             engine.start()
             if self._checkpoint is not None:
-                engine.load_checkpoint(self._checkpoint)
+                engine.load_checkpoint(self._checkpoint[0])
                 self._checkpoint = None
         except BaseException:
             engine.close()
             raise
         return engine
+
+    @property
+    def frames(self) -> int:
+        """Frames trained, in total; of a checkpoint that the engine will load when it starts, before it does."""
+        if self._engine is not None:
+            return self._engine.frames
+        return self._checkpoint[1] if self._checkpoint is not None else 0
 
     @property
     def episodes(self) -> EpisodeStatistics | None:
@@ -119,18 +137,40 @@ class Trainer:
             self.load_checkpoint(path, state)
         except ValueError as error:
             raise UserError(f"{path} does not fit: {error}. Resume without changing the network, or begin a new run") from None
-        return path, int(state["learner"]["frames"])
+        return path, self.frames
 
     # ----------------------------------------------------------------- training
 
     def train(
         self, frames: int, seconds: float = 0.0, observer: Observer | None = None, *, additional: bool = False
     ) -> Outcome:
-        """Train until `frames` frames in total (or so many more, where `additional`), or for `seconds` (0: no limit).
+        """Train until `frames` frames in total (or so many more, where `additional`), or for `seconds` (0: no limit); then,
+        where there is a run directory, write the last checkpoint and the summary. Extensions are told.
 
         `observer(snapshot, episodes)` is called a few times a second and may return False to end the call. A failure is
         logged, kept in `failure`, and ends the run's processes; weights of the last checkpoint stay.
         """
+        statistics = self._engine.statistics if self._engine is not None else None
+        self._extensions.started(self._run_info(), statistics.seconds if statistics is not None else 0.0)
+        try:
+            outcome = self._train(frames, seconds, observer, additional)
+            if outcome is not Outcome.FAILURE and self.directory is not None:
+                outcome = self._finish(outcome)
+        except Exception as error:  # the observer's own, or a mistake that shows when the engine starts
+            self._extensions.finished("failed", cause(error))
+            raise
+        if outcome is not Outcome.FAILURE and self.snapshot is not None:
+            self._extensions.metrics(self.snapshot, self.engine.statistics.episodes, last=True)
+        self._extensions.finished(_STATUS[outcome], str(self.failure or ""))
+        return outcome
+
+    def _run_info(self) -> RunInfo:
+        path = self.directory.path.absolute() if self.directory is not None else None
+        cfg = self.cfg
+        config = cfg.model_dump(mode="json")
+        return RunInfo(path.name if path else "", path, self.env.id, cfg.algo, cfg.seed, self.frames, config)
+
+    def _train(self, frames: int, seconds: float, observer: Observer | None, additional: bool) -> Outcome:
         self.signal, self.failure = 0, None
         stopped = False
         target = frames
@@ -138,7 +178,9 @@ class Trainer:
         def tick() -> bool:
             nonlocal stopped
             self.snapshot = self._observe(target, seconds)
-            stopped = observer is not None and observer(self.snapshot, self.engine.statistics.episodes) is False
+            episodes = self.engine.statistics.episodes
+            stopped = observer is not None and observer(self.snapshot, episodes) is False
+            self._extensions.metrics(self.snapshot, episodes)
             return not (stopped or signals.received)
 
         with EndSignals(_announce) as signals:
@@ -186,7 +228,7 @@ class Trainer:
             self._write_summary("running")
         return snapshot
 
-    def finish(self, outcome: Outcome) -> Outcome:
+    def _finish(self, outcome: Outcome) -> Outcome:
         """Write the last checkpoint and the summary. A signal meanwhile waits for them; a second one does not."""
         with EndSignals(_announce, self.signal) as signals:
             try:
@@ -246,7 +288,7 @@ class Trainer:
         if self._engine is not None:
             self._engine.load_checkpoint(path)
         else:
-            self._checkpoint = path
+            self._checkpoint = path, int(learner["frames"])
 
     def _end_engine(self) -> None:
         """End the processes; the last published weights stay with us."""

@@ -16,7 +16,7 @@ from arl_core.monitoring.summary import write_text_atomic
 USAGE = """usage: arl plugins docs NAME [--output FILE.md] [--no-plugins]
 
 Imports the plugin NAME, or the plugins of the distribution NAME, and writes a Markdown page about what they provide:
-environments, options, encoders, wrappers, and the defaults that they change.
+environments, options, encoders, wrappers, the defaults that they change, and whether they are extensions.
 
   --output FILE.md   write to a file, all or nothing (default: standard output)"""
 
@@ -31,7 +31,7 @@ def command(arguments: list[str]) -> int:
         raise UserError("arl plugins docs: name a plugin or a distribution, such as maze (arl plugins list has them)")
     name = parsed.positional[0]
     description = described(name, surrounding_selection(parsed))
-    wrong = [plugin["error"] for plugin in description["plugins"] if plugin["family"] is None]
+    wrong = [plugin["error"] for plugin in description["plugins"] if plugin["status"] not in {"found", "conflict"}]
     if wrong:
         raise UserError(wrong[0])
     text = page(description, name)
@@ -51,11 +51,17 @@ def page(description: dict[str, Any], name: str) -> str:
     lines = [f"# {description['distribution']}", "", description["summary"] or "(no summary)"]
     lines += ["", f"<{description['home_page']}>"] if description["home_page"] else []
     for plugin in description["plugins"]:
-        lines += _family(plugin["family"], plugin["prefixes"])
+        lines += _extension(plugin) if plugin["extension"] else []
+        lines += _family(plugin["family"], plugin["prefixes"]) if plugin["family"] else []
     for title in LISTINGS:
         rows = [(f"`{item['name']}`", _cell(item.get("summary", ""))) for item in description[title]]
         lines += _table(f"## {title.capitalize()}", ("name", ""), rows)
     return "\n".join([*lines, "", f"This page is generated: `arl plugins docs {name}`.", ""])
+
+
+def _extension(plugin: dict[str, Any]) -> list[str]:
+    name, hooks = plugin["name"], _codes(plugin["extension"])
+    return ["", f"## Extension: {name}", "", f"For runs that name it: `--extensions {name}`. It implements {hooks}."]
 
 
 def _family(family: dict[str, Any], prefixes: Iterable[str]) -> list[str]:

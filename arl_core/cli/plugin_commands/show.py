@@ -14,8 +14,8 @@ from arl_core.interfaces import UserError
 USAGE = """usage: arl plugins show NAME [--json] [--no-plugins]
 
 Imports the plugin NAME, or the plugins of the distribution NAME, and prints what they provide: environments with their
-options and historical names, encoders, wrappers, and the defaults that they change. Of a plugin that cannot be used it
-prints the reason."""
+options and historical names, encoders, wrappers, the defaults that they change, and whether they are extensions. Of a
+plugin that cannot be used it prints the reason."""
 
 
 def command(arguments: list[str]) -> int:
@@ -42,12 +42,19 @@ def _text(description: dict[str, Any]) -> list[str]:
     for plugin in description["plugins"]:
         if plugin["error"]:
             lines += ["", *(line for part in plugin["error"].splitlines() for line in wrapped(part.strip()))]
+        if plugin["extension"]:
+            lines += ["", *_extension(plugin)]
         if plugin["family"]:
             lines += ["", *_family(plugin["family"], plugin["prefixes"])]
     for title in LISTINGS:
         if description[title]:
             lines += ["", title, *aligned([(item["name"], item.get("summary", "")) for item in description[title]], "  ")]
     return lines
+
+
+def _extension(plugin: dict[str, Any]) -> list[str]:
+    lines = [f"{plugin['name']}: an extension, for runs that name it", ""]
+    return lines + aligned([("named by", f"--extensions {plugin['name']}"), ("hooks", ", ".join(plugin["extension"]))], "  ")
 
 
 def _family(family: dict[str, Any], prefixes: list[str]) -> list[str]:
