@@ -175,22 +175,23 @@ class SingleEnvGroup:
 
     def recv_into(self, views: StepViews) -> EpisodeEnds | None:
         """See `EnvGroup`. Raises EnvironmentFault."""
-        results: list[Any] = []
         rows = dict(views.obs)
         together = self._rows_alone
+        pairs = zip(self._calls, self._actions, strict=True)
+        results: list[Any] = []
         try:
             if together:
-                for call, action in zip(self._calls, self._actions, strict=True):
-                    results.append(call(action))
+                results = [call(action) for call, action in pairs]
             else:  # an array that environments share is copied before another one writes to it
-                for i, (call, action) in enumerate(zip(self._calls, self._actions, strict=True)):
+                for i, (call, action) in enumerate(pairs):
                     result = call(action)
                     self._write_row(result[0], rows, i)
                     results.append(result)
         except EnvironmentFault:
             raise
         except (Exception, SystemExit) as error:
-            raise self._fault(len(results), "step", error) from error
+            failed = self.num_envs - 1 - sum(1 for _ in pairs)  # those behind it are left
+            raise self._fault(failed, "step", error) from error
         try:
             observations, rewards, terminated, truncated, infos = zip(*results, strict=True)
             if together:
