@@ -8,6 +8,8 @@ from arl_core.cli.flags import mistake
 
 COMMANDS = {
     "list": "the installed plugins and their status; imports none",
+    "check": "every rule for plugins, applied to installed ones",
+    "new": "write a new plugin that installs, trains and passes its checks",
 }
 
 
