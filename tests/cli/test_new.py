@@ -47,7 +47,7 @@ def test_every_template_is_written_and_every_name_filled_in(tmp_path: Path, caps
         ("class", "'class' is a word of Python's: choose another name"),
         ("minihack", "'minihack' is taken: arl-plugin-minihack provides 'minihack' and names that begin like it"),
         ("maze-hard", "'maze-hard' is taken: arl-plugin-maze provides 'maze' and names that begin like it"),
-        ("x" * 41, f"'{'x' * 41}' has 41 letters, and more than 40 are hard to type"),
+        ("x" * 21, f"'{'x' * 21}' has 21 letters, and more than 20 are hard to type"),
     ],
 )
 def test_names_that_are_refused(name: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

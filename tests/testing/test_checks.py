@@ -73,7 +73,7 @@ BUILT = [
     Broken("env.episodes", "env.py", "1.0 if there else", 'float("nan") if there else', "not finite"),
     Broken("options.values", "env.py", '"left":\n', '"left":\n            self.left()\n', "no attribute 'left' (env.py:"),
     Broken("encoder.shape", "encoder.py", "size = cfg.hidden_size", "size = 7", "it gives [24, 64] for 24 rows, not [24, 7]"),
-    Broken("encoder.shape", "encoder.py", ".shape != (2,)", ".shape != (3,)", "though it is its default encoder"),
+    Broken("encoder.shape", "encoder.py", "shape != (2,)", "shape != (3,)", "though it is its default encoder"),
     Broken("encoder.gradient", "encoder.py", "dim=1))", "dim=1)).detach().requires_grad_()", "reaches layers.0.weight"),
     Broken("encoder.rows", "encoder.py", ":1]\n", ":1]\n        way = way - way.mean()\n", "a row alone"),
     Broken("encoder.weights", "encoder.py", ":1]\n", ":1] * vars(self).setdefault('w', torch.rand(1))\n", "other features"),
@@ -266,3 +266,15 @@ def test_names_that_nothing_has() -> None:
         plugin_checks("maz")
     with pytest.raises(UserError, match="'minihack' is provided by arl-plugin-minihack, which is not installed"):
         plugin_checks("minihack")
+
+
+def test_the_page_names_every_rule(install_plugin: Install) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "testing-plugins.md").read_text(encoding="utf-8")
+    hook = WRAPPER_HOOK.replace("NAME", "paged")
+    install_plugin("paged", {"plugin.py": ("\n@hookimpl\ndef arl_encoders", hook)}, {"wrappers.py": WRAPPERS})
+    listed = re.findall(r"`(\w+)\.(\w+)`|`\.(\w+)`", page.partition("## The checks")[2])
+    group, named = "", set()
+    for first, rule, further in listed:
+        group = first or group
+        named.add(f"{group}.{rule or further}")
+    assert named == {check.id.partition("[")[0] for check in plugin_checks("paged")}

@@ -43,7 +43,7 @@ FILES = {
     "tests/test_learning.py": "test_learning.py.tmpl",
 }
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_LONGEST = 40
+_LONGEST = 20
 
 
 def command(arguments: list[str]) -> int:
