@@ -7,8 +7,9 @@ BIN    := $(VENV)/bin
 # torch first and by exact version, so that pip takes the CPU build where there is one
 TORCH  := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+DIST   ?= dist
 
-.PHONY: run test test-all check format setup setup-dev bench coverage clean
+.PHONY: run test test-all check format setup setup-dev bench dist clean
 
 run: $(VENV)/.ready
 	$(BIN)/arl run --env maze --experiment maze-demo-$$(date +%Y%m%d-%H%M%S) --train-dir train_dir
@@ -32,6 +33,15 @@ format: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev
 	$(BIN)/python benchmarks/engine.py
+
+# Wheels of the core and of every plugin. Times in them are the last commit's, so that equal sources give equal wheels;
+# setuptools' build folders go before and after, or files that were deleted long ago would be packed.
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 1000000000)
+dist: $(VENV)/bin/python
+	rm -rf $(DIST)/*.whl build plugins/*/build
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(DIST) . $(wildcard plugins/*/.)
+	rm -rf build plugins/*/build
+	@ls $(DIST)
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev

@@ -53,7 +53,8 @@ class EnvSpec:
     `maker(*, options, context, **kwargs) -> gymnasium.Env`; `vector_maker(*, options, contexts, **kwargs) -> EnvGroup`,
     where `options` is an instance of the family's options model (or None) and `contexts` has one entry an environment.
     Both makers of one spec describe the same environment, step for step. `max_episode_steps` is a time limit that the core
-    applies around `maker`; a `vector_maker` applies its own.
+    applies around `maker`; a `vector_maker` applies its own. `deterministic=False` says that the same seed and actions need
+    not give the same episodes (a simulator with a clock of its own): `arl plugins check` then does not ask for it.
     """
 
     id: str  # the variant's name, after the colon
@@ -62,6 +63,7 @@ class EnvSpec:
     max_episode_steps: int | None = None  # steps; None: no limit
     summary: str = ""
     vector_maker: str | None = None
+    deterministic: bool = True
 
 
 @dataclass(frozen=True)

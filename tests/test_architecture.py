@@ -46,6 +46,11 @@ def test_arrows_point_one_way(room: str) -> None:
     assert {name: rooms for name, rooms in wrong.items() if rooms} == {}
 
 
+def test_only_its_command_imports_the_conformance_kit() -> None:
+    files = [path for path in CORE.rglob("*.py") if path.parent.name != "testing" and "testing" in imports_of(path)]
+    assert [str(path.relative_to(CORE)) for path in files] == ["cli/plugin_commands/check.py"]
+
+
 def loaded_by(code: str) -> set[str]:
     out = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys; print(' '.join(sys.modules))"], check=True, capture_output=True, text=True

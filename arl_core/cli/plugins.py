@@ -10,6 +10,8 @@ COMMANDS = {
     "list": "the installed plugins and their status; imports none",
     "show": "what a plugin provides: environments, options, encoders, wrappers, defaults",
     "docs": "the same as a Markdown page",
+    "check": "every rule for plugins, applied to installed ones",
+    "new": "write a new plugin that installs, trains and passes its checks",
 }
 
 

@@ -76,6 +76,12 @@ def load(record: PluginRecord, what: str = "environment") -> Plugin:
     return Plugin(record, _loaded[key])
 
 
+def forget(dist: str) -> None:
+    """Unregister what was loaded of a distribution: for a process in which distributions come and go."""
+    for key in [key for key in _loaded if key[0] == dist]:
+        _manager().unregister(_loaded.pop(key))
+
+
 @cache
 def _manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager(PROJECT)

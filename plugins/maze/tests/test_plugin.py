@@ -1,6 +1,5 @@
 """The plugin as the core sees it."""
 
-import json
 import re
 import subprocess
 import sys
@@ -12,8 +11,7 @@ from arl_plugin_maze import plugin
 from arl_plugin_maze.options import MazeOptions
 
 import arl_core
-from arl_core.config import RunConfig
-from arl_core.interfaces import UserError, load_object
+from arl_core.interfaces import UserError
 
 GYM_MAZE_IDS = [
     "maze-v0",
@@ -39,35 +37,16 @@ def test_short_spellings_and_options() -> None:
         arl_core.make_env("maze:random-10x10-pluss")
 
 
-def test_descriptions_name_code_that_exists() -> None:
+def test_every_variant_has_gym_mazes_id() -> None:
     (family,) = plugin.arl_environments()
     assert {family.aliases[name] for name in GYM_MAZE_IDS} == {spec.id for spec in family.variants}
-    names = [spec.maker for spec in family.variants] + [spec.vector_maker for spec in family.variants]
-    names += [family.options, *(spec.maker for spec in plugin.arl_encoders())]
-    assert all(callable(load_object(name)) for name in names)
-    assert family.encoder in {spec.name for spec in plugin.arl_encoders()}
-    assert all(json.loads(json.dumps(dict(spec.kwargs))) == spec.kwargs for spec in family.variants)
 
 
-def test_param_overrides_are_valid_configurations() -> None:
-    for variant in ("sample-5x5", "random-100x100"):
-        overrides = plugin.arl_param_overrides(f"maze:{variant}", "appo")
-        assert overrides
-        assert RunConfig(**overrides).model_dump(include=set(overrides)) == dict(overrides)
-
-
-@pytest.mark.parametrize(
-    ("imported", "absent"),
-    [
-        ("arl_plugin_maze.plugin", ["torch", "gymnasium", "arl_plugin_maze.env"]),
-        ("arl_plugin_maze.env", ["torch"]),
-        ("arl_plugin_maze.group", ["torch"]),
-    ],
-)
-def test_imports_stay_light(imported: str, absent: list[str]) -> None:
-    code = f"import sys, {imported}; print([name for name in {absent!r} if name in sys.modules])"
+@pytest.mark.parametrize("imported", ["arl_plugin_maze.env", "arl_plugin_maze.group"])
+def test_environments_need_no_torch(imported: str) -> None:
+    code = f"import sys, {imported}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "False"
 
 
 def test_the_readmes_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

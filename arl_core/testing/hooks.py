@@ -1,0 +1,102 @@
+"""What pluggy does not tell an author: misspelt hooks, arguments that never arrive, results of the wrong kind."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from arl_core.config.layers import nearest
+from arl_core.hookspecs import HOOK_NAMES, PROJECT, ArlHooks
+from arl_core.registry.discovery import plugin_records
+from arl_core.testing.results import CheckFailed, Result, Rule, ok
+from arl_core.testing.subject import Subject
+
+
+def _functions(subject: Subject) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Functions of the hook module that are hooks, or look as if they were meant to be."""
+    for name, value in vars(subject.module).items():
+        if inspect.isroutine(value) and (name.startswith("arl_") or hasattr(value, f"{PROJECT}_impl")):
+            yield name, value
+
+
+def names(subject: Subject) -> Result:
+    """Every hook is one that exists, and is marked."""
+    found = []
+    for name, function in _functions(subject):
+        if name not in HOOK_NAMES:
+            raise CheckFailed(
+                f"there is no hook '{name}'.{nearest(name, HOOK_NAMES)}", f"the hooks are: {', '.join(HOOK_NAMES)}"
+            )
+        if not hasattr(function, f"{PROJECT}_impl"):
+            raise CheckFailed(f"'{name}' lacks @hookimpl", "from arl_core.hookspecs import hookimpl; put @hookimpl above it")
+        found.append(name)
+    if not found:
+        raise CheckFailed("it implements no hook", "give it at least arl_environments, with @hookimpl")
+    return ok(", ".join(found))
+
+
+def signatures(subject: Subject) -> Result:
+    """Arguments are those of the hook, plain ones: pluggy passes nothing to any other kind."""
+    for name, function in _functions(subject):
+        wanted = [argument for argument in inspect.signature(getattr(ArlHooks, name)).parameters if argument != "self"]
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
+                raise CheckFailed(f"{name}: '{parameter}' is never passed: arguments must be plain")
+            if parameter.default is not parameter.empty:
+                raise CheckFailed(f"{name}: '{parameter.name}' has a default, so pluggy never passes it")
+            if parameter.name not in wanted:
+                listing = f" It takes: {', '.join(wanted)}" if wanted else " It takes none"
+                raise CheckFailed(f"{name} has no argument '{parameter.name}'.{nearest(parameter.name, wanted) or listing}")
+    return ok()
+
+
+def results(subject: Subject) -> Result:
+    """Listing hooks return descriptions of their kind, the same ones each time."""
+    described = {"families": subject.families, "encoders": subject.encoders, "wrappers": subject.wrappers}
+    again = Subject(subject.record)
+    for what, items in described.items():
+        if getattr(again, what) != items:
+            raise CheckFailed(f"two calls describe different {what}", "build descriptions from constants alone")
+    return ok(", ".join(f"{len(items)} {what}" for what, items in described.items() if items))
+
+
+def namespace(subject: Subject) -> Result:
+    """What the plugin registers stands under its own name."""
+    if subject.is_core:
+        return ok("the core's own names are plain")
+    dist = subject.record.dist
+    own = [record.name for record in plugin_records() if record.dist == dist]
+    registered = [spec.name for spec in subject.encoders], [spec.name for spec in subject.wrappers]
+    for name in (*registered[0], *registered[1]):
+        if name.partition("/")[0] not in own or "/" not in name:
+            better = f"{subject}/{name.rpartition('/')[2]}"
+            raise CheckFailed(f"'{name}' does not begin with '{subject}/'", f"call it '{better}'")
+    for family in subject.families:
+        if family.name not in own:
+            cure = f"add {family.name} = \"{subject.record.target}\" to the entry points, or name the family '{subject}'"
+            raise CheckFailed(f"the family '{family.name}' has no entry point, so nobody finds it", cure)
+    for listed in registered:
+        twice = {name for name in listed if listed.count(name) > 1}
+        if twice:
+            raise CheckFailed(f"'{min(twice)}' is described twice")
+    return ok()
+
+
+HOOKS: tuple[Rule[Subject], ...] = (
+    Rule("hooks.names", "every hook exists and is marked", "see arl_core/hookspecs.py", names),
+    Rule(
+        "hooks.signatures",
+        "hooks take plain arguments that exist",
+        "take some of the hook's arguments by name, without defaults, * or **: def arl_param_overrides(env, algo)",
+        signatures,
+    ),
+    Rule(
+        "hooks.results",
+        "hooks return what they promise",
+        "return a list of the descriptions in arl_core.interfaces",
+        results,
+        essential=True,
+    ),
+    Rule("hooks.namespace", "names stand under the plugin's own", "give each its own name, '<plugin>/<name>'", namespace),
+)
