@@ -104,6 +104,13 @@ class ModelFields(BaseModel):
     obs_subtract_mean: float = Field(0.0, description="subtracted from pixel (uint8) observations")
     obs_scale: float = Field(255.0, gt=0.0, description="pixel (uint8) observations are divided by this")
     initial_stddev: float = Field(1.0, gt=0.0, description="initial standard deviation of Gaussian actions")
+    min_stddev: float = Field(1e-4, gt=0.0, description="least standard deviation of Gaussian actions")
+    adaptive_stddev: bool = Field(
+        False, description="the network computes Gaussian actions' deviations; otherwise they are free parameters"
+    )
+    tanh_squash: bool = Field(
+        False, description="Gaussian actions go through tanh and are scaled to their bounds; otherwise clipped to them"
+    )
 
 
 class LearningFields(BaseModel):
@@ -190,6 +197,8 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
                 f"batch_size ({self.batch_size}) must be a multiple of rollout ({self.rollout}): "
                 "a batch is made of whole trajectories"
             )
+        if self.initial_stddev < self.min_stddev:
+            raise ValueError(f"initial_stddev ({self.initial_stddev}) must not be less than min_stddev ({self.min_stddev})")
         if self.recurrence is not None and self.use_rnn and self.rollout % self.recurrence:
             raise ValueError(
                 f"rollout ({self.rollout}) must be a multiple of recurrence ({self.recurrence}): "

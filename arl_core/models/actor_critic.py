@@ -93,7 +93,7 @@ class ActorCritic(nn.Module):
         encoder_maker: EncoderMaker,
     ) -> None:
         super().__init__()
-        self.dist: ActionDist = make_action_dist(action_space)
+        self.dist: ActionDist = make_action_dist(action_space, cfg)
         _check_mask(as_dict_space(obs_space), self.dist)
         self.preprocess = Preprocessor(obs_space, cfg)
         inputs = network_space(obs_space)
@@ -104,9 +104,12 @@ class ActorCritic(nn.Module):
         else:
             self.actor = Tower(encoder_maker(inputs, cfg), cfg, [policy])
             self.critic = Tower(encoder_maker(inputs, cfg), cfg, [value])
+        initial = self.dist.initial_params()
+        with torch.no_grad():
+            self.actor.head.bias[: self.dist.head_size].copy_(initial[: self.dist.head_size])
         self.free_params: nn.Parameter | None = None
         if self.dist.free_size:
-            self.free_params = nn.Parameter(torch.full((self.dist.free_size,), math.log(cfg.initial_stddev)))
+            self.free_params = nn.Parameter(initial[self.dist.head_size :].clone())
         self.state_size = self.actor.state_size + (self.critic.state_size if self.critic is not None else 0)
         self._has_two_towers = self.critic is not None
 
@@ -202,7 +205,7 @@ def _check_mask(obs_space: spaces.Dict, dist: ActionDist) -> None:
     width = math.prod(mask.shape or ())
     if dist.num_actions_for_mask == 0:
         raise UserError(
-            f"observation '{ACTION_MASK}' masks actions, but only Discrete and MultiDiscrete allow it; rename the key"
+            f"observation '{ACTION_MASK}' masks actions, but only Discrete and MultiDiscrete have masks; rename the key"
         )
     if mask.shape is None or len(mask.shape) != 1 or width != dist.num_actions_for_mask:
         raise UserError(
