@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 from arl_core.interfaces import ArraySpec
 from arl_core.spaces import action_parts, children_of, leaves_of
 
+# Networks compute in float32: half the memory and one conversion, here. torch computes with few unsigned integers.
+_STORED = {"float64": "float32", "longdouble": "float32", "float128": "float32"}
+_STORED |= {"uint16": "int32", "uint32": "int64", "uint64": "int64"}
+
 
 def array_spec(space: spaces.Space[Any]) -> ArraySpec:
     """Shape and dtype of one value of a leaf space, as it lies in arrays."""
     assert space.dtype is not None
-    dtype = np.dtype(space.dtype)
-    if dtype == np.float64:  # networks compute in float32: half the memory and one conversion, here
-        dtype = np.dtype(np.float32)
-    return ArraySpec(tuple(space.shape or ()), dtype.name)
+    name = np.dtype(space.dtype).name
+    return ArraySpec(tuple(space.shape or ()), _STORED.get(name, name))
 
 
 def obs_specs(space: spaces.Space[Any]) -> dict[str, ArraySpec]:
