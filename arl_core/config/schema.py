@@ -99,6 +99,13 @@ class ModelFields(BaseModel):
         None,
         description="steps through which a recurrent core's gradients go back; divides rollout; default or -1: all of it",
     )
+    policy_initialization: Literal["orthogonal", "xavier_uniform", "torch_default"] = Field(
+        "orthogonal", description="how weights are drawn at first"
+    )
+    policy_init_gain: float = Field(1.0, gt=0.0, description="initial weights are multiplied by this")
+    use_spectral_norm: bool = Field(
+        False, description="weights of the encoder's dense layers are divided by their greatest singular value"
+    )
     actor_critic_share_weights: bool = Field(True, description="one encoder for policy and value, or one each")
     normalize_input: bool = Field(False, description="normalise float observations by running mean and variance")
     obs_subtract_mean: float = Field(0.0, description="subtracted from pixel (uint8) observations")

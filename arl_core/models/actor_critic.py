@@ -15,6 +15,7 @@ from arl_core.config import RunConfig
 from arl_core.interfaces import UserError
 from arl_core.models.cores import make_core
 from arl_core.models.distributions import ActionDist, make_action_dist
+from arl_core.models.initialization import initialize_, normalize_spectra
 from arl_core.models.layers import orthogonal_
 from arl_core.models.preprocess import Preprocessor
 from arl_core.models.spaces import ACTION_MASK, as_dict_space, network_space
@@ -104,8 +105,14 @@ class ActorCritic(nn.Module):
         else:
             self.actor = Tower(encoder_maker(inputs, cfg), cfg, [policy])
             self.critic = Tower(encoder_maker(inputs, cfg), cfg, [value])
+        initialize_(self, cfg)
+        if cfg.use_spectral_norm:
+            for tower in filter(None, (self.actor, self.critic)):
+                normalize_spectra(tower.encoder)
         initial = self.dist.initial_params()
         with torch.no_grad():
+            if cfg.policy_initialization != "orthogonal":  # the policy begins nearly uniform in any case
+                self.actor.head.weight[: self.dist.head_size].mul_(POLICY_GAIN)
             self.actor.head.bias[: self.dist.head_size].copy_(initial[: self.dist.head_size])
         self.free_params: nn.Parameter | None = None
         if self.dist.free_size:

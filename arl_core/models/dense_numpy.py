@@ -124,4 +124,4 @@ def dense_policy(model: ActorCritic) -> DensePolicy | None:
 
 
 def _is_small(mlp: Mlp) -> bool:
-    return all(weight.numel() <= MAX_WEIGHTS for weight, _ in mlp.weights)
+    return not mlp.has_spectral_norm and all(weight.numel() <= MAX_WEIGHTS for weight, _ in mlp.weights)
