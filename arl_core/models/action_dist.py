@@ -29,6 +29,9 @@ class ActionDist(ABC):
     num_actions_for_mask: int = 0
     free_size: int = 0
     noise_size: int
+    free_limits: tuple[float, float] = (-np.inf, np.inf)
+    """Between which free parameters are clamped. `choose_numpy_into` is given them so already: they change with the weights,
+    not with every step."""
     squashed: tuple[tuple[int, float, float], ...] = ()
     """(column, low, high) of the columns that are stored before their tanh: see `envs.spaces.Squash`."""
 

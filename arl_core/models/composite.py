@@ -33,6 +33,7 @@ class Composite(ActionDist):
         self.free_size = sum(part.free_size for part in parts)
         self.noise_size = sum(part.noise_size for part in parts)
         self.num_actions_for_mask = sum(part.num_actions_for_mask for part in parts)
+        self.free_limits = next((part.free_limits for part in parts if part.free_size), self.free_limits)  # Gaussians' alone
         dtypes = {part.action_dtype for part in parts}
         self.action_dtype = torch.float32 if torch.float32 in dtypes else torch.int64
         self._has_casts = len(dtypes) > 1

@@ -38,6 +38,8 @@ class Gaussian(ActionDist):
         self.params_size = 2 * num_dims
         self._initial_log_std = math.log(cfg.initial_stddev)
         self._min_log_std = math.log(cfg.min_stddev)
+        if self.free_size:
+            self.free_limits = (self._min_log_std, MAX_LOG_STDDEV)
 
     def initial_params(self) -> Tensor:
         return torch.cat((torch.zeros(self.action_size), torch.full((self.action_size,), self._initial_log_std)))
@@ -56,9 +58,10 @@ class Gaussian(ActionDist):
     def choose_numpy_into(
         self, out: NDArray[Any], params: NDArray[np.float32], mask: NDArray[Any] | None, noise: NDArray[np.float32]
     ) -> None:
-        np.maximum(params[:, self.action_size :], self._min_log_std, out=out)
-        np.minimum(out, MAX_LOG_STDDEV, out=out)
-        np.exp(out, out=out)
+        log_std = params[:, self.action_size :]
+        if not self.free_size:
+            log_std = np.clip(log_std, self._min_log_std, MAX_LOG_STDDEV)
+        np.exp(log_std, out=out)
         out *= noise
         out += params[:, : self.action_size]
 

@@ -67,7 +67,7 @@ def test_numpy_acts_as_torch_does(options: dict[str, Any]) -> None:
 
 
 def test_deviations_have_limits() -> None:
-    dist = make_action_dist(BOX, RunConfig(min_stddev=0.1))
+    dist = make_action_dist(BOX, RunConfig(min_stddev=0.1, adaptive_stddev=True))
     params = torch.tensor([[0.0, 0.0, -50.0, 200.0]])
     noise = torch.ones(1, 2)
     torch.testing.assert_close(dist.choose(params, None, noise), torch.tensor([[0.1, 1e4]]))
@@ -78,6 +78,27 @@ def test_deviations_have_limits() -> None:
     torch.testing.assert_close(dist.log_prob(params, torch.ones(1, 2)), expected.view(1))
     with pytest.raises(ValidationError, match="must not be less than min_stddev"):
         RunConfig(initial_stddev=0.01, min_stddev=0.1)
+
+
+@pytest.mark.parametrize("actions", [BOX, spaces.Tuple((spaces.Discrete(2), BOX))])
+def test_free_deviations_have_them_where_numpy_acts(actions: spaces.Space[Any]) -> None:
+    model = ActorCritic(OBS, actions, RunConfig(hidden_size=16, min_stddev=0.1), MlpEncoder)
+    flatten_module(model)
+    policy = dense_policy(model)
+    assert policy is not None
+    assert model.free_params is not None
+    with torch.no_grad():
+        model.free_params.copy_(torch.tensor([-50.0, 200.0]))
+    policy.refresh()
+    outputs = np.zeros((1, model.dist.params_size + 1), np.float32)
+    policy.outputs_into({"obs": np.zeros((1, 4), np.float32)}, outputs)
+    noise = np.ones((1, model.dist.noise_size), np.float32)
+    found = np.zeros((1, model.dist.action_size), np.float32)
+    policy.choose_into(found, outputs[:, :-1], None, noise)
+    params = torch.cat((torch.from_numpy(outputs[:, : model.dist.head_size]), model.free_params.detach().view(1, 2)), -1)
+    expected = model.dist.choose(params, None, torch.from_numpy(noise))
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+    assert found[0, -1] == pytest.approx(1e4, rel=1e-3)
 
 
 def test_squashed_log_probabilities_are_those_of_torch() -> None:
