@@ -1,4 +1,4 @@
-"""Observation spaces taken apart once, for environments and networks alike: leaves by key, and how images lie.
+"""Spaces taken apart once, for environments and networks alike: leaves by key, parts of actions, and how images lie.
 
 Keys: a Dict has its keys (nested ones joined by "."), a Tuple "0", "1", ..., any other space the one key "obs".
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 
 from arl_core.interfaces import UserError
@@ -15,6 +16,7 @@ from arl_core.interfaces import UserError
 ACTION_MASK = "action_mask"  # the key of a mask over actions: no input of the network
 Path = tuple[Any, ...]  # keys and indices that lead to a leaf of an observation
 _LEAVES = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+LARGEST_EXACT = 1 << 24  # integers up to here are exact in float32
 
 
 def leaves_of(space: spaces.Space[Any]) -> dict[str, tuple[Path, spaces.Space[Any]]]:
@@ -35,6 +37,58 @@ def leaves_of(space: spaces.Space[Any]) -> dict[str, tuple[Path, spaces.Space[An
             )
         found[key] = path, leaf
     return found
+
+
+def action_parts(space: spaces.Space[Any]) -> list[tuple[str, spaces.Space[Any]]]:
+    """The leaves of an action space by name, in the order of their columns; a plain space is one part, called "action".
+
+    Raises UserError, naming the part, for a space that no action can be drawn from: another kind, or integers that float32
+    does not hold exactly where they would have to lie in it.
+    """
+    parts = [(key_of(path) if path else "action", leaf) for path, leaf in _walk(space, ())]
+    if not parts:
+        raise UserError(f"action space {space} has no parts: there is nothing to choose")
+    has_floats = any(isinstance(leaf, spaces.Box) for _, leaf in parts)
+    for name, leaf in parts:
+        _check_action(name, leaf, has_floats)
+    return parts
+
+
+def _check_action(name: str, leaf: spaces.Space[Any], has_floats: bool) -> None:
+    where = "action space" if name == "action" else f"action '{name}'"
+    if not isinstance(leaf, _LEAVES):
+        raise UserError(
+            f"{where}: {type(leaf).__name__} is not supported; use Discrete, MultiDiscrete, MultiBinary or Box, "
+            "or a Dict or Tuple of them"
+        )
+    if isinstance(leaf, spaces.Box):
+        kind = np.dtype(leaf.dtype).kind
+        if kind == "b":
+            raise UserError(f"{where} is a Box of bool; use MultiBinary({list(leaf.shape)})")
+        if kind != "f" and leaf.shape != (0,) and max(abs(int(leaf.low.min())), abs(int(leaf.high.max()))) > LARGEST_EXACT:
+            raise UserError(
+                f"{where} is a Box of {leaf.dtype} with bounds beyond {LARGEST_EXACT}, up to where float32 holds integers "
+                "exactly; give it narrower bounds, or use MultiDiscrete"
+            )
+    elif has_floats and largest_class(leaf) > LARGEST_EXACT:
+        raise UserError(
+            f"{where} has more than {LARGEST_EXACT} choices beside a Box; their columns are float32, which holds integers "
+            "exactly up to there"
+        )
+
+
+def largest_class(leaf: spaces.Space[Any]) -> int:
+    """The most choices that a component of a discrete space has."""
+    if isinstance(leaf, spaces.Discrete):
+        return int(leaf.n)
+    return int(np.max(leaf.nvec)) if isinstance(leaf, spaces.MultiDiscrete) else 2
+
+
+def mask_size(leaf: spaces.Space[Any]) -> int:
+    """Columns of the action mask that belong to a part of an action: one a choice; none for MultiBinary and Box."""
+    if isinstance(leaf, spaces.Discrete):
+        return int(leaf.n)
+    return int(np.sum(leaf.nvec)) if isinstance(leaf, spaces.MultiDiscrete) else 0
 
 
 def key_of(path: Path) -> str:

@@ -95,11 +95,30 @@ class ModelFields(BaseModel):
     )
     use_rnn: bool = Field(False, description="recurrent core between encoder and heads")
     rnn_type: Literal["gru", "lstm"] = Field("gru", description="kind of recurrent core")
+    rnn_num_layers: Positive = Field(1, description="recurrent cells, one above the other")
+    recurrence: int | None = Field(
+        None,
+        description="steps through which a recurrent core's gradients go back; divides rollout; default or -1: all of it",
+    )
+    policy_initialization: Literal["orthogonal", "xavier_uniform", "torch_default"] = Field(
+        "orthogonal", description="how weights are drawn at first"
+    )
+    policy_init_gain: float = Field(1.0, gt=0.0, description="initial weights are multiplied by this")
+    use_spectral_norm: bool = Field(
+        False, description="weights of the encoder's dense layers are divided by their greatest singular value"
+    )
     actor_critic_share_weights: bool = Field(True, description="one encoder for policy and value, or one each")
     normalize_input: bool = Field(False, description="normalise float observations by running mean and variance")
     obs_subtract_mean: float = Field(0.0, description="subtracted from pixel (uint8) observations")
     obs_scale: float = Field(255.0, gt=0.0, description="pixel (uint8) observations are divided by this")
     initial_stddev: float = Field(1.0, gt=0.0, description="initial standard deviation of Gaussian actions")
+    min_stddev: float = Field(1e-4, gt=0.0, description="least standard deviation of Gaussian actions")
+    adaptive_stddev: bool = Field(
+        False, description="the network computes Gaussian actions' deviations; otherwise they are free parameters"
+    )
+    tanh_squash: bool = Field(
+        False, description="Gaussian actions go through tanh and are scaled to their bounds; otherwise clipped to them"
+    )
 
 
 class LearningFields(BaseModel):
@@ -166,6 +185,13 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
     def _one_requirement_is_a_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value  # a requirement may have commas of its own
 
+    @field_validator("recurrence")
+    @classmethod
+    def _minus_one_is_the_rollout(cls, value: int | None) -> int | None:
+        if value is not None and value < 1 and value != -1:
+            raise ValueError("must be at least 1, or -1 for the whole rollout")
+        return None if value == -1 else value
+
     @field_validator("experiment")
     @classmethod
     def _experiment_is_a_name(cls, value: str) -> str:
@@ -184,6 +210,13 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
             raise ValueError(
                 f"batch_size ({self.batch_size}) must be a multiple of rollout ({self.rollout}): "
                 "a batch is made of whole trajectories"
+            )
+        if self.initial_stddev < self.min_stddev:
+            raise ValueError(f"initial_stddev ({self.initial_stddev}) must not be less than min_stddev ({self.min_stddev})")
+        if self.recurrence is not None and self.use_rnn and self.rollout % self.recurrence:
+            raise ValueError(
+                f"rollout ({self.rollout}) must be a multiple of recurrence ({self.recurrence}): "
+                "a trajectory is cut into pieces of that many steps"
             )
         return self
 

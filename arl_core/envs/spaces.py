@@ -1,29 +1,33 @@
 """How gymnasium's spaces lie in arrays: observations by key, actions as columns.
 
 Observations have the keys of `arl_core.spaces`. Actions are `[E, A]`: Discrete one column, MultiDiscrete and MultiBinary
-one each (int64, counted from 0), Box one per element (float32).
+one per component (counted from 0), Box one per element; a Dict or Tuple has the columns of its parts, one part after the other.
+Columns are int64, or float32 where there is a Box among the parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from arl_core.interfaces import ArraySpec, UserError
-from arl_core.spaces import leaves_of
+from arl_core.interfaces import ArraySpec
+from arl_core.spaces import action_parts, children_of, leaves_of
+
+# Networks compute in float32: half the memory and one conversion, here. torch computes with few unsigned integers.
+_STORED = {"float64": "float32", "longdouble": "float32", "float128": "float32"}
+_STORED |= {"uint16": "int32", "uint32": "int64", "uint64": "int64"}
 
 
 def array_spec(space: spaces.Space[Any]) -> ArraySpec:
     """Shape and dtype of one value of a leaf space, as it lies in arrays."""
     assert space.dtype is not None
-    dtype = np.dtype(space.dtype)
-    if dtype == np.float64:  # networks compute in float32: half the memory and one conversion, here
-        dtype = np.dtype(np.float32)
-    return ArraySpec(tuple(space.shape or ()), dtype.name)
+    name = np.dtype(space.dtype).name
+    return ArraySpec(tuple(space.shape or ()), _STORED.get(name, name))
 
 
 def obs_specs(space: spaces.Space[Any]) -> dict[str, ArraySpec]:
@@ -76,30 +80,65 @@ def obs_checker(space: spaces.Space[Any]) -> Callable[[Any], None]:
 
 
 class ActionLayout:
-    """Columns of an action space and their translation into what `env.step` takes."""
+    """Columns of an action space and their translation into what `env.step` takes. Raises UserError as `action_parts`."""
 
     def __init__(self, space: spaces.Space[Any]) -> None:
         self.space = space
-        if isinstance(space, spaces.Discrete):
-            self.size = 1
-        elif isinstance(space, spaces.MultiDiscrete | spaces.MultiBinary | spaces.Box):
-            self.size = int(np.prod(space.shape))
-        else:
-            raise UserError(
-                f"action space {type(space).__name__} is not supported yet; Discrete, MultiDiscrete, MultiBinary and Box are"
-            )
-        self.dtype = "float32" if isinstance(space, spaces.Box) else "int64"
+        self._leaves = [leaf for _, leaf in action_parts(space)]
+        self._sizes = [1 if isinstance(leaf, spaces.Discrete) else math.prod(leaf.shape or ()) for leaf in self._leaves]
+        self._ends = np.cumsum(self._sizes)[:-1]
+        self.size = sum(self._sizes)
+        self.dtype = "float32" if any(isinstance(leaf, spaces.Box) for leaf in self._leaves) else "int64"
+        self._is_plain = children_of(space) is None
 
     def to_env(self, columns: NDArray[Any]) -> Sequence[Any]:
         """One action per environment from columns [E, A]. Box actions are clipped to their bounds: what is outside never
-        reaches the environment."""
-        space = self.space
-        if isinstance(space, spaces.Discrete):
-            # NumPy integers, as `space.sample()` gives them: gymnasium's `contains` takes them faster than Python's
-            return list(columns[:, 0] + space.start if space.start else columns[:, 0])
-        shaped = columns.reshape(-1, *(space.shape or ()))
-        if isinstance(space, spaces.Box):
-            shaped = np.clip(shaped, space.low, space.high)
-        elif isinstance(space, spaces.MultiDiscrete):
-            shaped = shaped + space.start
-        return cast(Sequence[Any], shaped.astype(space.dtype))
+        reaches the environment. Those of integer dtype are rounded before."""
+        if self._is_plain:
+            return _leaf_actions(self.space, columns)
+        parts = np.split(columns, self._ends, 1)
+        values = [_leaf_actions(leaf, part) for leaf, part in zip(self._leaves, parts, strict=True)]
+        return [_joined(self.space, iter(row)) for row in zip(*values, strict=True)]
+
+
+def _leaf_actions(space: spaces.Space[Any], columns: NDArray[Any]) -> Sequence[Any]:
+    """One action of a leaf space per environment."""
+    if isinstance(space, spaces.Discrete):
+        indices = columns[:, 0] if columns.dtype == np.int64 else columns[:, 0].astype(np.int64)
+        # NumPy integers, as `space.sample()` gives them: gymnasium's `contains` takes them faster than Python's
+        return list(indices + space.start if space.start else indices)
+    shaped = columns.reshape(-1, *(space.shape or ()))
+    if isinstance(space, spaces.Box):
+        whole = np.dtype(space.dtype).kind != "f"
+        shaped = np.clip(np.rint(shaped) if whole else shaped, space.low, space.high)
+    elif isinstance(space, spaces.MultiDiscrete):
+        shaped = shaped.astype(np.int64, copy=False) + space.start
+    return cast(Sequence[Any], shaped.astype(space.dtype))
+
+
+def _joined(space: spaces.Space[Any], values: Iterator[Any]) -> Any:
+    """One action of a Dict or Tuple from the values of its leaves."""
+    children = children_of(space)
+    if children is None:
+        return next(values)
+    parts = {part: _joined(child, values) for part, child in children.items()}
+    return parts if isinstance(space, spaces.Dict) else tuple(parts.values())
+
+
+class Squash:
+    """Actions as they are stored -> actions as environments take them: tanh, then scaled, where `squashed` says so.
+
+    `squashed` has (column, low, high) for every column that the policy chooses before its tanh (`ActionDist.squashed`).
+    """
+
+    def __init__(self, squashed: Sequence[tuple[int, float, float]]) -> None:
+        self._columns = np.array([column for column, _, _ in squashed], np.intp)
+        self._low, self._high = (np.array([bounds[side] for bounds in squashed], np.float32) for side in (1, 2))
+        self._half = (self._high - self._low) / 2
+
+    def __call__(self, actions: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[E, A] -> [E, A]; what is given stays as it is."""
+        scaled = self._low + (np.tanh(actions[:, self._columns]) + 1) * self._half
+        out = actions.copy()
+        out[:, self._columns] = np.clip(scaled, self._low, self._high)  # rounding may lead out of the bounds
+        return out

@@ -41,6 +41,7 @@ class SlotShape:
     action_dtype: str
     params_size: int  # P, parameters of the action distribution
     state_size: int  # H, recurrent state; 0 without
+    squashed: tuple[tuple[int, float, float], ...] = ()  # columns of actions that are stored before their tanh, low, high
 
     @property
     def num_slots(self) -> int:

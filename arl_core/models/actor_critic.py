@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from arl_core.config import RunConfig
 from arl_core.interfaces import UserError
 from arl_core.models.cores import make_core
+from arl_core.models.initialization import initialize_, normalize_spectra
 from arl_core.models.layers import orthogonal_
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.spaces import network_space
@@ -90,9 +90,18 @@ class ActorCritic(PolicyNetwork):
         else:
             self.actor = Tower(encoder_maker(inputs, cfg), cfg, [policy])
             self.critic = Tower(encoder_maker(inputs, cfg), cfg, [value])
+        initialize_(self, cfg)
+        if cfg.use_spectral_norm:
+            for tower in filter(None, (self.actor, self.critic)):
+                normalize_spectra(tower.encoder)
+        initial = self.dist.initial_params()
+        with torch.no_grad():
+            if cfg.policy_initialization != "orthogonal":  # the policy begins nearly uniform in any case
+                self.actor.head.weight[: self.dist.head_size].mul_(POLICY_GAIN)
+            self.actor.head.bias[: self.dist.head_size].copy_(initial[: self.dist.head_size])
         self.free_params: nn.Parameter | None = None
         if self.dist.free_size:
-            self.free_params = nn.Parameter(torch.full((self.dist.free_size,), math.log(cfg.initial_stddev)))
+            self.free_params = nn.Parameter(initial[self.dist.head_size :].clone())
         self.state_size = self.actor.state_size + (self.critic.state_size if self.critic is not None else 0)
         self._has_two_towers = self.critic is not None
 

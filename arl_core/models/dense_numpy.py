@@ -86,7 +86,9 @@ class DensePolicy:
         elif model.free_params is None:
             towers = [(model.actor, [(slice(None), slice(None))])]
         self._towers = [_DenseTower(mlp, *tower) for mlp, tower in zip(mlps, towers, strict=True)]
-        self._free = None if model.free_params is None else model.free_params.detach().numpy()
+        self._free_source = None if model.free_params is None else model.free_params.detach().numpy()
+        self._free = None if self._free_source is None else np.empty_like(self._free_source)
+        self._free_limits = model.dist.free_limits
         self._free_columns = slice(model.dist.head_size, model.dist.params_size)
         self.choose_into = model.dist.choose_numpy_into
         self.refresh()
@@ -95,6 +97,8 @@ class DensePolicy:
         """Take over the module's weights, which were replaced in place."""
         for tower in self._towers:
             tower.refresh()
+        if self._free is not None and self._free_source is not None:
+            np.clip(self._free_source, *self._free_limits, out=self._free)
 
     def outputs_into(self, obs: Mapping[str, NDArray[Any]], outputs: Floats) -> None:
         """Write distribution parameters and value of obs {key: [N, ...]} into `outputs` [N, P+1]."""
@@ -127,4 +131,4 @@ def dense_policy(model: PolicyNetwork) -> DensePolicy | None:
 
 
 def _is_small(mlp: Mlp) -> bool:
-    return all(weight.numel() <= MAX_WEIGHTS for weight, _ in mlp.weights)
+    return not mlp.has_spectral_norm and all(weight.numel() <= MAX_WEIGHTS for weight, _ in mlp.weights)

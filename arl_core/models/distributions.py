@@ -1,16 +1,10 @@
-"""Action distributions: stateless, one object an action space, the same for acting and learning.
-
-Shapes: `params` [..., P], `actions` [..., A], `mask` [..., M] with 0 where an action is impossible, or None. Leading
-axes are arbitrary, results have them. A mask that is zero everywhere on a row (or, for MultiDiscrete, on one component)
-means "any action": the distribution there is uniform. No result and no gradient is ever NaN because of a mask.
-"""
+"""Distributions over discrete actions, and the choice of a distribution for an action space (conventions: `action_dist`)."""
 
 # ruff: noqa: D102, ARG002  # `ActionDist` documents what its subclasses override; some of them have no use for a mask
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -20,80 +14,14 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from arl_core.interfaces import UserError
+from arl_core.config import RunConfig
+from arl_core.models.action_dist import ActionDist as ActionDist  # the rooms above find it here
+from arl_core.models.composite import Composite
+from arl_core.models.gaussian import Gaussian, SquashedGaussian
+from arl_core.spaces import action_parts, children_of
 
 # Finite, so that 0 * log(0) is 0 and a fully masked row is uniform; large, so that exp of it is exactly 0 in float32.
 MASKED_LOGIT = -1e9
-LOG_2PI = math.log(2.0 * math.pi)
-
-
-class ActionDist(ABC):
-    """A family of distributions over one action space.
-
-    `head_size` of the `params_size` parameters come from the network, the last `free_size` are learned parameters that
-    do not depend on the observation.
-    """
-
-    action_size: int
-    action_dtype: torch.dtype
-    params_size: int
-    num_actions_for_mask: int = 0
-    free_size: int = 0
-    noise_size: int
-
-    @property
-    def head_size(self) -> int:
-        """How many parameters the network computes for each observation."""
-        return self.params_size - self.free_size
-
-    @abstractmethod
-    def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Fill `noise` [..., noise_size] with what `choose` needs. All randomness of acting is here, so it can be drawn for
-        many steps at once. `generator` lives on the device of `noise`."""
-
-    @abstractmethod
-    def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
-        """Actions [..., A], drawn from the distribution: a function of the parameters and the noise."""
-
-    def choose_into(self, out: Tensor, params: Tensor, mask: Tensor | None, noise: Tensor) -> None:
-        """`choose`, written to `out` [..., A]."""
-        out.copy_(self.choose(params, mask, noise))
-
-    def choose_numpy_into(
-        self, out: NDArray[Any], params: NDArray[np.float32], mask: NDArray[Any] | None, noise: NDArray[np.float32]
-    ) -> None:
-        """`choose_into` for arrays; a subclass may do it without torch."""
-        with torch.inference_mode():
-            masks = None if mask is None else torch.from_numpy(mask)
-            self.choose_into(torch.from_numpy(out), torch.from_numpy(params), masks, torch.from_numpy(noise))
-
-    def sample(
-        self, params: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Draw actions [..., A] and their log-probabilities [...]. `generator` lives on the device of `params`."""
-        noise = self.draw_noise(params.new_empty(*params.shape[:-1], self.noise_size), generator)
-        actions = self.choose(params, mask, noise)
-        return actions, self.log_prob(params, actions, mask)
-
-    @abstractmethod
-    def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The most probable actions [..., A]."""
-
-    @abstractmethod
-    def log_prob_entropy(self, params: Tensor, actions: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of `actions` and entropies, both [...]."""
-
-    @abstractmethod
-    def kl(self, params_p: Tensor, params_q: Tensor, mask: Tensor | None = None) -> Tensor:
-        """KL(p || q) [...], in nats."""
-
-    def log_prob(self, params: Tensor, actions: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Log-probabilities [...] (densities, for continuous actions)."""
-        return self.log_prob_entropy(params, actions, mask)[0]
-
-    @abstractmethod
-    def entropy(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Entropies [...], in nats."""
 
 
 class Categorical(ActionDist):
@@ -238,66 +166,21 @@ class Bernoulli(ActionDist):
         return (difference - F.softplus(params_p) + F.softplus(params_q)).sum(-1)
 
 
-class Gaussian(ActionDist):
-    """`Box`: independent normals, `params` are means and log standard deviations (free of the observation).
-
-    Log-probabilities are those of the unclipped action; the environment side clips to the bounds. There are no masks.
-    """
-
-    def __init__(self, num_dims: int) -> None:
-        self.action_size = self.free_size = self.noise_size = num_dims
-        self.action_dtype = torch.float32
-        self.params_size = 2 * num_dims
-
-    def _split(self, params: Tensor) -> tuple[Tensor, Tensor]:
-        return params[..., : self.action_size], params[..., self.action_size :]
-
-    def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return noise.normal_(generator=generator)
-
-    def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
-        mean, log_std = self._split(params)
-        return torch.addcmul(mean, noise, log_std.exp())
-
-    def choose_numpy_into(
-        self, out: NDArray[Any], params: NDArray[np.float32], mask: NDArray[Any] | None, noise: NDArray[np.float32]
-    ) -> None:
-        np.exp(params[:, self.action_size :], out=out)
-        out *= noise
-        out += params[:, : self.action_size]
-
-    def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self._split(params)[0]
-
-    def log_prob(self, params: Tensor, actions: Tensor, mask: Tensor | None = None) -> Tensor:
-        mean, log_std = self._split(params)
-        scaled = (actions - mean) * torch.exp(-log_std)
-        return ((scaled.square() + LOG_2PI) * -0.5 - log_std).sum(-1)
-
-    def log_prob_entropy(self, params: Tensor, actions: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.log_prob(params, actions), self.entropy(params)
-
-    def entropy(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self._split(params)[1].sum(-1) + 0.5 * self.action_size * (1.0 + LOG_2PI)
-
-    def kl(self, params_p: Tensor, params_q: Tensor, mask: Tensor | None = None) -> Tensor:
-        mean_p, log_std_p = self._split(params_p)
-        mean_q, log_std_q = self._split(params_q)
-        log_ratio = log_std_p - log_std_q
-        shift = (mean_p - mean_q) * torch.exp(-log_std_q)
-        return (0.5 * (torch.exp(2.0 * log_ratio) + shift.square() - 1.0) - log_ratio).sum(-1)
+def make_action_dist(space: spaces.Space[Any], cfg: RunConfig | None = None) -> ActionDist:
+    """The distribution for an action space. Raises UserError for one that is not supported, or not as `cfg` wants it."""
+    cfg = cfg or RunConfig.model_validate({})
+    parts = [_leaf_dist(name, leaf, cfg) for name, leaf in action_parts(space)]
+    return parts[0] if children_of(space) is None else Composite(parts)
 
 
-def make_action_dist(space: spaces.Space[Any]) -> ActionDist:
-    """The distribution for an action space. Raises UserError for one that is not supported."""
-    if isinstance(space, spaces.Discrete):
-        return Categorical(int(space.n))
-    if isinstance(space, spaces.MultiDiscrete):
-        return MultiCategorical([int(size) for size in np.ravel(space.nvec)])
-    if isinstance(space, spaces.MultiBinary):
-        return Bernoulli(math.prod(space.shape))
-    if isinstance(space, spaces.Box):
-        return Gaussian(math.prod(space.shape))
-    raise UserError(
-        f"action space {type(space).__name__} is not supported yet; use Discrete, MultiDiscrete, MultiBinary or Box"
-    )
+def _leaf_dist(name: str, leaf: spaces.Space[Any], cfg: RunConfig) -> ActionDist:
+    if isinstance(leaf, spaces.Discrete):
+        return Categorical(int(leaf.n))
+    if isinstance(leaf, spaces.MultiDiscrete):
+        return MultiCategorical([int(size) for size in np.ravel(leaf.nvec)])
+    if isinstance(leaf, spaces.MultiBinary):
+        return Bernoulli(math.prod(leaf.shape))
+    assert isinstance(leaf, spaces.Box)
+    if cfg.tanh_squash:
+        return SquashedGaussian(name, leaf, cfg)
+    return Gaussian(math.prod(leaf.shape), cfg)

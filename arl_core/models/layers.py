@@ -9,6 +9,7 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 HIDDEN_GAIN = math.sqrt(2.0)
 # 1 - 2s in one operation, forward and backward: torch has none that is as fast with a Python number.
@@ -82,10 +83,25 @@ class Mlp(nn.Module):
         self._dense = DENSE[nonlinearity]
         # A plain tuple: going through module attributes costs as much as a small matrix product.
         self.weights = tuple((layer.weight, layer.bias) for layer in layers)
+        self._linear = layers
+        self.has_spectral_norm = False
+
+    def normalize_spectra(self) -> None:
+        """From now on, every weight is divided by its greatest singular value, which one step of the power method follows in
+        each training pass; passes without gradients leave it as it is."""
+        for layer in self._linear:
+            spectral_norm(layer)
+        self.has_spectral_norm = True
+
+    def _normalized(self) -> list[tuple[Tensor, Tensor]]:
+        is_training = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        for layer in self._linear:
+            layer.train(is_training)
+        return [(layer.weight, layer.bias) for layer in self._linear]
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, inputs] -> [N, output_size]."""
         dense = self._dense
-        for weight, bias in self.weights:
+        for weight, bias in self._normalized() if self.has_spectral_norm else self.weights:
             x = dense(x, weight, bias)
         return x

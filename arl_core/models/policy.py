@@ -40,7 +40,7 @@ class PolicyNetwork(nn.Module, ABC):
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: RunConfig) -> None:
         super().__init__()
-        self.dist: ActionDist = make_action_dist(action_space)
+        self.dist: ActionDist = make_action_dist(action_space, cfg)
         _check_mask(as_dict_space(obs_space), self.dist)
         self.preprocess = Preprocessor(obs_space, cfg)
 
@@ -93,7 +93,7 @@ def _check_mask(obs_space: spaces.Dict, dist: ActionDist) -> None:
     width = math.prod(mask.shape or ())
     if dist.num_actions_for_mask == 0:
         raise UserError(
-            f"observation '{ACTION_MASK}' masks actions, but only Discrete and MultiDiscrete allow it; rename the key"
+            f"observation '{ACTION_MASK}' masks actions, but only Discrete and MultiDiscrete have masks; rename the key"
         )
     if mask.shape is None or len(mask.shape) != 1 or width != dist.num_actions_for_mask:
         raise UserError(

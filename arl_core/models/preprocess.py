@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,11 +14,13 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from arl_core.config import RunConfig
-from arl_core.models.spaces import network_space
+from arl_core.interfaces import UserError
+from arl_core.models.spaces import network_shape, network_space
 
 CLIP_STDDEVS = 5.0
 VARIANCE_EPS = 1e-5
 _FLOATS = (np.float32, np.float64)  # both lie in memory as float32
+MAX_CLASSES = 1 << 20  # of a one-hot observation: the first layer alone would have a weight for each and each unit
 
 
 class RunningNorm(nn.Module):
@@ -110,6 +113,11 @@ class Preprocessor(nn.Module):
             self.vector = (key, self._norms.get(key))
 
     def _step(self, key: str, space: spaces.Space[Any], cfg: RunConfig) -> Callable[[Tensor], Tensor]:
+        if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and math.prod(network_shape(space)) > MAX_CLASSES:
+            raise UserError(
+                f"observation '{key}' has {math.prod(network_shape(space))} classes, more than one-hot inputs are made for "
+                f"({MAX_CLASSES}); wrap the environment to give a Box"
+            )
         if isinstance(space, spaces.Discrete):
             return partial(_one_hot, num_classes=int(space.n), start=int(space.start))
         if isinstance(space, spaces.MultiDiscrete):

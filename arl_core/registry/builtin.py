@@ -90,6 +90,7 @@ def arl_wrappers() -> Iterable[WrapperSpec]:
         _wrapper("reward-clip", "RewardClip", "RewardClip", "RewardClipGroup", "clip rewards to [low, high], or sign"),
         _wrapper("one-hot", "OneHot", "Key", "one_hot_group", "Discrete and MultiDiscrete -> zeros and ones"),
         _wrapper("flatten-dict", "FlattenDict", "No", "FlattenDictGroup", "Dict or Tuple -> one Box, part after part"),
+        _wrapper("mask-from-info", "MaskFromInfo", "MaskFromInfo", None, "info's action mask becomes an observation"),
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import nearest
 from arl_core.envs.make import build_env
-from arl_core.envs.spaces import ActionLayout, obs_specs
+from arl_core.envs.spaces import ActionLayout, Squash, obs_specs
 from arl_core.interfaces import EnvContext, UserError
 from arl_core.learning.checkpoint import checkpoints, load_file
 from arl_core.learning.learner import LIVE_HYPERPARAMETERS
@@ -26,7 +26,7 @@ from arl_core.registry import resolve_run
 from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_policy
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.trainer import Outcome, Trainer
-from arl_core.spaces import leaves_of
+from arl_core.spaces import children_of, leaves_of
 
 Callback = Callable[[Mapping[str, Any]], bool | None]
 
@@ -192,6 +192,7 @@ class APPO:
         deterministic: bool = False,
     ) -> tuple[Any, NDArray[np.float32] | None]:
         """Actions for one observation or a batch of them, as Stable-Baselines3's `predict`; returns (actions, state [N, H]).
+        A batch of Dict or Tuple actions is a list of them.
 
         The weights are those of the last `train`, `set_parameters`, `get_parameters` or `evaluate`.
         """
@@ -206,7 +207,12 @@ class APPO:
         with torch.inference_mode():
             tensors = {key: torch.from_numpy(value) for key, value in rows.items()}
             out = model.act(tensors, memory, None, deterministic=deterministic)
-        actions = np.asarray(ActionLayout(recipe.action_space).to_env(out.actions.numpy()))
+        columns: NDArray[Any] = out.actions.numpy()
+        if model.dist.squashed:
+            columns = Squash(model.dist.squashed)(columns)
+        actions: Any = ActionLayout(recipe.action_space).to_env(columns)
+        if children_of(recipe.action_space) is None:
+            actions = np.asarray(actions)
         return (actions if batched else actions[0]), (None if out.state is None else out.state.numpy())
 
     def get_env(self) -> gym.Env[Any, Any]:

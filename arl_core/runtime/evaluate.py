@@ -18,7 +18,7 @@ from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.picture import write_png
-from arl_core.envs.spaces import ActionLayout, obs_specs, obs_writer
+from arl_core.envs.spaces import ActionLayout, Squash, obs_specs, obs_writer
 from arl_core.interfaces import EnvContext, ResolvedEnv, StepViews, UserError
 from arl_core.learning.checkpoint import load_newest
 from arl_core.models.policy import PolicyNetwork
@@ -66,16 +66,18 @@ class _Player:
         self._deterministic = deterministic
         self._generator = torch.Generator().manual_seed(seed)
         self._state = torch.zeros(rows, model.state_size) if model.state_size else None
+        self._squash = Squash(model.dist.squashed) if model.dist.squashed else None
 
     def act(self, obs: Mapping[str, NDArray[Any]], valid: NDArray[np.bool_]) -> NDArray[Any]:
-        """Actions [n, A]; memory is emptied in rows whose last step was a reset (`valid` False)."""
+        """Actions [n, A] as environments take them; memory is emptied in rows whose last step was a reset (`valid` False)."""
         with torch.inference_mode():
             if self._state is not None:
                 self._state = self._state * torch.from_numpy(valid).unsqueeze(-1)
             tensors = {key: torch.from_numpy(value) for key, value in obs.items()}
             out = self._model.act(tensors, self._state, self._generator, deterministic=self._deterministic)
             self._state = out.state
-            return out.actions.numpy()
+            actions: NDArray[Any] = out.actions.numpy()
+            return actions if self._squash is None else self._squash(actions)
 
 
 def evaluate_policy(

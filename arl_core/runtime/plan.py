@@ -191,6 +191,7 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
         action_dtype=layout.dtype,
         params_size=model.dist.params_size,
         state_size=model.state_size,
+        squashed=model.dist.squashed,
     )
     from arl_core.models.flat import flatten_module
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from arl_core.envs.spaces import Squash
 from arl_core.interfaces import EnvGroup, StepViews
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.fence import fence
@@ -46,6 +47,7 @@ class GroupRunner:
         self._epoch: NDArray[np.int64] = arena["control.weights_epoch"]
         self._sequence: NDArray[np.int64] = arena["slot.sequence"]
         self._actions: NDArray[Any] = arena["actions"]
+        self._squash = Squash(shape.squashed) if shape.squashed else None
         self._obs = {key: arena[f"obs.{key}"] for key in shape.obs}
         self._valid: NDArray[np.bool_] = arena["valid"]
         self._last_valid: NDArray[np.bool_] = arena["group.last_valid"][index]
@@ -106,7 +108,8 @@ class GroupRunner:
         """Step the environments with the actions of row t; hand the slot over when it is full."""
         self.waiting = False
         slot, t = self.slot, self.t
-        self.group.send(self._actions[slot, t])
+        actions = self._actions[slot, t]
+        self.group.send(actions if self._squash is None else self._squash(actions))
         ends = self.group.recv_into(self._views[slot][t])
         if ends is not None:
             self.report.add_metrics(ends)

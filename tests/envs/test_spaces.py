@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
+from arl_core.envs.spaces import ActionLayout, Squash, check_shape, obs_checker, obs_specs, obs_writer
 from arl_core.interfaces import ArraySpec, UserError
 from arl_core.spaces import leaves_of
 
@@ -156,7 +156,81 @@ def test_columns_round_trip_through_every_action_space() -> None:
             np.testing.assert_array_equal(action, sample)
 
 
-@pytest.mark.parametrize("space", [spaces.Text(5), spaces.Dict({"a": spaces.Discrete(2)}), spaces.Tuple((spaces.Discrete(2),))])
-def test_other_action_spaces_are_refused(space: spaces.Space[Any]) -> None:
-    with pytest.raises(UserError, match=f"action space {type(space).__name__} is not supported yet; Discrete"):
+ARM = spaces.Dict(
+    {
+        "grip": spaces.Discrete(3, start=5),
+        "arm": spaces.Tuple((spaces.Box(-2.0, 1.0, (2, 2), np.float64), spaces.MultiDiscrete([[2, 3]], start=[[1, -1]]))),
+        "lamps": spaces.MultiBinary(2),
+    }
+)
+
+
+def test_a_nested_action_has_the_columns_of_its_parts() -> None:
+    layout = ActionLayout(ARM)
+    assert (layout.size, layout.dtype) == (4 + 2 + 1 + 2, "float32")
+    columns = np.array([[0.5, -9, 9, 0.25, 1, 2, 2, 0, 1], [0, 0, 0, 0, 0, 0, 0, 1, 0]], np.float32)
+    first, second = layout.to_env(columns)  # a Dict's keys are sorted: arm, grip, lamps
+    assert list(first) == ["arm", "grip", "lamps"]
+    np.testing.assert_array_equal(first["arm"][0], [[0.5, -2.0], [1.0, 0.25]])
+    np.testing.assert_array_equal(first["arm"][1], [[2, 1]])
+    assert first["grip"] == 7
+    np.testing.assert_array_equal(first["lamps"], [0, 1])
+    for action in (first, second):
+        assert isinstance(action["arm"], tuple)
+        assert ARM.contains(action)
+
+
+def test_a_nested_action_without_a_box_is_integers() -> None:
+    space = spaces.Tuple((spaces.Discrete(2**40), spaces.Tuple((spaces.MultiBinary(1),))))
+    layout = ActionLayout(space)
+    assert (layout.size, layout.dtype) == (2, "int64")
+    (action,) = layout.to_env(np.array([[2**40 - 1, 1]]))
+    assert action[0] == 2**40 - 1
+    assert space.contains(action)
+
+
+def test_integer_boxes_are_rounded() -> None:
+    space = spaces.Box(-3, 4, (4,), np.int8)
+    (action,) = ActionLayout(space).to_env(np.array([[-0.6, 0.4, 1.7, 99.0]], np.float32))
+    assert action.tolist() == [-1, 0, 2, 4]
+    assert space.contains(action)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 1, 2)])
+def test_boxes_of_any_rank_and_float_type(dtype: Any, shape: tuple[int, ...]) -> None:
+    space = spaces.Box(-0.5, 0.1, shape, dtype)
+    columns = np.random.default_rng(0).normal(size=(5, int(np.prod(shape)))).astype(np.float32)
+    for action in ActionLayout(space).to_env(columns):
+        assert np.shape(action) == shape
+        assert space.contains(np.asarray(action))
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (spaces.Text(5), "action space: Text is not supported; use Discrete"),
+        (spaces.Dict({"a": spaces.Tuple((spaces.Discrete(2), spaces.Text(5)))}), r"action 'a\.1': Text is not supported"),
+        (spaces.Tuple(()), "has no parts"),
+        (spaces.Box(0, 1, (2,), np.bool_), r"Box of bool; use MultiBinary\(\[2\]\)"),
+        (spaces.Box(-(2**31), 2**31 - 1, (2,), np.int32), "action space is a Box of int32 with bounds beyond 16777216"),
+        (
+            spaces.Dict({"n": spaces.Discrete(2**24 + 1), "x": spaces.Box(0, 1)}),
+            "action 'n' has more than 16777216 choices beside a Box",
+        ),
+    ],
+)
+def test_action_spaces_that_have_no_columns_say_why(space: spaces.Space[Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         ActionLayout(space)
+
+
+def test_squashed_columns_lie_within_their_bounds() -> None:
+    squash = Squash([(0, -2.0, 6.0), (2, 0.0, 0.1)])
+    stored = np.array([[0.0, 7.0, 100.0], [0.5, -7.0, -100.0]], np.float32)
+    kept = stored.copy()
+    found = squash(stored)
+    np.testing.assert_allclose(found[:, 0], [2.0, -2.0 + (np.tanh(0.5) + 1) * 4], rtol=1e-6)
+    assert found[:, 1].tolist() == [7.0, -7.0]
+    assert found[:, 2].tolist() == [np.float32(0.1), 0.0]
+    np.testing.assert_array_equal(stored, kept)

@@ -27,11 +27,20 @@ EVERY = {
     "reward-clip": (SPEED, {}),
     "one-hot": (spaces.Discrete(9), {}),
     "flatten-dict": (BOTH, {}),
+    "mask-from-info": (BOTH, {"key": "legal"}),
 }
 
 
 class Counter(Camera):
-    """A Camera whose observation is its count, where the space is `Discrete`."""
+    """A Camera whose observation is its count, where the space is `Discrete`; its info has a mask."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        observation, info = super().reset(seed=seed, options=options)
+        return observation, {**info, "legal": [1, 1]}
+
+    def step(self, action: Any) -> Any:
+        *rest, info = super().step(action)
+        return *rest, {**info, "legal": [1, self.count % 2]}
 
     def _look(self) -> Any:
         return self.count % 9 if isinstance(self.observation_space, spaces.Discrete) else super()._look()
@@ -47,7 +56,7 @@ def wrapped(name: str) -> gymnasium.Env[Any, Any]:
 def test_reset_render_and_metadata_go_through(name: str) -> None:
     env = wrapped(name)
     observation, info = env.reset(seed=3, options={"level": 2})
-    assert info == {"options": {"level": 2}}
+    assert info == {"options": {"level": 2}, "legal": [1, 1]}
     assert env.unwrapped.np_random_seed == 3
     assert observation in env.observation_space
     assert env.step(0)[0] in env.observation_space
@@ -132,6 +141,7 @@ MISFITS = [
     ("frame-skip", spaces.Discrete(3), {"max_last_two": True}, "needs an array (Box) for max_last_two"),
     ("one-hot", SPEED, {}, "needs a Discrete or MultiDiscrete observation; the observation has 'obs' Box [1] float32"),
     ("flatten-dict", SPEED, {}, "needs a Dict or Tuple observation, got Box"),
+    ("mask-from-info", spaces.Dict({"action_mask": MASK}), {}, ": the observation has an 'action_mask' already"),
     ("flatten-dict", spaces.Dict({"action_mask": MASK}), {}, "needs observations beside 'action_mask'"),
 ]
 

@@ -10,7 +10,6 @@ from gymnasium import spaces
 from torch import Tensor
 from torch import distributions as D
 
-from arl_core.interfaces import UserError
 from arl_core.models.distributions import ActionDist, make_action_dist
 
 SIZES = [3, 2, 4]
@@ -164,8 +163,3 @@ def test_sizes() -> None:
         (3, 3, 0, 3),
         (4, 8, 0, 4),
     ]
-
-
-def test_other_spaces_are_refused_by_name() -> None:
-    with pytest.raises(UserError, match="Tuple is not supported yet"):
-        make_action_dist(spaces.Tuple([spaces.Discrete(2)]))

@@ -9,6 +9,8 @@ import torch
 from gymnasium import spaces
 
 from arl_core.config import RunConfig
+from arl_core.envs.spaces import obs_specs
+from arl_core.interfaces import UserError
 from arl_core.models.preprocess import Preprocessor
 
 NORMALIZED = RunConfig(normalize_input=True)
@@ -108,3 +110,32 @@ def test_copies_are_independent() -> None:
         other.update({"obs": x}, torch.tensor([True, True]))
         assert not torch.equal(other({"obs": x})["obs"], x)
         assert torch.equal(original({"obs": x})["obs"], x)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3), (2, 3, 4), (1, 2, 3, 2)])
+@pytest.mark.parametrize(
+    "dtype",
+    [np.float16, np.float32, np.float64, np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.bool_],
+)
+def test_boxes_of_any_type_and_rank(dtype: type[np.generic], shape: tuple[int, ...]) -> None:
+    space = spaces.Box(0, 1, shape, dtype)
+    spec = obs_specs(space)["obs"]
+    rows = np.ones((5, *spec.shape), spec.dtype)
+    rows[2] = 0
+    for cfg in (RunConfig(), NORMALIZED):
+        preprocess = Preprocessor(space, cfg)
+        inputs = preprocess({"obs": torch.from_numpy(rows)})["obs"]
+        assert inputs.dtype is torch.float32
+        assert inputs.shape == (5, *(shape or (1,)))
+        np.testing.assert_array_equal(inputs.numpy().reshape(rows.shape), rows.astype(np.float32))
+        preprocess.update({"obs": torch.from_numpy(rows)}, torch.ones(5, dtype=torch.bool))
+        if preprocess.norms:
+            after = preprocess({"obs": torch.from_numpy(rows)})["obs"]
+            torch.testing.assert_close(after[0].flatten(), torch.full((after[0].numel(),), 0.5), atol=1e-3, rtol=0)
+
+
+def test_what_does_not_fit_into_an_array_says_which_key() -> None:
+    with pytest.raises(UserError, match=r"observation 'a\.1' is a OneOf space"):
+        Preprocessor(spaces.Dict({"a": spaces.Tuple((spaces.Discrete(2), spaces.OneOf((spaces.Discrete(2),))))}), RunConfig())
+    with pytest.raises(UserError, match="observation 'n' has 2097152 classes"):
+        Preprocessor(spaces.Dict({"n": spaces.Discrete(1 << 21)}), RunConfig())

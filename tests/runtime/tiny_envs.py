@@ -85,6 +85,35 @@ class DictBandit(gym.Env):
         return self._observation(), reward, self.t == 4, False, {}
 
 
+class Arm(Bandit):
+    """Four steps. A nested action: gate 2 of three, a lever near 0.5 and bits (1, 0) are worth 1 each."""
+
+    action_space = spaces.Dict(
+        {
+            "gate": spaces.Discrete(3, start=1),
+            "rest": spaces.Tuple((spaces.Box(-1.0, 1.0, (1,), np.float64), spaces.MultiBinary(2))),
+        }
+    )
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        lever, bits = action["rest"]
+        reward = float(action["gate"] == 3) + max(0.0, 1.0 - abs(lever[0] - 0.5)) + float(bits.tolist() == [1, 0])
+        self.t += 1
+        return self._observation(), reward, self.t == self.length, False, {}
+
+
+class Lever(Bandit):
+    """Four steps; the action is best at 5 of [-2, 6], whole numbers are not needed."""
+
+    action_space = spaces.Box(-2.0, 6.0, (1,))
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        self.t += 1
+        return self._observation(), 1.0 - abs(float(action[0]) - 5.0), self.t == self.length, False, {}
+
+
 class Where(Bandit):
     """Reports what its process is like."""
 

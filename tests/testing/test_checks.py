@@ -60,13 +60,14 @@ HOOKS = [
     Broken("overrides.valid", "plugin.py", "3e-3", "-3e-3", "learning_rate"),
 ]  # fmt: skip
 CLOSE = "    def close(self):\n        raise OSError('no')\n\n    def render"
+PID = "self._flag = __import__('os').getpid()"
 TIRED = "        self.n = getattr(self, 'n', 0) + 1\n        1 / (40 - self.n)\n"
 BUILT = [
     Broken("env.spawn", "env.py", IMPORTS, f"{IMPORTS}import PKG.plugin\n", "imports PKG.plugin and pluggy"),
     Broken("env.spawn", "env.py", "        towards = 1", "        1 / 0\n        towards = 1", "1: ZeroDivisionError"),
     Broken("env.spaces", "env.py", "spaces.Discrete(2)", "spaces.Text(2)", "action space Text is not supported"),
     Broken("env.api", "env.py", "1) - 1.0", "1)", "gymnasium says: "),
-    Broken("env.seeding", "env.py", "places = np", "self._flag = __import__('os').getpid()\n        places = np", "'obs' differs at step"),
+    Broken("env.seeding", "env.py", "places = np", f"{PID}\n        places = np", "'obs' differs at step"),
     Broken("env.reset", "env.py", "1 if", "1 if np.random.random() < 2 and", "global generator of numpy.random"),
     Broken("env.reset", "env.py", "self._walker, self._flag = self", "a, self._flag = self", "after reset(seed=5)"),
     Broken("env.close", "env.py", "    def render", CLOSE, "no (env.py:"),

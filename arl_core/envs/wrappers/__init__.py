@@ -12,6 +12,7 @@ from arl_core.envs.wrappers.images import (
     pixel_format_chw_group,
     resize_group,
 )
+from arl_core.envs.wrappers.masks import MaskFromInfo
 from arl_core.envs.wrappers.numbers import FlattenDict, FlattenDictGroup, OneHot, one_hot_group
 from arl_core.envs.wrappers.rewards import RewardClip, RewardClipGroup, RewardScale, RewardScaleGroup
 from arl_core.envs.wrappers.stack import FrameStack, FrameStackGroup
@@ -24,6 +25,7 @@ __all__ = [
     "FrameStack",
     "FrameStackGroup",
     "Grayscale",
+    "MaskFromInfo",
     "OneHot",
     "PixelFormatChw",
     "Resize",

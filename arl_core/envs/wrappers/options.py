@@ -68,3 +68,9 @@ class RewardClipOptions(NoOptions):
         if self.low >= self.high:
             raise ValueError(f"low ({self.low:g}) must be less than high ({self.high:g})")
         return self
+
+
+class MaskFromInfoOptions(NoOptions):
+    """Where the mask is."""
+
+    key: str = Field("action_mask", min_length=1, description="the mask's name in info")
