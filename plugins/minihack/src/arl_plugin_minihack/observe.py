@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,11 +64,12 @@ def drawn(glyphs: NDArray[np.int16], size: int) -> NDArray[np.uint8]:
 @cache
 def _tiles(size: int) -> NDArray[np.uint8]:
     """uint8 [5977, size, size, 3]: minihack's tile of each glyph, averaged down to `size`; NO_GLYPH is black."""
-    from minihack.tiles import GlyphMapper, glyph2tile
+    import minihack.tiles
 
-    tiles = GlyphMapper().tiles
+    with (Path(minihack.tiles.__file__).parent / "tiles.pkl").open("rb") as file:  # a part of minihack, as trusted as its code
+        tiles = pickle.load(file)
     table = np.zeros((NO_GLYPH + 1, FULL_TILE, FULL_TILE, 3), np.uint8)
-    table[:NO_GLYPH] = np.stack([tiles[tile] for tile in range(len(tiles))])[np.array(glyph2tile)]
+    table[:NO_GLYPH] = np.stack([tiles[tile] for tile in range(len(tiles))])[np.array(minihack.tiles.glyph2tile)]
     step = FULL_TILE // size
     blocks = table.reshape(NO_GLYPH + 1, size, step, size, step, 3)
     averaged: NDArray[np.uint8] = np.round(blocks.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
