@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 
 from arl_core.interfaces import UserError
@@ -84,6 +85,12 @@ def _replaced(
     return spaces.Tuple([child for child, _ in parts.values()]), lambda observation: tuple(
         functions[part](value) if part in functions else value for part, value in enumerate(observation)
     )
+
+
+def element_type(space: Any) -> type[Any]:
+    """NumPy's class of the elements of a leaf (gymnasium's, or gym's), as spaces take it for their `dtype`."""
+    dtype: np.dtype[Any] = np.dtype(space.dtype)
+    return dtype.type
 
 
 def is_image(space: spaces.Space[Any]) -> bool:

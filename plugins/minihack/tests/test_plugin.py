@@ -122,9 +122,9 @@ def test_wrong_options_are_refused(options: dict[str, object], told: str) -> Non
 
 def test_levels_of_ones_own_must_be_there() -> None:
     pytest.importorskip("minihack", reason=NETHACK)
-    with pytest.raises(UserError, match="needs a level: --minihack.des-file"):
+    with pytest.raises(UserError, match=r"needs a level: --minihack\.des-file"):
         arl_core.make_env("minihack:Navigation-Custom")
-    with pytest.raises(UserError, match="not a .des file that exists"):
+    with pytest.raises(UserError, match=r"not a \.des file that exists"):
         arl_core.make_env("minihack:Navigation-Custom", des_file="nowhere.des")
     with pytest.raises(UserError, match="has its own level"):
         arl_core.make_env("minihack:River", des_file="nowhere.des")
