@@ -256,3 +256,14 @@ def test_a_group_of_many_reports_success() -> None:
     assert len(successes) >= 48
     assert set(successes) <= {0.0, 1.0}
     group.close()
+
+
+@pytest.mark.parametrize("observation", ["glyphs", "crop", "pixel", "pixel_crop"])
+def test_a_run_trains_on_every_observation(observation: str, tmp_path: Path) -> None:
+    options = {"num_workers": 1, "num_envs_per_worker": 2, "rollout": 8, "batch_size": 16, "num_batches_per_iteration": 1}
+    options |= {"serial": True, "use_rnn": True, "hidden_size": 16, "env_options": {"observation": observation}}
+    with arl_core.APPO(env="minihack", policy_kwargs={**options, "train_dir": str(tmp_path)}) as model:
+        before = model.get_parameters()[0]
+        model.train(64)
+        after = model.get_parameters()[0]
+    assert any((after[name] != value).any() for name, value in before.items() if "encoder" in name)
