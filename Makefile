@@ -54,8 +54,8 @@ $(VENV)/.ready: $(VENV)/bin/python pyproject.toml plugins/maze/pyproject.toml co
 	$(PIP) -c constraints.txt -e . -e plugins/maze
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready
-	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]"
+$(VENV)/.ready-dev: $(VENV)/.ready plugins/minihack/pyproject.toml
+	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]" -e "plugins/minihack[test]"
 	@touch $@
 
 clean:

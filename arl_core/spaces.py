@@ -140,6 +140,12 @@ def _replaced(
     )
 
 
+def element_type(space: Any) -> type[Any]:
+    """NumPy's class of the elements of a leaf (gymnasium's, or gym's), as spaces take it for their `dtype`."""
+    dtype: np.dtype[Any] = np.dtype(space.dtype)
+    return dtype.type
+
+
 def is_image(space: spaces.Space[Any]) -> bool:
     """Whether a convolution applies: a Box of three axes."""
     return isinstance(space, spaces.Box) and len(space.shape) == 3

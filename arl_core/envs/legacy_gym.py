@@ -15,11 +15,11 @@ from itertools import pairwise
 from typing import Any
 
 import gymnasium
-import numpy as np
 from gymnasium import spaces
 
 from arl_core.envs.make import constructor_arguments
 from arl_core.interfaces import EnvContext, UserError, load_object
+from arl_core.spaces import element_type
 
 with contextlib.redirect_stderr(io.StringIO()):
     import gym
@@ -109,11 +109,11 @@ def modern_space(space: Any) -> spaces.Space[Any]:
     if isinstance(space, spaces.Space):
         return space
     if isinstance(space, gym.spaces.Box):
-        return spaces.Box(space.low, space.high, space.shape, np.dtype(space.dtype).type)
+        return spaces.Box(space.low, space.high, space.shape, element_type(space))
     if isinstance(space, gym.spaces.Discrete):
         return spaces.Discrete(int(space.n), start=int(space.start))
     if isinstance(space, gym.spaces.MultiDiscrete):
-        return spaces.MultiDiscrete(space.nvec, dtype=np.dtype(space.dtype).type)
+        return spaces.MultiDiscrete(space.nvec, dtype=element_type(space))
     if isinstance(space, gym.spaces.MultiBinary):
         return spaces.MultiBinary(space.n)
     if isinstance(space, gym.spaces.Tuple):

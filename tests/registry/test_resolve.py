@@ -47,13 +47,13 @@ MISTAKES = {
     "corridor:zzzzzzzz": f"error: no environment 'corridor:zzzzzzzz' in 'corridor' {OWNER}. It has: short, long",
     "corridor:": f"error: no environment 'corridor:' in 'corridor' {OWNER}. It has: short, long",
     "nobody::corridor": "error: 'nobody' provides no environment 'corridor'; arl-plugin-corridor 0.3.1 does",
-    "minihackk": (
-        "error: no environment 'minihackk'. Did you mean 'minihack'?\n"
-        "  'minihack' is provided by arl-plugin-minihack, which is not installed: pip install arl-plugin-minihack"
+    "vizdom": (
+        "error: no environment 'vizdom'. Did you mean 'vizdoom'?\n"
+        "  'vizdoom' is provided by arl-plugin-vizdoom, which is not installed: pip install arl-plugin-vizdoom"
     ),
-    "MiniHack-River-v0": (
-        "error: environment 'MiniHack-River-v0' is provided by arl-plugin-minihack, which is not installed: "
-        "pip install arl-plugin-minihack"
+    "doom_basic": (
+        "error: environment 'doom_basic' is provided by arl-plugin-vizdoom, which is not installed: "
+        "pip install arl-plugin-vizdoom"
     ),
     "atari_pong": (
         "error: environment 'atari_pong' is provided by arl-plugin-atari, which is not installed: pip install arl-plugin-atari"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from arl_core.envs.wrappers.base import Change, ChangedGroup, ChangedObservation, chosen_leaves
 from arl_core.interfaces import EnvGroup
-from arl_core.spaces import is_channels_last, is_image
+from arl_core.spaces import element_type, is_channels_last, is_image
 
 # Rec. ITU-R BT.601, and its weights in 256ths, whose sum over uint8 fits uint16
 _LUMA = (0.299, 0.587, 0.114)
@@ -41,7 +41,7 @@ def _chw_changes(space: spaces.Space[Any], keys: Sequence[str] | None) -> dict[s
 
 
 def _chw_space(image: spaces.Box) -> spaces.Box:
-    return spaces.Box(np.moveaxis(image.low, -1, 0), np.moveaxis(image.high, -1, 0), dtype=image.dtype.type)
+    return spaces.Box(np.moveaxis(image.low, -1, 0), np.moveaxis(image.high, -1, 0), dtype=element_type(image))
 
 
 def _chw(x: NDArray[Any]) -> NDArray[Any]:
@@ -79,7 +79,7 @@ def _has_colours(space: spaces.Space[Any]) -> bool:
 
 def _like(image: spaces.Box, shape: tuple[int, ...]) -> spaces.Box:
     """A Box of the image's dtype and widest bounds."""
-    return spaces.Box(image.low.min(), image.high.max(), shape, image.dtype.type)
+    return spaces.Box(image.low.min(), image.high.max(), shape, element_type(image))
 
 
 def _gray(x: NDArray[Any], axis: int) -> NDArray[Any]:

@@ -114,7 +114,7 @@ def _flat(space: spaces.Space[Any]) -> tuple[dict[str, Any], spaces.Space[Any] |
     if not leaves:
         raise UserError("wrapper 'flatten-dict' needs observations beside 'action_mask'")
     dtypes = {np.dtype(leaf.dtype) for leaf in leaves.values()}
-    dtype = dtypes.pop() if len(dtypes) == 1 else np.dtype(np.float32)
+    dtype: np.dtype[Any] = dtypes.pop() if len(dtypes) == 1 else np.dtype(np.float32)
     bounds = [_bounds(leaf) for leaf in leaves.values()]
     low, high = (np.concatenate([np.ravel(pair[side]) for pair in bounds]).astype(dtype) for side in (0, 1))
     return leaves, mask, spaces.Box(low, high, dtype=dtype.type)

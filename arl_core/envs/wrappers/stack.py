@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from arl_core.envs.spaces import array_spec
 from arl_core.envs.wrappers.base import ObservedGroup, Wrapper, chosen_leaves
 from arl_core.interfaces import EnvGroup, UserError
-from arl_core.spaces import is_channels_last, replace_leaves
+from arl_core.spaces import element_type, is_channels_last, replace_leaves
 
 _STRIP_FRAMES = 32  # frames that a strip has room for beside the first k: how seldom k - 1 of them are copied
 
@@ -177,4 +177,4 @@ def _joined_axis(key: str, leaf: spaces.Box, axis: int | None) -> int:
 
 def _stacked_space(leaf: spaces.Box, k: int, axis: int) -> spaces.Box:
     low, high = (np.concatenate([bound] * k, axis) for bound in (leaf.low, leaf.high))
-    return spaces.Box(low, high, dtype=leaf.dtype.type)
+    return spaces.Box(low, high, dtype=element_type(leaf))

@@ -14,7 +14,7 @@ from arl_core.envs.wrappers.base import Wrapper, chosen_leaves
 from arl_core.spaces import leaves_of, replace_leaves
 
 
-class TimeLimit(Wrapper, gymnasium.wrappers.TimeLimit):
+class TimeLimit(Wrapper, gymnasium.wrappers.TimeLimit[Any, Any]):
     """Gymnasium's `TimeLimit`, which can be saved: an episode is truncated after `max_episode_steps` steps."""
 
     def _own_state(self) -> dict[str, NDArray[Any]]:

@@ -69,7 +69,7 @@ class MazeEnv(gymnasium.Env[NDArray[Any], np.int64]):
         info = self._summary(terminated) if terminated or truncated else {}
         return self._observation(), reward, terminated, truncated, info
 
-    def render(self) -> NDArray[np.uint8] | None:
+    def render(self) -> Any:
         """The maze with the path trodden in this episode, uint8 [height, width, 3]; None without a render mode."""
         return None if self.render_mode is None else render_maze(self.maze, self._path, agent=self._cell)
 

@@ -40,7 +40,7 @@ class MazeGroup:
         space = task.observation_space()
         # images as pixel-format-chw leaves them, which stands around the single environment
         shape = (space.shape[2], *space.shape[:2]) if task.observation == "pixels" else space.shape
-        self.obs_specs: Mapping[str, ArraySpec] = {"obs": ArraySpec(shape, space.dtype.name)}
+        self.obs_specs: Mapping[str, ArraySpec] = {"obs": ArraySpec(shape, np.dtype(space.dtype).name)}
         self._task = task
         self._cells = task.size * task.size
         self._step_reward = step_reward(self._cells)
