@@ -45,7 +45,7 @@ def test_every_template_is_written_and_every_name_filled_in(tmp_path: Path, caps
         ("../x", f"'../x': {RULE} Did you mean 'x'?"),
         ("arl-plugin-demo", "'arl-plugin-demo': the project's name is made from the environment's: arl plugins new demo"),
         ("class", "'class' is a word of Python's: choose another name"),
-        ("minihack", "'minihack' is taken: arl-plugin-minihack provides 'minihack' and names that begin like it"),
+        ("vizdoom", "'vizdoom' is taken: arl-plugin-vizdoom provides 'vizdoom' and names that begin like it"),
         ("maze-hard", "'maze-hard' is taken: arl-plugin-maze provides 'maze' and names that begin like it"),
         ("x" * 21, f"'{'x' * 21}' has 21 letters, and more than 20 are hard to type"),
     ],
