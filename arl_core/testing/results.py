@@ -61,6 +61,8 @@ class Check:
         """For a test: raises CheckFailed (an AssertionError), or `unittest.SkipTest`, which pytest knows too."""
         try:
             result = self.function()
+        except SkipTest:
+            raise
         except CheckFailed as failure:
             raise CheckFailed(failure.message, failure.cure or self.cure) from failure.__cause__
         except (Exception, SystemExit) as error:

@@ -129,6 +129,12 @@ class Variant:
         """Whether the same seed promises the same episodes."""
         return self.spec is None or self.spec.deterministic
 
+    @property
+    def may_refuse(self) -> bool:
+        """Whether it may ask, in one line, for something that is not installed; the family's default variant may not."""
+        family = self.subject.family
+        return family is not None and self.name != (family.default_variant or next((s.id for s in family.variants), None))
+
     def contexts(self, count: int, seed: int = 1) -> list[EnvContext]:
         """Contexts of `count` environments of one run."""
         return make_contexts(seed, 0, count)

@@ -13,7 +13,9 @@ from fresh_venvs import ROOT, build_dist
 
 pytestmark = pytest.mark.slow
 
-SOURCES = {"arl_core": ROOT / "arl_core", "arl_plugin_maze": ROOT / "plugins" / "maze" / "src" / "arl_plugin_maze"}
+SOURCES = {"arl_core": ROOT / "arl_core"} | {
+    folder.name: folder for folder in ROOT.glob("plugins/*/src/arl_plugin_*") if "." not in folder.name
+}
 
 
 def wheel_of(dist: Path, package: str) -> Path:

@@ -18,8 +18,6 @@ from arl_core.config import RunConfig
 from arl_core.interfaces import UserError, load_object
 from arl_core.registry import resolve_env
 
-# arl_core.testing, the conformance kit, belongs here once it is there: its checks of metadata, imports, pickling, spaces.
-
 HERE = Path(__file__).parents[1]
 NETHACK = "NetHack is not installed: pip install arl-plugin-minihack"
 
