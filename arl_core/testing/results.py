@@ -96,7 +96,15 @@ class Rule(Generic[S]):
 
     def of(self, subject: S) -> Check:
         """This rule, applied to `subject`."""
-        return Check(f"{self.id}[{subject}]", self.title, self.cure, lambda: self.function(subject), self.essential)
+        return Check(f"{self.id}[{subject}]", self.title, self.cure, lambda: self._applied(subject), self.essential)
+
+    def _applied(self, subject: S) -> Result:
+        try:
+            return self.function(subject)
+        except UserError as error:
+            if getattr(subject, "may_refuse", False):
+                raise SkipTest(f"it says: {error}") from error
+            raise
 
 
 def _told(error: BaseException) -> str:
