@@ -20,6 +20,11 @@ LEGACY_NAMES: dict[str, str] = {
     "encodersubtype": "encoder_subtype",
     "set_workers_cpu_affinity": "cpu_affinity",
     "default_niceness": "niceness",
+    "num_epochs": "ppo_epochs",
+}
+# Sample Factory's options that have no meaning here, and why.
+MOOT_NAMES: dict[str, str] = {
+    "value_bootstrap": "an episode that a time limit cuts off always bootstraps from the value of its true final observation",
 }
 
 
@@ -108,6 +113,9 @@ class LearningFields(BaseModel):
     batch_size: Positive = Field(1024, description="frames in one optimiser step")
     num_batches_per_iteration: Positive = Field(1, description="batches collected before training on them")
     ppo_epochs: Positive = Field(1, description="passes over the collected batches")
+    shuffle_minibatches: bool = Field(
+        True, description="draw each minibatch's trajectories anew in every pass; otherwise in the order in which they came"
+    )
     gamma: Fraction = Field(0.99, description="discount")
     gae_lambda: Fraction = Field(0.95, description="lambda of the generalised advantage estimate (without V-trace)")
     with_vtrace: bool = Field(True, description="V-trace targets; otherwise GAE")
@@ -116,16 +124,37 @@ class LearningFields(BaseModel):
     ppo_clip_ratio: float = Field(0.1, gt=0.0, description="policy ratio is clipped to [1/(1+c), 1+c]")
     ppo_clip_value: float = Field(1.0, gt=0.0, description="how far a value may move in one update (absolute)")
     normalize_advantages: bool = Field(True, description="advantages of a batch to zero mean, unit deviation")
+    normalize_returns: bool = Field(
+        False, description="the critic predicts returns normalised by their running mean and variance (docs/algorithms.md)"
+    )
     reward_scale: float = Field(1.0, gt=0.0, description="rewards are multiplied by this for training")
     reward_clip: float = Field(1000.0, gt=0.0, description="scaled rewards are clipped to +- this for training")
-    exploration_loss_coeff: NonNegative = Field(0.003, description="coefficient of the entropy bonus")
+    exploration_loss: Literal["entropy", "symmetric_kl"] = Field(
+        "entropy", description="entropy bonus, or symmetric KL divergence to the uniform policy (discrete actions)"
+    )
+    exploration_loss_coeff: NonNegative = Field(0.003, description="coefficient of the exploration loss")
     value_loss_coeff: NonNegative = Field(0.5, description="coefficient of the value loss")
     kl_loss_coeff: NonNegative = Field(0.0, description="coefficient of KL(behaviour || policy)")
-    learning_rate: float = Field(3e-4, gt=0.0, description="Adam's step size")
-    lr_schedule: Literal["constant", "linear"] = Field("constant", description="linear: falls to zero at train_for_env_steps")
+    optimizer: Literal["adam", "rmsprop"] = Field("adam", description="what turns gradients into steps")
+    learning_rate: float = Field(3e-4, gt=0.0, description="the optimiser's step size")
+    lr_schedule: Literal["constant", "linear", "kl_adaptive_minibatch", "kl_adaptive_epoch"] = Field(
+        "constant",
+        description="linear: falls to zero at train_for_env_steps; kl_adaptive: holds the policy's KL divergence near "
+        "lr_schedule_kl_threshold, corrected after each minibatch or each pass over the batch",
+    )
+    lr_schedule_kl_threshold: float = Field(
+        0.008,
+        gt=0.0,
+        description="adaptive schedules: above twice this KL the rate is divided by 1.5, below half multiplied",
+    )
+    lr_adaptive_min: float = Field(1e-6, gt=0.0, description="adaptive schedules: the smallest learning rate")
+    lr_adaptive_max: float = Field(1e-2, gt=0.0, description="adaptive schedules: the largest learning rate")
     adam_eps: float = Field(1e-6, gt=0.0, description="Adam's epsilon")
     adam_beta1: Fraction = Field(0.9, description="Adam's first momentum")
     adam_beta2: Fraction = Field(0.999, description="Adam's second momentum")
+    rmsprop_alpha: Fraction = Field(0.99, description="RMSprop's decay of the mean square")
+    rmsprop_eps: float = Field(0.01, gt=0.0, description="RMSprop's epsilon, added to the root")
+    rmsprop_momentum: Fraction = Field(0.0, description="RMSprop's momentum")
     max_grad_norm: NonNegative = Field(4.0, description="gradients are clipped to this norm; 0: not clipped")
     losses: list[dict[str, Any]] = Field(
         default_factory=list, description='further losses and intrinsic rewards: [{"name": ..., "options": {...}}]'
@@ -185,6 +214,8 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
                 f"batch_size ({self.batch_size}) must be a multiple of rollout ({self.rollout}): "
                 "a batch is made of whole trajectories"
             )
+        if self.lr_adaptive_min > self.lr_adaptive_max:
+            raise ValueError(f"lr_adaptive_min ({self.lr_adaptive_min}) is more than lr_adaptive_max ({self.lr_adaptive_max})")
         return self
 
 

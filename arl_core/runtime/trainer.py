@@ -14,6 +14,7 @@ from torch import Tensor
 from arl_core.config import ResolvedConfig
 from arl_core.interfaces import ResolvedEnv, RunInfo, UserError
 from arl_core.learning.checkpoint import load_newest
+from arl_core.learning.optimizers import OPTIMIZERS, check_moments
 from arl_core.models.flat import flatten_module
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
@@ -136,7 +137,9 @@ class Trainer:
         try:
             self.load_checkpoint(path, state)
         except ValueError as error:
-            raise UserError(f"{path} does not fit: {error}. Resume without changing the network, or begin a new run") from None
+            raise UserError(
+                f"{path} does not fit: {error}. Resume without changing network and optimiser, or begin a new run"
+            ) from None
         return path, self.frames
 
     # ----------------------------------------------------------------- training
@@ -284,6 +287,7 @@ class Trainer:
         learner = state.get("learner")
         if not isinstance(learner, Mapping) or not learner.keys() >= _LEARNER_STATE:
             raise ValueError("it is not a checkpoint of a run")
+        check_moments(OPTIMIZERS[self.cfg.optimizer], learner["optimizer"])
         self.load_state_dict(learner["model"])
         if self._engine is not None:
             self._engine.load_checkpoint(path)
