@@ -41,6 +41,18 @@ class RunFields(BaseModel):
     train_for_seconds: float = Field(0.0, ge=0.0, description="stop after so many seconds of training; 0: no limit")
     save_every_sec: float = Field(60.0, gt=0.0, description="seconds between checkpoints")
     keep_checkpoints: Positive = Field(3, description="how many of the newest checkpoints to keep")
+    save_milestones_sec: float = Field(0.0, ge=0.0, description="seconds between checkpoints that are kept for ever; 0: none")
+    save_best_metric: str = Field(
+        "return_mean",
+        description="keep the checkpoint with the highest: return_mean, length_mean, a metric of the environment, or "
+        "eval/return_mean and the like; empty: none",
+    )
+    save_best_after: int = Field(100_000, ge=0, description="frames before which no checkpoint is taken for the best")
+    save_best_every_sec: float = Field(15.0, ge=0.0, description="how often, at most, to look whether there is a new best")
+    eval_every_sec: float = Field(0.0, ge=0.0, description="seconds of training between evaluations; 0: none")
+    eval_every_frames: int = Field(0, ge=0, description="frames between evaluations during training; 0: none")
+    eval_episodes: Positive = Field(10, description="episodes of an evaluation during training")
+    eval_deterministic: bool = Field(True, description="these evaluations take the most probable actions, or draw them")
     stats_window: Positive = Field(100, description="episodes over which returns and lengths are averaged")
     heartbeat_timeout_s: float = Field(
         120.0, gt=0.0, description="a process silent for so long is taken for hung, and restarted or the run ended"
@@ -72,6 +84,9 @@ class SamplingFields(BaseModel):
     rollout: Positive = Field(32, description="steps in a slot: the length of a trajectory, T")
     slots_per_group: int | None = Field(
         None, ge=2, description="rollout slots each environment group owns; default: enough for one batch and one more"
+    )
+    async_rl: bool = Field(
+        True, description="sample while training; otherwise everyone waits until a batch is trained on, and the policy lag is 0"
     )
     serial: bool = Field(False, description="everything in one process, in a fixed order; bit-reproducible")
     sampler_only: bool = Field(False, description="sample and discard: measures the sampler, trains nothing")
@@ -214,6 +229,15 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
                 f"batch_size ({self.batch_size}) must be a multiple of rollout ({self.rollout}): "
                 "a batch is made of whole trajectories"
             )
+        iteration, step = self.batch_size * self.num_batches_per_iteration, self.num_workers * self.num_envs_per_worker
+        if not self.async_rl and iteration % (self.rollout * step):
+            raise ValueError(
+                f"without async_rl, batch_size x num_batches_per_iteration ({iteration}) must be a multiple of rollout x "
+                f"environments ({self.rollout} x {step} = {self.rollout * step}): every environment gives the same to each"
+            )
+        evaluates = self.eval_every_sec > 0 or self.eval_every_frames > 0
+        if self.save_best_metric.startswith("eval/") and not evaluates:
+            raise ValueError(f"save_best_metric {self.save_best_metric} needs eval_every_sec or eval_every_frames")
         if self.lr_adaptive_min > self.lr_adaptive_max:
             raise ValueError(f"lr_adaptive_min ({self.lr_adaptive_min}) is more than lr_adaptive_max ({self.lr_adaptive_max})")
         return self

@@ -38,6 +38,7 @@ class Learner:
     """Network, optimiser and counters of one policy."""
 
     def __init__(self, recipe: ModelRecipe, board: WeightsBoard, device: str, policy: int = 0) -> None:
+        self._recipe = recipe
         self.cfg: RunConfig = recipe.cfg
         self.policy = policy
         self.device = torch.device(device)
@@ -147,6 +148,7 @@ class Learner:
         self.cfg = self.cfg.model_copy(update=dict(values))
         if "learning_rate" in values:
             self.learning_rate.rebase(self.cfg.learning_rate)
+            self.optimizer.lr = self.cfg.learning_rate
 
     def load_weights(self, source: Tensor) -> None:
         """Take weights and normalisers from a flat byte vector [nbytes]; the optimiser starts anew."""
@@ -155,12 +157,17 @@ class Learner:
         self.version += 1
         self.publish()
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly, as tensors and plain values."""
+    def state_dict(self, weights: Tensor | None = None) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly, as tensors and plain values. `weights` [nbytes], weights and
+        normalisers of this network, stand in for the present ones."""
         if not bool(torch.isfinite(self.flat.params).all()):
             raise LearnerFault("the weights are not finite and were not saved; the checkpoint before them stands")
+        model = self.model
+        if weights is not None:
+            model = self._recipe.build()
+            flatten_module(model).read_from(weights)
         return {
-            "model": {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()},
+            "model": {key: value.detach().cpu().clone() for key, value in model.state_dict().items()},
             "optimizer": self.optimizer.state_dict(),
             "version": self.version,
             "frames": self.frames,

@@ -28,6 +28,7 @@ from arl_core.runtime.extensions import Extensions
 from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import RunPlan, check_group, make_plan
 from arl_core.runtime.rundir import RunDirectory
+from arl_core.runtime.selection import BestCheckpoint, PeriodicEvaluation
 from arl_core.runtime.serial_engine import SerialEngine
 from arl_core.runtime.signals import EndSignals
 
@@ -77,6 +78,8 @@ class Trainer:
         self.failure: ComponentFailure | None = None
         self.snapshot: Snapshot | None = None
         self._saves = 0
+        self._evaluation = PeriodicEvaluation(self.cfg)
+        self.best = BestCheckpoint(self.cfg, directory.checkpoints / "p0" if directory is not None else None)
         if directory is not None:
             directory.write_config(resolved, env, self.plan)
         log.info("%s, inference %s (%s)", env.id, self.plan.inference, self.plan.inference_reason)
@@ -184,6 +187,8 @@ class Trainer:
             episodes = self.engine.statistics.episodes
             stopped = observer is not None and observer(self.snapshot, episodes) is False
             self._extensions.metrics(self.snapshot, episodes)
+            self.best.consider(self.engine, self.snapshot, episodes)
+            self._evaluation.consider(self.engine, self.snapshot)
             return not (stopped or signals.received)
 
         with EndSignals(_announce) as signals:
@@ -236,6 +241,8 @@ class Trainer:
         with EndSignals(_announce, self.signal) as signals:
             try:
                 if self._engine is not None and self.directory is not None:
+                    if self.snapshot is not None:
+                        self.best.consider(self._engine, self.snapshot, self._engine.statistics.episodes, last=True)
                     self._engine.save()
                     self._saves = self._engine.saves
             except (ComponentFailure, UserError) as failure:
