@@ -21,7 +21,7 @@ from annotated_types import BaseMetadata
 from pydantic.fields import FieldInfo
 
 from arl_core import interfaces
-from arl_core.config.schema import FIELD_GROUPS, LEGACY_NAMES, RunConfig
+from arl_core.config.schema import FIELD_GROUPS, LEGACY_NAMES, MOOT_NAMES, RunConfig
 from arl_core.hookspecs import HOOK_NAMES, ArlHooks
 from arl_core.interfaces import load_object
 from arl_core.registry.builtin import arl_encoders, arl_wrappers
@@ -73,6 +73,8 @@ def configuration_page() -> str:
     lines += [_row(name, field) for name, field in RunConfig.model_fields.items() if name not in grouped]
     lines += ["", "## Older names", "", "Accepted everywhere, and mean:", "", "| older | field |", "|---|---|"]
     lines += [f"| `{old}` | `{new}` |" for old, new in LEGACY_NAMES.items()]
+    lines += ["", "Not options here:", ""]
+    lines += [f"- `{old}`: {why}." for old, why in MOOT_NAMES.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from arl_core.algorithms.batch import TrainingBatch
-from arl_core.algorithms.losses import masked_mean, masked_variance, normalize, valid_weights
+from arl_core.algorithms.losses import masked_mean, masked_variance, normalize, symmetric_kl_to_uniform, valid_weights
 from arl_core.algorithms.targets import gae, importance_log_ratio, vtrace
 from arl_core.config import RunConfig
+from arl_core.models.distributions import ActionDist
 from arl_core.models.policy import PolicyNetwork
 
 
@@ -52,7 +53,9 @@ class LossInputs:
     """One (mini)batch as the terms of a loss see it; [T, B] float32 where nothing else is said."""
 
     batch: TrainingBatch
+    dist: ActionDist
     params: Tensor  # [T, B, P], of the present policy
+    entropies: Tensor  # of the present policy
     log_probs: Tensor  # of the actions taken, under the present policy
     log_ratio: Tensor  # to the behaviour policy, 0 where not valid, within +-20
     values: Tensor  # of the present critic
@@ -64,7 +67,10 @@ class LossInputs:
 class PolicyGradient:
     """An actor-critic loss, term by term (an `Algorithm`). A subclass overrides the terms that are its own.
 
-    loss = policy_term + value_loss_coeff value_term - exploration_loss_coeff entropy + kl_loss_coeff KL(mu || pi)
+    loss = policy_term + value_loss_coeff value_term + exploration_loss_coeff exploration_term + kl_loss_coeff KL(mu || pi)
+
+    With `normalize_returns` the model's values, and the targets that `value_term` sees, are normalised returns; advantages
+    are of returns as they are.
     """
 
     def prepare(self, model: PolicyNetwork, batch: TrainingBatch, cfg: RunConfig) -> Targets | None:
@@ -73,6 +79,7 @@ class PolicyGradient:
             return None
         with torch.no_grad():
             _, values = model.evaluate(batch.obs, batch.rnn_state, batch.valid)
+            values = model.denormalize_values(values)
             rewards = shape_rewards(batch, cfg)
             flags = batch.terminated, batch.truncated, batch.valid
             return Targets(*gae(rewards, values, *flags, cfg.gamma, cfg.gae_lambda))
@@ -93,6 +100,13 @@ class PolicyGradient:
         """mean (V - target)^2."""
         return masked_mean((inputs.values - inputs.targets.returns).square(), inputs.weights)
 
+    def exploration_term(self, inputs: LossInputs, cfg: RunConfig) -> Tensor:
+        """-entropy, or the symmetric KL divergence to the uniform distribution. For continuous actions there is no such
+        distribution: -entropy in any case."""
+        if cfg.exploration_loss == "entropy" or inputs.dist.action_dtype.is_floating_point:
+            return masked_mean(inputs.entropies, inputs.weights).neg()
+        return symmetric_kl_to_uniform(inputs.dist, inputs.params, inputs.batch.action_mask, inputs.weights)
+
     def extra_metrics(self, inputs: LossInputs, cfg: RunConfig) -> dict[str, Tensor]:
         """Further diagnostics, scalars; computed without gradients, only when they are asked for."""
         return {}
@@ -108,13 +122,16 @@ class PolicyGradient:
         log_probs, entropies = model.dist.log_prob_entropy(params, batch.actions, mask)
         log_ratio = importance_log_ratio(log_probs, batch.log_probs, batch.valid)
         if targets is None:
-            targets = self.targets_of_step(log_probs.detach(), values.detach(), batch, cfg)
+            targets = self.targets_of_step(log_probs.detach(), model.denormalize_values(values.detach()), batch, cfg)
+        if model.returns_norm is not None:
+            batch.returns = targets.returns
+            targets = Targets(targets.advantages, model.returns_norm.forward(targets.returns))
         weights = valid_weights(batch.valid)
         advantages = normalize(targets.advantages, weights) if cfg.normalize_advantages else targets.advantages
-        inputs = LossInputs(batch, params, log_probs, log_ratio, now, targets, advantages, weights)
+        inputs = LossInputs(batch, model.dist, params, entropies, log_probs, log_ratio, now, targets, advantages, weights)
         for_policy, for_value = self.policy_term(inputs, cfg), self.value_term(inputs, cfg)
-        entropy = masked_mean(entropies, weights)
-        total = for_policy + cfg.value_loss_coeff * for_value - cfg.exploration_loss_coeff * entropy
+        exploration = self.exploration_term(inputs, cfg)
+        total = for_policy + cfg.value_loss_coeff * for_value + cfg.exploration_loss_coeff * exploration
         kl: Tensor | None = None
         if cfg.kl_loss_coeff:
             kl = masked_mean(model.dist.kl(batch.params, params, mask), weights)
@@ -124,7 +141,8 @@ class PolicyGradient:
         with torch.no_grad():
             if kl is None:
                 kl = masked_mean(model.dist.kl(batch.params, params, mask), weights)
-            metrics = {"policy_loss": for_policy, "value_loss": for_value, "entropy": entropy, "kl": kl}
+            metrics = {"policy_loss": for_policy, "value_loss": for_value, "exploration_loss": exploration, "kl": kl}
+            metrics["entropy"] = masked_mean(entropies, weights)
             metrics |= _diagnostics(inputs) | self.extra_metrics(inputs, cfg)
         return total, {name: value.detach() for name, value in metrics.items()}
 
@@ -132,8 +150,8 @@ class PolicyGradient:
 class AuxiliaryLoss(nn.Module):
     """A further loss, an intrinsic reward, or both (`arl_losses`), with parameters of its own.
 
-    Its parameters live in the learner alone and are trained by Adam with the run's learning rate; the gradient of `loss`
-    also reaches the policy network where it uses it.
+    Its parameters live in the learner alone and are trained by the run's optimiser with its learning rate; the gradient of
+    `loss` also reaches the policy network where it uses it.
     """
 
     def bonus(self, batch: TrainingBatch) -> Tensor | None:

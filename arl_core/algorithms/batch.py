@@ -30,6 +30,7 @@ class TrainingBatch:
     valid: Tensor  # [T, B] bool
     rnn_state: Tensor | None = None  # [B, H] before row 0
     bonus: Tensor | None = None  # [T, B] float32, intrinsic rewards
+    returns: Tensor | None = None  # [T, B] float32, with `normalize_returns` left here by the loss: its value targets
 
     @property
     def action_mask(self) -> Tensor | None:
@@ -58,4 +59,5 @@ class TrainingBatch:
             valid=of_rows(self.valid),
             rnn_state=None if self.rnn_state is None else of_state(self.rnn_state),
             bonus=None if self.bonus is None else of_rows(self.bonus),
+            returns=None if self.returns is None else of_rows(self.returns),
         )

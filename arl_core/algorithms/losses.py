@@ -9,6 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from arl_core.models.distributions import ActionDist
+
+MAX_SYMMETRIC_KL = 30.0  # as in Sample Factory: a policy that is nearly deterministic is not torn back
+
 
 def valid_weights(valid: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Weights [T, B] that turn a sum into the mean over valid entries."""
@@ -47,3 +51,11 @@ def value_loss(values: Tensor, old_values: Tensor, targets: Tensor, weights: Ten
     """mean max((V - target)^2, (clip(V) - target)^2), with V clipped to the behaviour's +- clip_value. All [T, B]."""
     clipped = old_values + (values - old_values).clamp(-clip_value, clip_value)
     return masked_mean(torch.max((values - targets).square(), (clipped - targets).square()), weights)
+
+
+def symmetric_kl_to_uniform(dist: ActionDist, params: Tensor, mask: Tensor | None, weights: Tensor) -> Tensor:
+    """The mean of (KL(pi || u) + KL(u || pi)) / 2, u uniform over the allowed actions: a scalar, clamped to 30 (beyond which
+    it has no gradient). `params` [T, B, P] of discrete actions, of which all parameters equal is the uniform distribution."""
+    uniform = torch.zeros_like(params)
+    both = dist.kl(params, uniform, mask) + dist.kl(uniform, params, mask)
+    return masked_mean(0.5 * both, weights).clamp(max=MAX_SYMMETRIC_KL)

@@ -1,4 +1,4 @@
-"""`arl eval`: play a trained run's newest checkpoint and report returns."""
+"""`arl eval`: play a trained run's newest, best or named checkpoint and report returns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from arl_core.cli.flags import Parsed, parse
 from arl_core.cli.output import print_json, print_table
 from arl_core.interfaces import UserError
 
-FLAGS = {"episodes": False, "deterministic": True, "seed": False, "json": True, "picture": False, "no_plugins": True}
+FLAGS = {
+    **dict.fromkeys(("episodes", "seed", "picture", "checkpoint"), False),
+    **dict.fromkeys(("deterministic", "json", "no_plugins"), True),
+}
 USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N] [--json] [--picture FILE.png]
-                [--no-plugins]
+                [--checkpoint best|latest|PATH] [--no-plugins]
 
   RUN_DIR              a run's directory, such as train_dir/NAME
   --episodes N         how many episodes to play (default: 10)
@@ -18,6 +21,7 @@ USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N
   --seed N             of the evaluation's environments (default: one of their own, apart from training's)
   --json               the numbers as JSON
   --picture FILE.png   also save a picture of an episode
+  --checkpoint WHICH   the newest weights (latest, the default), the best (save_best_metric), or a file or folder
   --no-plugins         use the core alone"""
 
 
@@ -48,6 +52,7 @@ def command(arguments: list[str]) -> int:
         deterministic=bool(parsed.values.get("deterministic", True)),
         seed=seed,
         picture=Path(picture) if isinstance(picture, str) else None,
+        checkpoint=str(parsed.values.get("checkpoint", "latest")),
     )
     if parsed.values.get("json"):
         print_json(result)

@@ -85,6 +85,9 @@ def _flag(
             raise mistake(f"--{typed} takes no value")
         parsed.values[legacy.get(negated, negated)] = False
         return
+    from arl_core.config.layers import check_moot
+
+    check_moot(negated, f"--{typed}: ")
     raise mistake(f"no flag --{typed}.{_nearest_flag(plain, flags)}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from arl_core.config.schema import LEGACY_NAMES, RunConfig
+from arl_core.config.schema import LEGACY_NAMES, MOOT_NAMES, RunConfig
 from arl_core.interfaces import UserError
 
 
@@ -52,9 +52,16 @@ def canonical_field(name: str, origin: str) -> str:
     """The field that `name` means (dashes and legacy spellings allowed). Raises UserError for an unknown one."""
     plain = name.replace("-", "_")
     plain = LEGACY_NAMES.get(plain, plain)
+    check_moot(plain, f"{origin}: ")
     if plain not in RunConfig.model_fields:
         raise UserError(f"{origin}: no configuration field '{name}'.{nearest(plain, RunConfig.model_fields)}")
     return plain
+
+
+def check_moot(name: str, where: str = "") -> None:
+    """Raises UserError for an option of Sample Factory's that has no meaning here; `where` begins the message."""
+    if name in MOOT_NAMES:
+        raise UserError(f"{where}'{name}' is not an option here: {MOOT_NAMES[name]}. Leave it out")
 
 
 def complaint(error: ErrorDetails) -> str:

@@ -20,6 +20,11 @@ LEGACY_NAMES: dict[str, str] = {
     "encodersubtype": "encoder_subtype",
     "set_workers_cpu_affinity": "cpu_affinity",
     "default_niceness": "niceness",
+    "num_epochs": "ppo_epochs",
+}
+# Sample Factory's options that have no meaning here, and why.
+MOOT_NAMES: dict[str, str] = {
+    "value_bootstrap": "an episode that a time limit cuts off always bootstraps from the value of its true final observation",
 }
 
 
@@ -36,6 +41,18 @@ class RunFields(BaseModel):
     train_for_seconds: float = Field(0.0, ge=0.0, description="stop after so many seconds of training; 0: no limit")
     save_every_sec: float = Field(60.0, gt=0.0, description="seconds between checkpoints")
     keep_checkpoints: Positive = Field(3, description="how many of the newest checkpoints to keep")
+    save_milestones_sec: float = Field(0.0, ge=0.0, description="seconds between checkpoints that are kept for ever; 0: none")
+    save_best_metric: str = Field(
+        "return_mean",
+        description="keep the checkpoint with the highest: return_mean, length_mean, a metric of the environment, or "
+        "eval/return_mean and the like; empty: none",
+    )
+    save_best_after: int = Field(100_000, ge=0, description="frames before which no checkpoint is taken for the best")
+    save_best_every_sec: float = Field(15.0, ge=0.0, description="how often, at most, to look whether there is a new best")
+    eval_every_sec: float = Field(0.0, ge=0.0, description="seconds of training between evaluations; 0: none")
+    eval_every_frames: int = Field(0, ge=0, description="frames between evaluations during training; 0: none")
+    eval_episodes: Positive = Field(10, description="episodes of an evaluation during training")
+    eval_deterministic: bool = Field(True, description="these evaluations take the most probable actions, or draw them")
     stats_window: Positive = Field(100, description="episodes over which returns and lengths are averaged")
     heartbeat_timeout_s: float = Field(
         120.0, gt=0.0, description="a process silent for so long is taken for hung, and restarted or the run ended"
@@ -67,6 +84,9 @@ class SamplingFields(BaseModel):
     rollout: Positive = Field(32, description="steps in a slot: the length of a trajectory, T")
     slots_per_group: int | None = Field(
         None, ge=2, description="rollout slots each environment group owns; default: enough for one batch and one more"
+    )
+    async_rl: bool = Field(
+        True, description="sample while training; otherwise everyone waits until a batch is trained on, and the policy lag is 0"
     )
     serial: bool = Field(False, description="everything in one process, in a fixed order; bit-reproducible")
     sampler_only: bool = Field(False, description="sample and discard: measures the sampler, trains nothing")
@@ -127,6 +147,9 @@ class LearningFields(BaseModel):
     batch_size: Positive = Field(1024, description="frames in one optimiser step")
     num_batches_per_iteration: Positive = Field(1, description="batches collected before training on them")
     ppo_epochs: Positive = Field(1, description="passes over the collected batches")
+    shuffle_minibatches: bool = Field(
+        True, description="draw each minibatch's trajectories anew in every pass; otherwise in the order in which they came"
+    )
     gamma: Fraction = Field(0.99, description="discount")
     gae_lambda: Fraction = Field(0.95, description="lambda of the generalised advantage estimate (without V-trace)")
     with_vtrace: bool = Field(True, description="V-trace targets; otherwise GAE")
@@ -135,16 +158,37 @@ class LearningFields(BaseModel):
     ppo_clip_ratio: float = Field(0.1, gt=0.0, description="policy ratio is clipped to [1/(1+c), 1+c]")
     ppo_clip_value: float = Field(1.0, gt=0.0, description="how far a value may move in one update (absolute)")
     normalize_advantages: bool = Field(True, description="advantages of a batch to zero mean, unit deviation")
+    normalize_returns: bool = Field(
+        False, description="the critic predicts returns normalised by their running mean and variance (docs/algorithms.md)"
+    )
     reward_scale: float = Field(1.0, gt=0.0, description="rewards are multiplied by this for training")
     reward_clip: float = Field(1000.0, gt=0.0, description="scaled rewards are clipped to +- this for training")
-    exploration_loss_coeff: NonNegative = Field(0.003, description="coefficient of the entropy bonus")
+    exploration_loss: Literal["entropy", "symmetric_kl"] = Field(
+        "entropy", description="entropy bonus, or symmetric KL divergence to the uniform policy (discrete actions)"
+    )
+    exploration_loss_coeff: NonNegative = Field(0.003, description="coefficient of the exploration loss")
     value_loss_coeff: NonNegative = Field(0.5, description="coefficient of the value loss")
     kl_loss_coeff: NonNegative = Field(0.0, description="coefficient of KL(behaviour || policy)")
-    learning_rate: float = Field(3e-4, gt=0.0, description="Adam's step size")
-    lr_schedule: Literal["constant", "linear"] = Field("constant", description="linear: falls to zero at train_for_env_steps")
+    optimizer: Literal["adam", "rmsprop"] = Field("adam", description="what turns gradients into steps")
+    learning_rate: float = Field(3e-4, gt=0.0, description="the optimiser's step size")
+    lr_schedule: Literal["constant", "linear", "kl_adaptive_minibatch", "kl_adaptive_epoch"] = Field(
+        "constant",
+        description="linear: falls to zero at train_for_env_steps; kl_adaptive: holds the policy's KL divergence near "
+        "lr_schedule_kl_threshold, corrected after each minibatch or each pass over the batch",
+    )
+    lr_schedule_kl_threshold: float = Field(
+        0.008,
+        gt=0.0,
+        description="adaptive schedules: above twice this KL the rate is divided by 1.5, below half multiplied",
+    )
+    lr_adaptive_min: float = Field(1e-6, gt=0.0, description="adaptive schedules: the smallest learning rate")
+    lr_adaptive_max: float = Field(1e-2, gt=0.0, description="adaptive schedules: the largest learning rate")
     adam_eps: float = Field(1e-6, gt=0.0, description="Adam's epsilon")
     adam_beta1: Fraction = Field(0.9, description="Adam's first momentum")
     adam_beta2: Fraction = Field(0.999, description="Adam's second momentum")
+    rmsprop_alpha: Fraction = Field(0.99, description="RMSprop's decay of the mean square")
+    rmsprop_eps: float = Field(0.01, gt=0.0, description="RMSprop's epsilon, added to the root")
+    rmsprop_momentum: Fraction = Field(0.0, description="RMSprop's momentum")
     max_grad_norm: NonNegative = Field(4.0, description="gradients are clipped to this norm; 0: not clipped")
     losses: list[dict[str, Any]] = Field(
         default_factory=list, description='further losses and intrinsic rewards: [{"name": ..., "options": {...}}]'
@@ -211,13 +255,28 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
                 f"batch_size ({self.batch_size}) must be a multiple of rollout ({self.rollout}): "
                 "a batch is made of whole trajectories"
             )
-        if self.initial_stddev < self.min_stddev:
-            raise ValueError(f"initial_stddev ({self.initial_stddev}) must not be less than min_stddev ({self.min_stddev})")
         if self.recurrence is not None and self.use_rnn and self.rollout % self.recurrence:
             raise ValueError(
                 f"rollout ({self.rollout}) must be a multiple of recurrence ({self.recurrence}): "
                 "a trajectory is cut into pieces of that many steps"
             )
+        iteration, step = self.batch_size * self.num_batches_per_iteration, self.num_workers * self.num_envs_per_worker
+        if not self.async_rl and iteration % (self.rollout * step):
+            raise ValueError(
+                f"without async_rl, batch_size x num_batches_per_iteration ({iteration}) must be a multiple of rollout x "
+                f"environments ({self.rollout} x {step} = {self.rollout * step}): every environment gives the same to each"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _consistent_limits(self) -> RunConfig:
+        if self.initial_stddev < self.min_stddev:
+            raise ValueError(f"initial_stddev ({self.initial_stddev}) must not be less than min_stddev ({self.min_stddev})")
+        evaluates = self.eval_every_sec > 0 or self.eval_every_frames > 0
+        if self.save_best_metric.startswith("eval/") and not evaluates:
+            raise ValueError(f"save_best_metric {self.save_best_metric} needs eval_every_sec or eval_every_frames")
+        if self.lr_adaptive_min > self.lr_adaptive_max:
+            raise ValueError(f"lr_adaptive_min ({self.lr_adaptive_min}) is more than lr_adaptive_max ({self.lr_adaptive_max})")
         return self
 
 

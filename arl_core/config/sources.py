@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
-from arl_core.config.layers import Layer, canonical_field, nearest
+from arl_core.config.layers import Layer, canonical_field, check_moot, nearest
 from arl_core.config.schema import LEGACY_NAMES, RunConfig
 from arl_core.interfaces import UserError
 
@@ -111,6 +111,7 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
             continue
         lower = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
         name = LEGACY_NAMES.get(lower, lower)
+        check_moot(name, f"environment variable {variable}: ")
         if name not in RunConfig.model_fields:
             choices = (ENVIRONMENT_PREFIX + field.upper() for field in RunConfig.model_fields)
             raise UserError(f"environment variable {variable}: no such configuration field.{nearest(variable, choices)}")

@@ -32,6 +32,7 @@ class Role(IntEnum):
     ROLLOUT = 0
     POLICY = 1
     LEARNER = 2
+    EVALUATION = 3
 
 
 def control_specs(num_components: int, num_policies: int) -> dict[str, ArraySpec]:

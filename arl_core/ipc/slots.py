@@ -42,6 +42,7 @@ class SlotShape:
     params_size: int  # P, parameters of the action distribution
     state_size: int  # H, recurrent state; 0 without
     squashed: tuple[tuple[int, float, float], ...] = ()  # columns of actions that are stored before their tanh, low, high
+    slots_per_iteration: int = 0  # synchronous mode: slots that each group fills for one iteration; 0: asynchronous
 
     @property
     def num_slots(self) -> int:
@@ -81,19 +82,20 @@ def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
         "group.answer": ArraySpec((shape.num_groups, 8), "int64"),  # central inference: sequence
         "group.position": ArraySpec((shape.num_groups, 8), "int64"),  # slot (-1: none), t
         "group.frames": ArraySpec((shape.num_groups, 8), "int64"),  # see `settle_hand_over`
+        "group.granted": ArraySpec((shape.num_groups, 8), "int64"),  # synchronous mode: slots that may be handed over in all
     }
 
 
 def settle_hand_over(arena: Arena, group: int) -> None:
     """After the death of a group's worker: count the slot that it was handing over, if it was handed over.
 
-    `group.frames` is frames produced, frames discarded by a change of weights, and during a hand-over the slot (+ 1) and what
-    `produced` becomes with it.
+    `group.frames` is frames produced, frames discarded by a change of weights, during a hand-over the slot (+ 1) and what
+    `produced` becomes with it, slots handed over, and what that becomes.
     """
     frames: NDArray[np.int64] = arena["group.frames"][group]
     if frames[2]:
         if arena["slot.state"][frames[2] - 1] != SlotState.FILLING:
-            frames[0] = frames[3]
+            frames[0], frames[4] = frames[3], frames[5]
         frames[2] = 0
 
 
@@ -149,6 +151,10 @@ class SlotInbox:
         fence()
         self._state[index] = SlotState.TRAINING
         return self._first + index
+
+    def all_full(self) -> list[int]:
+        """All full slots, in no order."""
+        return (np.flatnonzero(self._state == SlotState.FULL) + self._first).tolist()
 
     def release(self, slot: int) -> None:
         """Give a slot back to its group."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from arl_core.algorithms.base import AuxiliaryLoss
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.interfaces import UserError, load_object
-from arl_core.learning.adam import FlatAdam
+from arl_core.learning.optimizers import FlatOptimizer, make_optimizer
 from arl_core.models.flat import flatten_module
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
@@ -33,10 +33,7 @@ class Auxiliaries:
         self._modules = nn.ModuleList(self._losses.values()).to(device)
         trained = [parameter for parameter in self._modules.parameters() if parameter.requires_grad]
         self._flat = flatten_module(self._modules) if trained else None
-        self._optimizer: FlatAdam | None = None
-        if self._flat is not None:
-            betas = (cfg.adam_beta1, cfg.adam_beta2)
-            self._optimizer = FlatAdam(self._flat.params, self._flat.grads, lr=cfg.learning_rate, betas=betas, eps=cfg.adam_eps)
+        self._optimizer: FlatOptimizer | None = make_optimizer(cfg, self._flat) if self._flat is not None else None
 
     @torch.no_grad()
     def bonus(self, batch: TrainingBatch) -> Tensor | None:

@@ -23,11 +23,11 @@ from arl_core.interfaces import UserError
 _NAME = re.compile(r"checkpoint_(\d{9,})_(\d+)_([0-9a-f]{16})\.pt")
 
 
-def save_state(target: Path, state: Mapping[str, Any], *, version: int, frames: int, keep: int) -> Path:
+def save_state(target: Path, state: Mapping[str, Any], *, version: int, frames: int, keep: int | None) -> Path:
     """Write a checkpoint atomically. `target` is one file (`*.pt`), or the folder of a run's checkpoints.
 
-    In a folder the newest `keep` up to this version stay; older ones, another one of this version, and what interrupted
-    saves left behind are removed. Raises UserError where it cannot be written.
+    In a folder the newest `keep` (None: all) up to this version stay; older ones, another one of this version, and what
+    interrupted saves left behind are removed. Raises UserError where it cannot be written.
     """
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
@@ -47,12 +47,21 @@ def save_state(target: Path, state: Mapping[str, Any], *, version: int, frames: 
     return path
 
 
-def _prune(newest: Path, version: int, keep: int) -> None:
+def save_only(folder: Path, state: Mapping[str, Any], *, version: int, frames: int) -> Path:
+    """`save_state` into a folder of one checkpoint; the one before stays until the new one is whole."""
+    path = save_state(folder, state, version=version, frames=frames, keep=1)
+    for other in checkpoints(folder):
+        if other != path:
+            other.unlink(missing_ok=True)
+    return path
+
+
+def _prune(newest: Path, version: int, keep: int | None) -> None:
     """Later versions stay: they were damaged or left for an older one, and must not push `newest` out."""
     earlier = [(number, path) for number, path in _numbered(newest.parent) if number <= version and path != newest]
     kept = 1
     for number, path in earlier:
-        if number == version or kept >= keep:
+        if number == version or (keep is not None and kept >= keep):
             path.unlink(missing_ok=True)
         else:
             kept += 1
@@ -129,3 +138,17 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[dict[str, An
     if found:
         raise UserError(f"none of the {len(found)} checkpoints in {folder} is intact")
     return None
+
+
+def load_best(folder: Path, warn: Callable[[str], None]) -> tuple[dict[str, Any], Path] | None:
+    """The intact checkpoint of the highest value in a folder of the best (one more is there where a save was interrupted);
+    `warn` hears of damaged ones. None where there is none."""
+    found = []
+    for path in checkpoints(folder):
+        try:
+            state = load_file(path)
+            found.append((float(state["best"]["value"]), state, path))
+        except (UserError, KeyError, TypeError) as error:  # noqa: PERF203  # one or two files
+            warn(f"{path} is passed over: {error}")
+    best = max(found, key=lambda each: each[0], default=None)
+    return None if best is None else best[1:]

@@ -12,11 +12,12 @@ from torch import Tensor
 from arl_core.algorithms.base import Algorithm, Targets
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.config import RunConfig
-from arl_core.interfaces import load_object
+from arl_core.interfaces import UserError, load_object
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.weights import WeightsBoard
-from arl_core.learning.adam import FlatAdam
 from arl_core.learning.auxiliary import Auxiliaries
+from arl_core.learning.optimizers import make_optimizer
+from arl_core.learning.schedules import LearningRate
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
 
@@ -37,6 +38,7 @@ class Learner:
     """Network, optimiser and counters of one policy."""
 
     def __init__(self, recipe: ModelRecipe, board: WeightsBoard, device: str, policy: int = 0) -> None:
+        self._recipe = recipe
         self.cfg: RunConfig = recipe.cfg
         self.policy = policy
         self.device = torch.device(device)
@@ -47,8 +49,8 @@ class Learner:
         self.frames = 0
         self.metrics: dict[str, float] = {}
         cfg = self.cfg
-        betas = (cfg.adam_beta1, cfg.adam_beta2)
-        self.optimizer = FlatAdam(self.flat.params, self.flat.grads, lr=cfg.learning_rate, betas=betas, eps=cfg.adam_eps)
+        self.optimizer = make_optimizer(cfg, self.flat)
+        self.learning_rate = LearningRate(cfg)
         self.algorithm: Algorithm = load_object(recipe.parts.algorithm)()
         self.auxiliaries = Auxiliaries(recipe, self.model, self.device) if recipe.parts.losses else None
         self._shuffle = torch.Generator()
@@ -72,21 +74,22 @@ class Learner:
         if self.auxiliaries is not None:
             batch.bonus = self.auxiliaries.bonus(batch)
         targets = self.algorithm.prepare(self.model, batch, cfg)
-        columns = batch.rewards.shape[1]
-        size = min(cfg.batch_size // cfg.rollout, columns)
+        returns: list[tuple[Tensor, Tensor]] = []  # with their validity, where they are normalised
         last: dict[str, Tensor] = {}
         for epoch in range(cfg.ppo_epochs):
-            pieces: list[Tensor | None] = [None]
-            if size < columns:
-                order = torch.randperm(columns, generator=self._shuffle).to(self.device)
-                pieces = list(torch.split(order, size))
+            pieces = self._minibatches(batch.rewards.shape[1])
             for number, piece in enumerate(pieces):
                 wanted = with_metrics and epoch == cfg.ppo_epochs - 1 and number == len(pieces) - 1
                 part = batch if piece is None else batch.columns(piece)
                 part_targets = targets if piece is None or targets is None else targets.columns(piece)
                 last = self._step(part, part_targets, wanted)
+                if self.model.returns_norm is not None and epoch == 0:
+                    returns.append(self._returns_of(part))
+            self.learning_rate.after_epoch()
         rows = {key: value[:-1].flatten(0, 1) for key, value in batch.obs.items()}
         self.model.update_normalizers(rows, batch.valid.flatten())
+        if self.model.returns_norm is not None:
+            self.model.returns_norm.update(*(torch.cat(parts) for parts in zip(*returns, strict=True)))
         self.frames += frames
         self.publish()
         if with_metrics:
@@ -95,8 +98,26 @@ class Learner:
             if not math.isfinite(self.metrics["grad_norm"]):  # a GPU is not waited for at every step: found here
                 raise LearnerFault(f"the gradient was not finite at optimiser step {self.version}; the last checkpoint is good")
 
+    def _minibatches(self, columns: int) -> list[Tensor | slice | None]:
+        """Which columns of the batch each optimiser step takes, in order; None: all as they lie."""
+        size = min(self.cfg.batch_size // self.cfg.rollout, columns)
+        if size == columns:
+            return [None]
+        if not self.cfg.shuffle_minibatches:
+            return [slice(begin, begin + size) for begin in range(0, columns, size)]
+        order = torch.randperm(columns, generator=self._shuffle).to(self.device)
+        return list(torch.split(order, size))
+
+    def _returns_of(self, part: TrainingBatch) -> tuple[Tensor, Tensor]:
+        if part.returns is None:
+            raise UserError(
+                f"algorithm {type(self.algorithm).__name__} leaves no returns: it cannot be used with normalize_returns"
+            )
+        return part.returns.flatten(), part.valid.flatten()
+
     def _step(self, batch: TrainingBatch, targets: Targets | None, with_metrics: bool) -> dict[str, Tensor]:
-        loss, metrics = self.algorithm.loss(self.model, batch, targets, self.cfg, with_metrics=with_metrics)
+        asked = with_metrics or self.learning_rate.needs_kl
+        loss, metrics = self.algorithm.loss(self.model, batch, targets, self.cfg, with_metrics=asked)
         if self.auxiliaries is not None:
             more, values = self.auxiliaries.loss(self.model, batch)
             loss, metrics = loss + more, metrics | values
@@ -111,13 +132,13 @@ class Learner:
             )
         if self.cfg.max_grad_norm > 0:
             self.flat.grads.mul_((self.cfg.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
-        if self.cfg.lr_schedule == "linear":
-            left = 1.0 - self.frames / max(self.cfg.train_for_env_steps, 1)
-            self.optimizer.lr = self.cfg.learning_rate * max(left, 0.0)
+        self.optimizer.lr = self.learning_rate.begin_step(self.frames)
         self.optimizer.step()
         if self.auxiliaries is not None:
             self.auxiliaries.step(self.optimizer.lr)
         self.version += 1
+        if self.learning_rate.needs_kl:
+            self.learning_rate.after_step(metrics)
         if with_metrics:
             metrics["grad_norm"] = norm
         return metrics
@@ -125,7 +146,9 @@ class Learner:
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
         """Change hyperparameters of a running learner; validated by the caller."""
         self.cfg = self.cfg.model_copy(update=dict(values))
-        self.optimizer.lr = self.cfg.learning_rate
+        if "learning_rate" in values:
+            self.learning_rate.rebase(self.cfg.learning_rate)
+            self.optimizer.lr = self.cfg.learning_rate
 
     def load_weights(self, source: Tensor) -> None:
         """Take weights and normalisers from a flat byte vector [nbytes]; the optimiser starts anew."""
@@ -134,16 +157,22 @@ class Learner:
         self.version += 1
         self.publish()
 
-    def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to go on exactly, as tensors and plain values."""
+    def state_dict(self, weights: Tensor | None = None) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on exactly, as tensors and plain values. `weights` [nbytes], weights and
+        normalisers of this network, stand in for the present ones."""
         if not bool(torch.isfinite(self.flat.params).all()):
             raise LearnerFault("the weights are not finite and were not saved; the checkpoint before them stands")
+        model = self.model
+        if weights is not None:
+            model = self._recipe.build()
+            flatten_module(model).read_from(weights)
         return {
-            "model": {key: value.detach().cpu().clone() for key, value in self.model.state_dict().items()},
+            "model": {key: value.detach().cpu().clone() for key, value in model.state_dict().items()},
             "optimizer": self.optimizer.state_dict(),
             "version": self.version,
             "frames": self.frames,
             "shuffle": self._shuffle.get_state(),
+            "learning_rate": self.learning_rate.state_dict(),
             **({"auxiliaries": self.auxiliaries.state_dict()} if self.auxiliaries is not None else {}),
         }
 
@@ -151,6 +180,8 @@ class Learner:
         """Go on from a checkpoint: weights, normalisers, optimiser, counters, random stream."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if "learning_rate" in state:  # not in checkpoints of before there were adaptive schedules
+            self.learning_rate.load_state_dict(state["learning_rate"])
         if self.auxiliaries is not None and "auxiliaries" in state:
             self.auxiliaries.load_state_dict(state["auxiliaries"])
         self.version = max(int(state["version"]), self.version + 1)  # published versions only rise

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from arl_core.interfaces import ArraySpec, UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.component import ComponentLink
+from arl_core.ipc.fence import fence
 from arl_core.ipc.slots import SlotInbox, SlotShape, SlotState
 from arl_core.ipc.weights import WeightsBoard
 from arl_core.learning.assembler import BatchAssembler
-from arl_core.learning.checkpoint import load_file, save_state
+from arl_core.learning.checkpoint import load_file
 from arl_core.learning.learner import Learner
+from arl_core.learning.saving import Saver
 from arl_core.models.recipe import ModelRecipe
 
 REPORT_INTERVAL_S = 0.25
@@ -54,11 +56,19 @@ class SlotIntake:
         columns = cfg.batch_size * cfg.num_batches_per_iteration // shape.rollout
         self.assembler = BatchAssembler(arena, shape, self.inbox, columns, learner.model.dist)
         self.counts: NDArray[np.int64] = arena["learner.counts"][policy]
+        self._granted: NDArray[np.int64] = arena["group.granted"][:, 0]
+        self._handed_over: NDArray[np.int64] = arena["group.frames"][:, 4]
+        self._grant_all()
         self.lags: list[tuple[float, int]] = []  # (mean, max) of each trained batch since the last report
         self._versions: NDArray[np.int64] = arena["versions"]
         self._valid: NDArray[np.bool_] = arena["valid"]
         self._epochs: NDArray[np.int64] = arena["slot.weights_epoch"]
         self._epoch: NDArray[np.int64] = arena["control.weights_epoch"][policy : policy + 1]
+
+    def _grant_all(self) -> None:
+        """Synchronous mode: every group may fill its slots for one more iteration, with the weights published by now."""
+        fence()
+        self._granted += self._shape.slots_per_iteration
 
     def collect(self) -> list[int]:
         """Take full slots until a batch is complete or none is left; returns the groups whose slots came free."""
@@ -69,6 +79,7 @@ class SlotIntake:
                 break
             if self._dropped(slot):
                 self.inbox.release(slot)
+                self._granted[self._group(slot)] += self._shape.slots_per_iteration > 0  # the iteration still needs one
             else:
                 self.assembler.add(slot)
             if self.assembler.slot != slot:
@@ -90,6 +101,10 @@ class SlotIntake:
     def discard(self) -> None:
         """New weights were set from outside: what was collected was sampled with the old ones."""
         self.counts[DROPPED_EPOCH] += self.assembler.drop()
+        if self._shape.slots_per_iteration:  # the iteration begins anew; full slots count again when they are dropped
+            full = [self._group(slot) for slot in self.inbox.all_full()]
+            waiting = np.bincount(full, minlength=len(self._granted))
+            self._granted[:] = self._handed_over - waiting + self._shape.slots_per_iteration
 
     def train(self, *, with_metrics: bool) -> int:
         """Train on the complete batch; returns the group whose slot came free meanwhile, or -1."""
@@ -103,6 +118,7 @@ class SlotIntake:
             self._learner.train(batch, frames, with_metrics=with_metrics)
         slot = self.assembler.slot
         self.assembler.next_batch()
+        self._grant_all()
         self.counts[TRAINED], self.counts[VERSION] = self._learner.frames, self._learner.version
         return self._group(slot) if slot >= 0 and self.assembler.slot < 0 else -1
 
@@ -126,12 +142,14 @@ class LearnerProcess:
         self.learner.version = board.read_into(weights.numpy())
         self.learner.flat.read_from(weights)
         self.intake = SlotIntake(self.learner, link.arena, spec.shape)
-        self._folder = Path(spec.folder) if spec.folder else None
+        self.saver = Saver(self.learner, Path(spec.folder) if spec.folder else None)
         self._target: NDArray[np.int64] = link.arena["control.target_frames"][spec.policy : spec.policy + 1]
         self._bells = [link.bells[number] for number in spec.group_bells]
+        self._synchronous = spec.shape.slots_per_iteration > 0
         self._busy_s = 0.0
-        self._reported = self._saved = time.monotonic()
+        self._reported = time.monotonic()
         self._staging = torch.from_numpy(link.arena["weights.transfer"][spec.policy])
+        self._evaluated = torch.from_numpy(link.arena["weights.evaluated"][spec.policy])
 
     def run(self) -> None:
         """Until STOP."""
@@ -157,18 +175,19 @@ class LearnerProcess:
         due = now - self._reported > REPORT_INTERVAL_S
         begin = time.perf_counter()
         group = self.intake.train(with_metrics=due)
-        if group >= 0:
+        if self._synchronous:
+            for bell in self._bells:  # they wait for what was published
+                bell.ring()
+        elif group >= 0:
             self._bells[group].ring()
         self._busy_s += time.perf_counter() - begin
         self.link.control.beat()
         if due:
             self._report(now)
-        if self._folder is not None and now - self._saved > self.learner.cfg.save_every_sec:
-            try:
-                self._save()
-            except UserError as error:  # a full disk may be emptied: training goes on, and the next save is tried
-                self._saved = now
-                self.link.outbox.post(("warning", str(error)))
+        try:
+            self._announce(*self.saver.save_due())
+        except UserError as error:  # a full disk may be emptied: training goes on, and the next save is tried
+            self.link.outbox.post(("warning", str(error)))
 
     def _report(self, now: float) -> None:
         if not self.link.outbox.flush():
@@ -182,15 +201,10 @@ class LearnerProcess:
         self.intake.counts[STAGED] = self.intake.assembler.staged_frames()
         self._report(time.monotonic())
 
-    def _save(self, target: Path | None = None) -> str:
-        folder = target or self._folder
-        assert folder is not None, "saving was asked for without a place"
-        cfg, learner = self.learner.cfg, self.learner
-        state = {"learner": learner.state_dict()}
-        path = save_state(folder, state, version=learner.version, frames=learner.frames, keep=cfg.keep_checkpoints)
-        self._saved = time.monotonic()
-        self.link.outbox.post(("saved", str(path)))
-        return str(path)
+    def _announce(self, *saved: Path) -> str:
+        for path in saved:
+            self.link.outbox.post(("saved", str(path)))
+        return str(saved[-1]) if saved else ""
 
     def _handle_commands(self) -> None:
         for number, command, argument in self.link.inbox.take():
@@ -205,7 +219,10 @@ class LearnerProcess:
 
     def _follow(self, command: str, argument: Any) -> Any:
         if command == "save":
-            return self._save(Path(argument) if argument else None)
+            return self._announce(self.saver.save(Path(argument) if argument else None))
+        if command == "save_best":
+            best, evaluated = argument
+            return self._announce(self.saver.save_best(best, self._evaluated if evaluated else None))
         if command == "load_weights":
             self.intake.discard()
             return self.learner.load_weights(self._staging)

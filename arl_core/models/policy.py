@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from arl_core.config import RunConfig
 from arl_core.interfaces import UserError
 from arl_core.models.distributions import ActionDist, make_action_dist
-from arl_core.models.preprocess import Preprocessor
+from arl_core.models.preprocess import CLIP_STDDEVS, Preprocessor, RunningNorm
 from arl_core.models.spaces import ACTION_MASK, as_dict_space
 
 
@@ -43,6 +43,14 @@ class PolicyNetwork(nn.Module, ABC):
         self.dist: ActionDist = make_action_dist(action_space, cfg)
         _check_mask(as_dict_space(obs_space), self.dist)
         self.preprocess = Preprocessor(obs_space, cfg)
+        self.returns_norm: RunningNorm | None = RunningNorm(()) if cfg.normalize_returns else None
+
+    def denormalize_values(self, values: Tensor) -> Tensor:
+        """Values [...] as the network predicts them -> in units of the scaled rewards; with `normalize_returns` another."""
+        norm = self.returns_norm
+        if norm is None:
+            return values
+        return values.clamp(-CLIP_STDDEVS, CLIP_STDDEVS) / norm.scale + norm.shift
 
     @abstractmethod
     def step(self, inputs: dict[str, Tensor], state: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

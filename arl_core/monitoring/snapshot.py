@@ -33,6 +33,7 @@ class Snapshot:
     inference: Literal["local", "central"]
     dropped_frames: Mapping[str, int]  # by reason: lag, epoch
     losses: Mapping[str, float]  # the learner's latest metrics: policy_loss, value_loss, entropy, kl, learning_rate, ...
+    evaluation: Mapping[str, float]  # the last one during training: return_mean, ..., the frames it is of; empty before it
 
     @property
     def progress(self) -> float | None:

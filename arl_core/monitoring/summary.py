@@ -98,5 +98,6 @@ def summary_dict(
         "policies": {"0": {"frames": snapshot.frames, "return_mean": episodes.return_mean}},
         "env_metrics": episodes.metric_means,
         "losses": dict(snapshot.losses),
+        "evaluation": dict(snapshot.evaluation),
         **(extra or {}),
     }

@@ -44,6 +44,7 @@ def scalars(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, float]
     }
     values |= {f"frames/dropped_{reason}": count for reason, count in snapshot.dropped_frames.items()}
     values |= {f"{'losses' if key.endswith('loss') else 'learner'}/{key}": v for key, v in snapshot.losses.items()}
+    values |= {f"eval/{key}": value for key, value in snapshot.evaluation.items()}
     values |= {f"env/{key}": mean for key, mean in episodes.metric_means.items()}
     return {tag: float(value) for tag, value in values.items() if value is not None}
 

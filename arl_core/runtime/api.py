@@ -108,8 +108,8 @@ class APPO:
 
         Overshoots by at most the frames of one iteration (`batch_size` x `num_batches_per_iteration`).
 
-        `callback` receives statistics (`frames`, `fps`, `return_mean`, `length_mean`, `episodes`, `policy_lag_mean`, `losses`)
-        a few times a second; when it returns False the call ends as interrupted.
+        `callback` receives statistics (`frames`, `fps`, `return_mean`, `length_mean`, `episodes`, `policy_lag_mean`, `losses`,
+        `metrics`, `evaluation`) a few times a second; when it returns False the call ends as interrupted.
         """
         trainer = self._trainer
 
@@ -257,6 +257,7 @@ def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, An
         "policy_lag_mean": snapshot.policy_lag_mean,
         "losses": dict(snapshot.losses),
         "metrics": episodes.metric_means,
+        "evaluation": dict(snapshot.evaluation),
     }
 
 

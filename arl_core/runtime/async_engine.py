@@ -20,17 +20,16 @@ from arl_core.ipc.control import ControlBlock, Role, Wanted
 from arl_core.ipc.mailbox import Mailbox
 from arl_core.ipc.slots import SlotState, settle_hand_over
 from arl_core.ipc.weights import WeightsBoard
-from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, STAGED, TRAINED, VERSION, LearnerSpec
+from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, STAGED, TRAINED, VERSION
 from arl_core.runtime.engine import TICK_S, Balance, ComponentFailure, byte_vector
 from arl_core.runtime.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
-from arl_core.runtime.plan import RunPlan, worker_cpu
+from arl_core.runtime.plan import RunPlan
+from arl_core.runtime.specs import BODIES, numbers_of, spec_of
 from arl_core.runtime.statistics import RunStatistics
 from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
-from arl_core.sampling.policy_worker import PolicyWorkerSpec
-from arl_core.sampling.replica import ReplicaSpec
-from arl_core.sampling.rollout_worker import RolloutSpec
 
-PAUSE_ORDER = (Role.ROLLOUT, Role.POLICY, Role.LEARNER)
+PAUSE_ORDER = (Role.ROLLOUT, Role.POLICY, Role.LEARNER, Role.EVALUATION)
+RUN_ORDER = (Role.EVALUATION, Role.LEARNER, Role.ROLLOUT, Role.POLICY)  # policy workers see only requests of the present epoch
 STOP_TIMEOUT_S = 3.0
 log = logging.getLogger("arl")
 
@@ -56,6 +55,7 @@ class AsyncEngine:
         self._restarts = 0
         self._initial: Tensor | None = None
         self._frames_loaded = 0  # of a checkpoint: trained, but not by us
+        self._evaluating = False
         self.saves = 0
 
     # ----------------------------------------------------------------- start
@@ -112,17 +112,12 @@ class AsyncEngine:
 
     def _spawn(self, component: ComponentSpec) -> None:
         self._born[component] = time.monotonic()
-        body, spec = {
-            Role.ROLLOUT: ("arl_core.sampling.rollout_worker:run_rollout_worker", self._rollout_spec),
-            Role.POLICY: ("arl_core.sampling.policy_worker:run_policy_worker", self._policy_spec),
-            Role.LEARNER: ("arl_core.learning.process:run_learner", self._learner_spec),
-        }[component.role]
         kwargs = {
             "component": component,
             "table": self.plan.table,
             "fds_per_bell": len(self._bells[0].fds),
-            "body": body,
-            "spec": spec(component),
+            "body": BODIES[component.role],
+            "spec": spec_of(self.plan, component, self._lives.get(component, 0), self._folder),
         }
         try:
             pid = self._nursery_of(component).spawn(component.name, "arl_core.runtime.entry:component_main", kwargs)
@@ -132,42 +127,7 @@ class AsyncEngine:
         self._lives[component] = self._lives.get(component, 0) + 1
 
     def _numbers(self, role: Role) -> tuple[int, ...]:
-        return tuple(component.component for component in self.plan.components_of(role))
-
-    def _group_bells(self) -> tuple[int, ...]:
-        workers = self._numbers(Role.ROLLOUT)
-        return tuple(workers[g // self.plan.groups_per_worker] for g in range(self.plan.shape.num_groups))
-
-    def _rollout_spec(self, component: ComponentSpec) -> RolloutSpec:
-        plan, cfg, worker = self.plan, self.plan.cfg, component.index
-        life = self._lives.get(component, 0)
-        local = plan.inference == "local"
-        return RolloutSpec(
-            env=plan.env,
-            shape=plan.shape,
-            groups=plan.worker_groups(worker),
-            seed=cfg.seed,
-            replica=ReplicaSpec(plan.recipe, stream=worker, life=life) if local else None,
-            consumers=(*self._numbers(Role.LEARNER), *self._numbers(Role.POLICY)),
-            life=life,
-            niceness=cfg.niceness,
-            cpu=worker_cpu(cfg, worker),
-        )
-
-    def _policy_spec(self, component: ComponentSpec) -> PolicyWorkerSpec:
-        life = self._lives.get(component, 0)
-        return PolicyWorkerSpec(
-            shape=self.plan.shape,
-            replica=ReplicaSpec(self.plan.recipe, stream=component.index, life=life, device=self.plan.device),
-            share=component.index,
-            share_of=self.plan.num_policy_workers,
-            group_bells=self._group_bells(),
-        )
-
-    def _learner_spec(self, component: ComponentSpec) -> LearnerSpec:
-        policy = component.index
-        folder = str(self._folder / f"p{policy}") if self._folder else ""
-        return LearnerSpec(self.plan.shape, self.plan.recipe, self.plan.device, policy, folder, self._group_bells())
+        return numbers_of(self.plan, role)
 
     # ----------------------------------------------------------------- train and pause
 
@@ -176,7 +136,7 @@ class AsyncEngine:
         self.control.target_frames[0] = frames
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
-        for role in (Role.LEARNER, Role.ROLLOUT, Role.POLICY):  # policy workers see only requests of the present epoch
+        for role in RUN_ORDER:
             self._command(role, Wanted.RUN)
             self._await(role)
         try:
@@ -274,6 +234,8 @@ class AsyncEngine:
                 state[state == SlotState.FILLING] = SlotState.FREE
                 arena["group.position"][group, 0] = -1
                 arena["group.answer"][group, 0] = arena["group.request"][group, 2]
+        if component.role is Role.EVALUATION:
+            self._evaluating = False  # what it played is lost
         self.control.ack[c] = 0
         self._spawn(component)
 
@@ -290,6 +252,7 @@ class AsyncEngine:
                     self.saves += 1
                     log.info("saved %s", content[0])
                 else:
+                    self._evaluating = self._evaluating and kind != "evaluation"
                     self.statistics.take(component.name, kind, content[0])
 
     def _ask_learner(self, command: str, argument: Any = None) -> Any:
@@ -368,6 +331,19 @@ class AsyncEngine:
     def save(self, target: Path | None = None) -> Path:
         """See `Engine`."""
         return Path(self._ask_learner("save", str(target) if target else None))
+
+    def save_best(self, best: Mapping[str, Any], *, evaluated: bool) -> None:
+        """See `Engine`."""
+        self._ask_learner("save_best", (dict(best), evaluated))
+
+    def begin_evaluation(self) -> bool:
+        """See `Engine`."""
+        if self._evaluating:
+            return False
+        evaluator = self._numbers(Role.EVALUATION)[0]
+        self._commands[evaluator].post(self.frames)  # it has read the one before, or is a new one: its box is empty
+        self._evaluating = True
+        return True
 
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
         """See `Engine`."""

@@ -81,6 +81,12 @@ class Engine(Protocol):
     def save(self, target: Path | None = None) -> Path:
         """Write a checkpoint: into the run's folder, or to `target` (a folder, or a file `*.pt`)."""
 
+    def save_best(self, best: Mapping[str, Any], *, evaluated: bool) -> None:
+        """Replace the run's best checkpoint: the weights of the last evaluation, or the present ones. `best` says why."""
+
+    def begin_evaluation(self) -> bool:
+        """Evaluate the present weights; `statistics.evaluation` changes when that is done. False while one is under way."""
+
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
         """Change hyperparameters of the running learner."""
 

@@ -97,13 +97,19 @@ class RunPlan:
         """Policy workers of the run; none where inference is local."""
         return policy_workers(self.cfg, self.device) * self.cfg.num_policies if self.inference == "central" else 0
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether weights are evaluated while they are trained."""
+        return self.cfg.eval_every_sec > 0 or self.cfg.eval_every_frames > 0
+
     @cached_property
     def components(self) -> list[ComponentSpec]:
-        """Every process: rollout workers, policy workers, learners."""
+        """Every process: rollout workers, policy workers, learners, and the evaluator where there is one."""
         kinds = [
             (Role.ROLLOUT, "rollout", self.cfg.num_workers),
             (Role.POLICY, "policy", self.num_policy_workers),
             (Role.LEARNER, "learner", self.cfg.num_policies),
+            (Role.EVALUATION, "evaluator", int(self.evaluates)),
         ]
         named = [(role, name, index) for role, name, count in kinds for index in range(count)]
         return [ComponentSpec(f"{name}-{index}", role, index, number) for number, (role, name, index) in enumerate(named)]
@@ -127,6 +133,7 @@ class RunPlan:
             **mailbox_specs("commands", count),
             **weights_specs(policies, self.weights_bytes),
             "weights.transfer": ArraySpec((policies, self.weights_bytes), "uint8"),
+            "weights.evaluated": ArraySpec((policies, self.weights_bytes), "uint8"),
             **slot_specs(self.shape),
         }
 
@@ -170,6 +177,13 @@ def slots_per_group(cfg: RunConfig, num_groups: int, group_size: int) -> int:
     return max(2, -(-slots // num_groups) + 1)
 
 
+def slots_per_iteration(cfg: RunConfig) -> int:
+    """Synchronous mode: slots of each group in one iteration; 0 in asynchronous mode."""
+    if cfg.async_rl:
+        return 0
+    return cfg.batch_size * cfg.num_batches_per_iteration // (cfg.rollout * cfg.num_workers * cfg.num_envs_per_worker)
+
+
 def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     """Decide everything that follows from the configuration. Builds one environment and one network to measure them."""
     device = resolve_device(cfg.device)
@@ -192,6 +206,7 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
         params_size=model.dist.params_size,
         state_size=model.state_size,
         squashed=model.dist.squashed,
+        slots_per_iteration=slots_per_iteration(cfg),
     )
     from arl_core.models.flat import flatten_module
 

@@ -11,6 +11,7 @@ from arl_core._version import __version__
 from arl_core.config import ResolvedConfig
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.learning.checkpoint import checkpoints, remove_leftovers
+from arl_core.learning.saving import BEST, MILESTONES
 from arl_core.monitoring.summary import write_json_atomic
 from arl_core.runtime.plan import RunPlan
 
@@ -38,8 +39,9 @@ class RunDirectory:
                 f"the run directory {path} already holds a run. Go on with --resume, "
                 "or choose another --experiment or --train-dir"
             )
-        for folder in self.checkpoints.glob("p*"):
-            remove_leftovers(folder)
+        for policy in self.checkpoints.glob("p*"):
+            for folder in (policy, policy / BEST, policy / MILESTONES):
+                remove_leftovers(folder)
         for leftover in path.glob(".*.json.*.tmp"):
             leftover.unlink(missing_ok=True)
 

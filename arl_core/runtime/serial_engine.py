@@ -18,13 +18,15 @@ from arl_core.envs.group import build_group, make_contexts
 from arl_core.interfaces import UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotState
-from arl_core.learning.checkpoint import load_file, save_state
+from arl_core.learning.checkpoint import load_file
 from arl_core.learning.learner import Learner, make_board
 from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, SlotIntake
+from arl_core.learning.saving import Saver
 from arl_core.runtime.engine import TICK_S, Balance, ComponentFailure, byte_vector
 from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.statistics import RunStatistics
 from arl_core.sampling.episodes import EpisodeReport
+from arl_core.sampling.evaluator import EvaluatorSpec, FrozenPlay
 from arl_core.sampling.group_runner import GroupRunner
 from arl_core.sampling.replica import ReplicaSpec, make_actor
 
@@ -45,6 +47,7 @@ class SerialEngine:
         self.saves = 0
         self._episodes = EpisodeReport()
         self.runners: list[GroupRunner] = []
+        self._evaluator: FrozenPlay | None = None
 
     def publish_initial(self, weights: Tensor) -> None:
         """The weights to start with; before `start`."""
@@ -60,6 +63,7 @@ class SerialEngine:
         assert self._initial is not None, "publish_initial comes first"
         self.learner.flat.read_from(self._initial)
         self.learner.publish()
+        self.saver = Saver(self.learner, self._folder and self._folder / "p0", lambda: {"sampler": self._sampler_state()})
         self.intake = SlotIntake(self.learner, arena, plan.shape)
         size = plan.shape.group_size
         try:
@@ -84,7 +88,6 @@ class SerialEngine:
         torch.set_num_threads(self.plan.cfg.torch_threads)  # results depend on it, bit for bit
         next_tick = time.monotonic()
         self._busy_s, self._reported = 0.0, time.monotonic()
-        saved = time.monotonic()
         try:
             while self.learner.frames < frames and self.statistics.seconds < deadline:
                 try:
@@ -97,9 +100,7 @@ class SerialEngine:
                     self._report(now)
                     if not tick():
                         break
-                if self._folder is not None and now - saved > self.plan.cfg.save_every_sec:
-                    self.save()
-                    saved = now
+                self.saves += len(self.saver.save_due())
         finally:
             torch.set_num_threads(threads)
             self._report(time.monotonic())
@@ -198,12 +199,34 @@ class SerialEngine:
 
     def save(self, target: Path | None = None) -> Path:
         """See `Engine`."""
-        state = {"learner": self.learner.state_dict(), "sampler": self._sampler_state()}
-        folder = target or (self._folder and self._folder / "p0")
-        assert folder is not None
         self.saves += 1
-        learner = self.learner
-        return save_state(folder, state, version=learner.version, frames=learner.frames, keep=self.plan.cfg.keep_checkpoints)
+        return self.saver.save(target)
+
+    def save_best(self, best: Mapping[str, Any], *, evaluated: bool) -> None:
+        """See `Engine`."""
+        assert self._arena is not None
+        weights = torch.from_numpy(self._arena["weights.evaluated"][0]) if evaluated else None
+        self.saver.save_best(best, weights)
+        self.saves += 1
+
+    def begin_evaluation(self) -> bool:
+        """See `Engine`; training stands still meanwhile, and its clock too."""
+        assert self._arena is not None
+        self.statistics.pause_clock()
+        try:
+            if self._evaluator is None:
+                self._evaluator = FrozenPlay(EvaluatorSpec(self.plan.env, self.plan.recipe), self._arena)
+            self._evaluator.begin(self.frames)
+            while (result := self._evaluator.step()) is None:
+                pass
+        except UserError:
+            raise
+        except Exception as error:
+            raise _failure(error) from error
+        finally:
+            self.statistics.resume_clock()
+        self.statistics.take("serial", "evaluation", result)
+        return True
 
     def _sampler_state(self) -> dict[str, Any] | None:
         """All that is on its way, or None where an environment cannot be saved."""
@@ -257,6 +280,9 @@ class SerialEngine:
         for runner in self.runners:
             runner.group.close()
         self.runners = []
+        if self._evaluator is not None:
+            self._evaluator.group.close()
+            self._evaluator = None
         if self._arena is not None:
             self._arena.close()
 

@@ -21,6 +21,7 @@ class RunStatistics:
         self._plan = plan
         self.episodes = EpisodeStatistics(plan.cfg.stats_window)
         self.losses: dict[str, float] = {}
+        self.evaluation: dict[str, float] = {}  # the last one
         self.lag_mean = 0.0
         self.lag_max = 0.0  # of the whole run
         self._lag_new = True
@@ -59,6 +60,8 @@ class RunStatistics:
             self._waiting[sender] = min(float(values["waited_s"]) / elapsed, 1.0)
         elif kind == "inference":
             self._busy["inference"] = min(float(values["busy_s"]) / elapsed, 1.0)
+        elif kind == "evaluation":
+            self.evaluation = {key: float(value) for key, value in values.items()}
         elif kind == "learning":
             self.losses = dict(values["losses"]) or self.losses
             self._busy["learner"] = min(float(values["busy_s"]) / elapsed, 1.0)
@@ -95,4 +98,5 @@ class RunStatistics:
             inference="central" if self._plan.inference == "central" else "local",
             dropped_frames=dict(dropped),
             losses=self.losses,
+            evaluation=self.evaluation,
         )

@@ -14,6 +14,7 @@ from torch import Tensor
 from arl_core.config import ResolvedConfig
 from arl_core.interfaces import ResolvedEnv, RunInfo, UserError
 from arl_core.learning.checkpoint import load_newest
+from arl_core.learning.optimizers import OPTIMIZERS, check_moments
 from arl_core.models.flat import flatten_module
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
@@ -27,6 +28,7 @@ from arl_core.runtime.extensions import Extensions
 from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import RunPlan, check_group, make_plan
 from arl_core.runtime.rundir import RunDirectory
+from arl_core.runtime.selection import BestCheckpoint, PeriodicEvaluation
 from arl_core.runtime.serial_engine import SerialEngine
 from arl_core.runtime.signals import EndSignals
 
@@ -76,6 +78,8 @@ class Trainer:
         self.failure: ComponentFailure | None = None
         self.snapshot: Snapshot | None = None
         self._saves = 0
+        self._evaluation = PeriodicEvaluation(self.cfg)
+        self.best = BestCheckpoint(self.cfg, directory.checkpoints / "p0" if directory is not None else None)
         if directory is not None:
             directory.write_config(resolved, env, self.plan)
         log.info("%s, inference %s (%s)", env.id, self.plan.inference, self.plan.inference_reason)
@@ -136,7 +140,9 @@ class Trainer:
         try:
             self.load_checkpoint(path, state)
         except ValueError as error:
-            raise UserError(f"{path} does not fit: {error}. Resume without changing the network, or begin a new run") from None
+            raise UserError(
+                f"{path} does not fit: {error}. Resume without changing network and optimiser, or begin a new run"
+            ) from None
         return path, self.frames
 
     # ----------------------------------------------------------------- training
@@ -181,6 +187,8 @@ class Trainer:
             episodes = self.engine.statistics.episodes
             stopped = observer is not None and observer(self.snapshot, episodes) is False
             self._extensions.metrics(self.snapshot, episodes)
+            self.best.consider(self.engine, self.snapshot, episodes)
+            self._evaluation.consider(self.engine, self.snapshot)
             return not (stopped or signals.received)
 
         with EndSignals(_announce) as signals:
@@ -233,6 +241,8 @@ class Trainer:
         with EndSignals(_announce, self.signal) as signals:
             try:
                 if self._engine is not None and self.directory is not None:
+                    if self.snapshot is not None:
+                        self.best.consider(self._engine, self.snapshot, self._engine.statistics.episodes, last=True)
                     self._engine.save()
                     self._saves = self._engine.saves
             except (ComponentFailure, UserError) as failure:
@@ -284,6 +294,7 @@ class Trainer:
         learner = state.get("learner")
         if not isinstance(learner, Mapping) or not learner.keys() >= _LEARNER_STATE:
             raise ValueError("it is not a checkpoint of a run")
+        check_moments(OPTIMIZERS[self.cfg.optimizer], learner["optimizer"])
         self.load_state_dict(learner["model"])
         if self._engine is not None:
             self._engine.load_checkpoint(path)

@@ -55,6 +55,7 @@ class GroupRunner:
         self._answer: NDArray[np.int64] = arena["group.answer"][index]
         self._position: NDArray[np.int64] = arena["group.position"][index]
         self._frames: NDArray[np.int64] = arena["group.frames"][index]
+        self._granted: NDArray[np.int64] | None = arena["group.granted"][index] if shape.slots_per_iteration else None
         self._views = {slot: [self._step_views(slot, t) for t in range(shape.rollout)] for slot in self._slots}
         self._tracker = EpisodeTracker(shape.group_size)
         self._present: dict[str, NDArray[Any]] = {}  # the present observation when between slots, key -> [E, ...]
@@ -78,9 +79,11 @@ class GroupRunner:
         self._last_valid[:] = False  # nothing to remember: recurrent state begins at zero
 
     def ready(self) -> bool:
-        """Have a slot to act in. False when the learner has given none back yet."""
+        """Have a slot to act in. False when the learner has given none back yet, or (synchronous mode) has not trained yet."""
         if self.slot >= 0:
             return True
+        if self._granted is not None and self._frames[4] >= self._granted[0]:
+            return False
         slot = self._ring.acquire()
         if slot < 0:
             return False
@@ -125,9 +128,10 @@ class GroupRunner:
         self._present = {key: array[slot, -1] for key, array in self._obs.items()}
         self.slot = -1
         # counted if and only if it is handed over, wherever we are killed: see `settle_hand_over`
-        self._frames[3], self._frames[2] = total, slot + 1
+        handed_over = int(self._frames[4]) + 1
+        self._frames[3], self._frames[5], self._frames[2] = total, handed_over, slot + 1
         self._ring.hand_over(slot)
-        self._frames[0] = total
+        self._frames[0], self._frames[4] = total, handed_over
         fence()
         self._frames[2] = 0
 

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from arl_core.algorithms.appo import Appo
+from arl_core.algorithms.base import Targets
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.algorithms.targets import vtrace
 from arl_core.config import RunConfig
@@ -21,6 +22,7 @@ T, B = 6, 5
 METRICS = {
     "policy_loss",
     "value_loss",
+    "exploration_loss",
     "entropy",
     "kl",
     "clip_fraction",
@@ -170,7 +172,7 @@ def test_columns_select_environments(index: Tensor | slice) -> None:
     cfg = RunConfig(use_rnn=True, with_vtrace=False, normalize_advantages=False)
     model = make_model(cfg)
     batch = make_batch(model)
-    batch.bonus = torch.randn_like(batch.rewards)
+    batch.bonus, batch.returns = torch.randn(2, *batch.rewards.shape)
     targets = Appo().prepare(model, batch, cfg)
     part = batch.columns(index)
     fields = [field.name for field in dataclasses.fields(batch) if field.name not in {"obs", "rnn_state"}]
@@ -187,10 +189,57 @@ def test_columns_select_environments(index: Tensor | slice) -> None:
 
 def test_a_batch_moves_whole() -> None:
     batch = make_batch(make_model(RunConfig(use_rnn=True)))
-    batch.bonus = torch.zeros_like(batch.rewards)
+    batch.bonus, batch.returns = torch.zeros(2, *batch.rewards.shape)
     moved = batch.to(torch.device("meta"))
     assert moved.rnn_state is not None
     tensors = [*moved.obs.values(), moved.rnn_state]
     tensors += [getattr(moved, field.name) for field in dataclasses.fields(batch) if field.name not in {"obs", "rnn_state"}]
-    assert len(tensors) == 12
+    assert len(tensors) == 13
     assert all(tensor.device.type == "meta" for tensor in tensors)
+
+
+# --------------------------------------------------------------------------- exploration
+
+
+@pytest.mark.parametrize("exploration_loss", ["entropy", "symmetric_kl"])
+@pytest.mark.parametrize("has_mask", [True, False])
+def test_exploration_alone_makes_the_policy_uniform_over_allowed_actions(exploration_loss: str, has_mask: bool) -> None:
+    cfg = RunConfig(exploration_loss=exploration_loss, exploration_loss_coeff=1.0, value_loss_coeff=0.0, reward_scale=1e-9)
+    model = make_model(cfg, has_mask)
+    with torch.no_grad():
+        model.actor.head.weight.normal_(std=0.3)
+    batch = make_batch(model)
+    batch.rewards.zero_()
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    first = None
+    for _ in range(150):
+        optimiser.zero_grad()
+        targets = Targets(torch.zeros(T, B), batch.values)
+        total, metrics = Appo().loss(model, batch, targets, cfg.model_copy(update={"normalize_advantages": False}))
+        first = metrics if first is None else first
+        total.backward()
+        optimiser.step()
+    with torch.no_grad():
+        params, _ = model.evaluate(batch.obs, batch.rnn_state, batch.valid)
+        probs = model.dist._log_probs(params[:T], batch.action_mask).exp()[batch.valid]
+    assert first is not None
+    uniform = torch.full_like(probs, 1 / 3)
+    if batch.action_mask is not None:
+        mask = batch.action_mask[batch.valid].float()
+        mask[mask.sum(-1) == 0] = 1.0
+        uniform = mask / mask.sum(-1, keepdim=True)
+    assert (probs - uniform).abs().max() < 0.06
+    assert metrics["exploration_loss"] < first["exploration_loss"]
+    assert exploration_loss == "entropy" or -1e-6 < metrics["exploration_loss"] < 0.01
+
+
+def test_continuous_actions_are_explored_by_entropy_whatever_is_said() -> None:
+    torch.manual_seed(0)
+    space, actions = spaces.Dict({"x": spaces.Box(-1, 1, (4,))}), spaces.Box(-1, 1, (2,))
+    losses = []
+    for name in ("entropy", "symmetric_kl"):
+        cfg = RunConfig(exploration_loss=name, exploration_loss_coeff=0.5)
+        torch.manual_seed(1)
+        model = ActorCritic(space, actions, cfg, default_encoder)
+        losses.append(Appo().loss(model, make_batch(model), None, cfg)[0].item())
+    assert losses[0] == losses[1]

@@ -11,7 +11,7 @@ from gymnasium import spaces
 from arl_core.algorithms.appo import Appo
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.config import RunConfig
-from arl_core.learning.adam import FlatAdam
+from arl_core.learning.optimizers import FlatAdam
 from arl_core.models.actor_critic import ActorCritic
 from arl_core.models.encoders import default_encoder
 from arl_core.models.flat import flatten_module

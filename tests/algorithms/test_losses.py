@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 from arl_core.algorithms.losses import (
+    MAX_SYMMETRIC_KL,
     masked_mean,
     masked_variance,
     normalize,
     policy_loss,
+    symmetric_kl_to_uniform,
     valid_weights,
     value_loss,
 )
 from arl_core.algorithms.targets import importance_log_ratio
+from arl_core.models.distributions import make_action_dist
 
 SHAPE = (4, 3)
 
@@ -121,3 +127,61 @@ def test_garbage_in_invalid_entries_and_huge_ratios_stay_finite() -> None:
     assert ratio[0, 1] == 1
     assert new.grad is not None
     assert new.grad.isfinite().all()
+
+
+# --------------------------------------------------------------------------- symmetric KL to the uniform distribution
+
+
+def naive_symmetric_kl(logits: np.ndarray, mask: np.ndarray | None) -> float:
+    """One categorical's, from the definition, over the allowed actions only; a row without any is uniform."""
+    if mask is not None and not mask.any():
+        return 0.0
+    allowed = np.ones(len(logits), bool) if mask is None else mask.astype(bool)
+    p = np.exp(logits[allowed] - logits[allowed].max())
+    p /= p.sum()
+    u = np.full(len(p), 1 / len(p))
+    return float(0.5 * np.sum(p * np.log(p / u) + u * np.log(u / p)))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("sizes", [[5], [2, 3]])
+def test_symmetric_kl_is_that_of_the_definition(sizes: list[int], masked: bool) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(3, 4, sum(sizes))) * 2
+    mask = (rng.random(logits.shape) < 0.6).astype(np.int8) if masked else None
+    valid = rng.random((3, 4)) < 0.7
+    space = spaces.Discrete(sizes[0]) if len(sizes) == 1 else spaces.MultiDiscrete(sizes)
+    bounds = np.cumsum([0, *sizes])
+    expected = [
+        sum(naive_symmetric_kl(logits[t, b, i:j], None if mask is None else mask[t, b, i:j]) for i, j in pairwise(bounds))
+        for t, b in np.argwhere(valid)
+    ]
+    params = torch.from_numpy(logits).requires_grad_()
+    weights = valid_weights(torch.from_numpy(valid), torch.float64)
+    masks = None if mask is None else torch.from_numpy(mask)
+    value = symmetric_kl_to_uniform(make_action_dist(space), params, masks, weights)
+    assert value.item() == pytest.approx(np.mean(expected), rel=1e-9)
+    value.backward()
+    assert params.grad is not None
+    assert torch.isfinite(params.grad).all()
+    assert (params.grad[torch.from_numpy(~valid)] == 0).all()
+    if masks is not None:
+        assert (params.grad[masks == 0] == 0).all()
+
+
+def test_symmetric_kl_is_clamped_and_then_pulls_no_more() -> None:
+    params = torch.tensor([[[300.0, 0.0]]], requires_grad=True)
+    value = symmetric_kl_to_uniform(make_action_dist(spaces.Discrete(2)), params, None, torch.ones(1, 1))
+    assert value.item() == MAX_SYMMETRIC_KL
+    value.backward()
+    assert params.grad is not None
+    assert (params.grad == 0).all()
+
+
+def test_symmetric_kl_of_bits_is_zero_where_they_are_fair() -> None:
+    params = torch.tensor([[[0.0, 0.0], [1.0, 0.0]]])
+    dist, ones = make_action_dist(spaces.MultiBinary(2)), torch.ones(1, 1)
+    assert symmetric_kl_to_uniform(dist, params[:, :1], None, ones).item() == 0.0
+    p = 1 / (1 + np.exp(-1.0))
+    expected = naive_symmetric_kl(np.log([p, 1 - p]), None)
+    assert symmetric_kl_to_uniform(dist, params[:, 1:], None, ones).item() == pytest.approx(expected, rel=1e-5)

@@ -3,6 +3,9 @@ from __future__ import annotations
 import pytest
 
 from arl_core.cli.flags import parse
+from arl_core.cli.request import parse_request
+from arl_core.config.layers import Layer, merge_layers
+from arl_core.config.sources import environment_layer
 from arl_core.interfaces import UserError
 
 FLAGS = {"serial": True, "num_workers": False, "niceness": False, "normalize_input": True, "gamma": False}
@@ -69,3 +72,16 @@ def test_mistakes(words: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         parse(words.split(), FLAGS)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("words", [["--value_bootstrap", "true"], ["--no-value-bootstrap"], ["--value_bootstrap=false"]])
+def test_an_option_that_has_no_meaning_here_says_why(words: list[str]) -> None:
+    with pytest.raises(UserError, match="'value_bootstrap' is not an option here: an episode that a time limit cuts off"):
+        parse_request(words, switches=())
+
+
+def test_it_says_so_from_python_and_the_environment_too() -> None:
+    with pytest.raises(UserError, match=r"policy_kwargs: 'value_bootstrap' is not an option here: .*Leave it out"):
+        merge_layers([Layer("policy_kwargs", {"value_bootstrap": True})])
+    with pytest.raises(UserError, match="environment variable ARL_VALUE_BOOTSTRAP: 'value_bootstrap' is not an option"):
+        environment_layer({"ARL_VALUE_BOOTSTRAP": "1"})

@@ -56,6 +56,7 @@ class Desk:
                 **mailbox_specs("commands", 1),
                 **weights_specs(1, self.flat.nbytes),
                 "weights.transfer": ArraySpec((1, self.flat.nbytes), "uint8"),
+                "weights.evaluated": ArraySpec((1, self.flat.nbytes), "uint8"),
                 **slot_specs(self.shape),
             }
         )

@@ -42,6 +42,7 @@ def make_snapshot() -> Callable[..., Snapshot]:
                 "grad_norm": 2.5,
                 "learning_rate": 3e-4,
             },
+            "evaluation": {},
         }
         return Snapshot(**{**values, **changes})
 

@@ -67,6 +67,8 @@ def test_calls_in_a_row_are_one_long_call() -> None:
         (3, 2, {"rollout": 16, "batch_size": 32, "num_batches_per_iteration": 3, "ppo_epochs": 2}),
         (2, 4, {"worker_num_splits": 2, "normalize_input": True, "lr_schedule": "linear", "train_for_env_steps": 3_000}),
         (2, 3, {"use_rnn": True, "rnn_type": "gru", "hidden_size": 16}),
+        (2, 3, {"normalize_returns": True, "optimizer": "rmsprop", "num_batches_per_iteration": 2, "ppo_epochs": 2}),
+        (2, 3, {"lr_schedule": "kl_adaptive_minibatch", "num_batches_per_iteration": 2, "shuffle_minibatches": False}),
         (1, 5, {"use_rnn": True, "rnn_type": "lstm", "hidden_size": 16, "with_vtrace": False}),
         (2, 3, {"wrappers": [{"name": "time-limit", "options": {"max_episode_steps": 9}}, {"name": "frame-stack"}]}),
     ],

@@ -1,0 +1,93 @@
+"""While a run trains: when its weights are evaluated, and which of them are its best."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from arl_core.config import RunConfig
+from arl_core.interfaces import UserError
+from arl_core.learning.checkpoint import load_best
+from arl_core.learning.saving import BEST
+from arl_core.monitoring.episodes import EpisodeStatistics
+from arl_core.monitoring.snapshot import Snapshot
+from arl_core.runtime.engine import Engine
+
+EVALUATED = "eval/"  # begins the names of an evaluation's metrics
+log = logging.getLogger("arl")
+
+
+class PeriodicEvaluation:
+    """Asks the engine for an evaluation where `eval_every_sec` or `eval_every_frames` have passed since the last one began.
+    There is never more than one: one that takes longer than its period delays the next."""
+
+    def __init__(self, cfg: RunConfig) -> None:
+        self._cfg = cfg
+        self._last: tuple[float, int] | None = None  # seconds of training, frames
+
+    def consider(self, engine: Engine, snapshot: Snapshot) -> None:
+        """Called a few times a second, during training."""
+        cfg = self._cfg
+        if self._last is None or snapshot.frames < self._last[1]:  # the first look, or an older checkpoint was loaded
+            self._last = snapshot.seconds, snapshot.frames
+        seconds, frames = snapshot.seconds - self._last[0], snapshot.frames - self._last[1]
+        due = 0 < cfg.eval_every_sec <= seconds or 0 < cfg.eval_every_frames <= frames
+        if due and engine.begin_evaluation():
+            self._last = snapshot.seconds, snapshot.frames
+
+
+class BestCheckpoint:
+    """Has the learner save where `save_best_metric` is higher than ever before in this run. `folder` is that of the policy's
+    checkpoints; None: nothing is saved."""
+
+    def __init__(self, cfg: RunConfig, folder: Path | None) -> None:
+        self._cfg = cfg
+        self._folder = folder if cfg.save_best_metric else None
+        self._looked_s = -math.inf
+        self._told = False
+        self.value: float | None = None
+        if self._folder is not None:
+            found = load_best(self._folder / BEST, log.warning)
+            if found is not None and found[0]["best"]["metric"] == cfg.save_best_metric:
+                self.value = float(found[0]["best"]["value"])
+
+    def consider(self, engine: Engine, snapshot: Snapshot, episodes: EpisodeStatistics, *, last: bool = False) -> None:
+        """Called a few times a second, and for the `last` time at the end of training."""
+        cfg, now = self._cfg, time.monotonic()
+        if self._folder is None or snapshot.frames < cfg.save_best_after:
+            return
+        if not last and now - self._looked_s < cfg.save_best_every_sec:
+            return
+        self._looked_s = now
+        name = cfg.save_best_metric
+        value = self._present(name, snapshot, episodes)
+        if value is None or not math.isfinite(value) or (self.value is not None and value <= self.value):
+            return
+        evaluated = name.startswith(EVALUATED)
+        frames = int(snapshot.evaluation["frames"]) if evaluated else snapshot.frames
+        best: dict[str, Any] = {"metric": name, "value": value, "frames": frames}
+        try:
+            engine.save_best(best, evaluated=evaluated)
+        except UserError as error:  # a full disk may be emptied: training goes on
+            log.warning("%s", error)
+        else:
+            self.value = value
+
+    def _present(self, name: str, snapshot: Snapshot, episodes: EpisodeStatistics) -> float | None:
+        if name.startswith(EVALUATED):
+            known = {f"{EVALUATED}{key}": float(value) for key, value in snapshot.evaluation.items()}
+            missing = bool(known)
+        elif episodes.best_return_mean is None:  # the mean of a few lucky episodes is no record
+            return None
+        else:
+            assert episodes.return_mean is not None
+            assert episodes.length_mean is not None
+            known = {"return_mean": episodes.return_mean, "length_mean": episodes.length_mean, **episodes.metric_means}
+            missing = True
+        if name not in known and missing and not self._told:
+            self._told = True
+            log.warning("save_best_metric: nobody reports '%s' so far; there are: %s", name, ", ".join(known))
+        return known.get(name)

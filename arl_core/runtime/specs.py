@@ -1,0 +1,63 @@
+"""What each process of a run is started with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from arl_core.ipc.component import ComponentSpec
+from arl_core.ipc.control import Role
+from arl_core.learning.process import LearnerSpec
+from arl_core.runtime.plan import RunPlan, worker_cpu
+from arl_core.sampling.evaluator import EvaluatorSpec
+from arl_core.sampling.policy_worker import PolicyWorkerSpec
+from arl_core.sampling.replica import ReplicaSpec
+from arl_core.sampling.rollout_worker import RolloutSpec
+
+BODIES: Mapping[Role, str] = {
+    Role.ROLLOUT: "arl_core.sampling.rollout_worker:run_rollout_worker",
+    Role.POLICY: "arl_core.sampling.policy_worker:run_policy_worker",
+    Role.LEARNER: "arl_core.learning.process:run_learner",
+    Role.EVALUATION: "arl_core.sampling.evaluator:run_evaluator",
+}
+
+
+def spec_of(plan: RunPlan, component: ComponentSpec, life: int, folder: Path | None) -> Any:
+    """The specification that `BODIES` of the component's role takes. `life`: how often it was started before; `folder`: of
+    the run's checkpoints."""
+    if component.role is Role.ROLLOUT:
+        return _rollout_spec(plan, component.index, life)
+    if component.role is Role.POLICY:
+        replica = ReplicaSpec(plan.recipe, stream=component.index, life=life, device=plan.device)
+        return PolicyWorkerSpec(plan.shape, replica, component.index, plan.num_policy_workers, _group_bells(plan))
+    if component.role is Role.EVALUATION:
+        return EvaluatorSpec(plan.env, plan.recipe)
+    policy = component.index
+    place = str(folder / f"p{policy}") if folder else ""
+    return LearnerSpec(plan.shape, plan.recipe, plan.device, policy, place, _group_bells(plan))
+
+
+def numbers_of(plan: RunPlan, role: Role) -> tuple[int, ...]:
+    """Component numbers of one role."""
+    return tuple(component.component for component in plan.components_of(role))
+
+
+def _group_bells(plan: RunPlan) -> tuple[int, ...]:
+    workers = numbers_of(plan, Role.ROLLOUT)
+    return tuple(workers[g // plan.groups_per_worker] for g in range(plan.shape.num_groups))
+
+
+def _rollout_spec(plan: RunPlan, worker: int, life: int) -> RolloutSpec:
+    cfg = plan.cfg
+    return RolloutSpec(
+        env=plan.env,
+        shape=plan.shape,
+        groups=plan.worker_groups(worker),
+        seed=cfg.seed,
+        replica=ReplicaSpec(plan.recipe, stream=worker, life=life) if plan.inference == "local" else None,
+        consumers=(*numbers_of(plan, Role.LEARNER), *numbers_of(plan, Role.POLICY)),
+        life=life,
+        niceness=cfg.niceness,
+        cpu=worker_cpu(cfg, worker),
+    )

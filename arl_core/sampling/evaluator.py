@@ -1,0 +1,113 @@
+"""The evaluator: a process that plays episodes of its own with the published weights while training goes on.
+
+It yields to everyone else (the lowest priority, one thread, few environments), and plays one evaluation at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+
+from arl_core.envs.group import build_group, make_contexts
+from arl_core.interfaces import EnvGroup, ResolvedEnv
+from arl_core.ipc.arena import Arena
+from arl_core.ipc.component import ComponentLink
+from arl_core.ipc.weights import WeightsBoard
+from arl_core.models.flat import flatten_module
+from arl_core.models.recipe import ModelRecipe
+from arl_core.sampling.playing import EpisodesPlay
+from arl_core.sampling.replica import action_seed
+
+FIRST_INDEX = 1 << 19  # of its environments: their streams are neither the training's nor those of `arl eval`
+MAX_ROWS = 8
+NICENESS = 19
+
+
+@dataclass(frozen=True)
+class EvaluatorSpec:
+    """What is played, and how much of it."""
+
+    env: ResolvedEnv
+    recipe: ModelRecipe
+    policy: int = 0
+
+
+class FrozenPlay:
+    """Evaluations, one after the other, of whatever weights are published when one begins. Every one plays the same
+    episodes, as far as they depend on their environments' seeds."""
+
+    def __init__(self, spec: EvaluatorSpec, arena: Arena) -> None:
+        cfg = spec.recipe.cfg
+        self._cfg = cfg
+        self._model = spec.recipe.build()
+        self._flat = flatten_module(self._model)
+        self._board = WeightsBoard(arena, spec.policy)
+        self._weights = arena["weights.evaluated"][spec.policy]  # those that are played: the learner may save them as the best
+        rows = min(cfg.eval_episodes, MAX_ROWS)
+        self.group: EnvGroup = build_group(spec.env, make_contexts(cfg.seed, FIRST_INDEX, rows))
+        self._play: EpisodesPlay | None = None
+
+    @property
+    def playing(self) -> bool:
+        """Whether an evaluation is under way."""
+        return self._play is not None
+
+    def begin(self, frames: int) -> None:
+        """Take the newest weights, of about `frames` trained frames."""
+        self._version = self._board.read_into(self._weights)
+        self._flat.read_from(torch.from_numpy(self._weights))
+        self._frames, self._began = frames, time.monotonic()
+        cfg = self._cfg
+        seed = action_seed(cfg.seed, FIRST_INDEX)
+        self._play = EpisodesPlay(self._model, self.group, cfg.eval_episodes, seed, deterministic=cfg.eval_deterministic)
+
+    def step(self) -> dict[str, float] | None:
+        """One step; the result when it was the last."""
+        assert self._play is not None
+        if not self._play.step():
+            return None
+        result, self._play = self._play.result.summary(), None
+        about = {"frames": self._frames, "version": self._version, "elapsed_s": time.monotonic() - self._began}
+        return {**result, **about}
+
+
+class Evaluator:
+    """The loop of the evaluator's process."""
+
+    def __init__(self, link: ComponentLink, spec: EvaluatorSpec) -> None:
+        os.nice(NICENESS)
+        torch.set_num_threads(1)
+        self.link = link
+        self.play = FrozenPlay(spec, link.arena)
+
+    def run(self) -> None:
+        """Until STOP. A pause holds an evaluation where it is."""
+        try:
+            while True:
+                if self.link.changed() and not self.link.obey(lambda: None, lambda: None):
+                    return
+                self._advance()
+                self.link.control.beat()
+        finally:
+            self.play.group.close()
+
+    def _advance(self) -> None:
+        if not self.play.playing:
+            commands = self.link.inbox.take()
+            if commands:
+                self.play.begin(commands[-1])
+            else:
+                self.link.outbox.flush()
+                self.link.wait()
+            return
+        result = self.play.step()
+        if result is not None:
+            self.link.outbox.post(("evaluation", result))
+
+
+def run_evaluator(link: ComponentLink, spec: EvaluatorSpec) -> None:
+    """Entry point of the process."""
+    Evaluator(link, spec).run()
