@@ -219,10 +219,7 @@ class SingleEnvGroup:
         rows["obs"][i] = observation
 
     def _write_all(self, observations: Sequence[Any], out: NDArray[Any]) -> None:
-        """Copy arrays into `out` [E, ...], all at once."""
-        length = out.shape[1]
-        if set(map(len, observations)) != {length}:
-            raise ValueError("an observation has changed its shape")
+        """Copy arrays into `out` [E, ...], all at once. Raises ValueError where their elements do not fill it."""
         np.concatenate(observations, out=out.reshape(-1, *out.shape[2:]), casting="unsafe")
 
     def _bad_result(self, results: list[Any], error: Exception) -> EnvironmentFault:
@@ -254,7 +251,8 @@ class SingleEnvGroup:
         ended = np.flatnonzero(done)
         if not len(ended):
             return None
-        self._has_ended |= done
+        if not self._rows_alone:
+            self._has_ended |= done
         self._schedule(ended.tolist())
         return _metrics_of_ends(ended, infos)
 

@@ -11,9 +11,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
+import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+from packaging.version import Version
 
 from arl_core.interfaces import ArraySpec
 from arl_core.spaces import action_parts, children_of, leaves_of
@@ -21,6 +23,9 @@ from arl_core.spaces import action_parts, children_of, leaves_of
 # Networks compute in float32: half the memory and one conversion, here. torch computes with few unsigned integers.
 _STORED = {"float64": "float32", "longdouble": "float32", "float128": "float32"}
 _STORED |= {"uint16": "int32", "uint32": "int64", "uint64": "int64"}
+# Environments mostly ask `action_space.contains(action)` first. It takes Python's integers twice as fast as NumPy's until
+# gymnasium 1.3, and slower from 1.4 on (benchmarks/LOG.md); an environment has to take either.
+_PYTHON_INTEGERS = Version(gymnasium.__version__) < Version("1.4")
 
 
 def array_spec(space: spaces.Space[Any]) -> ArraySpec:
@@ -105,8 +110,9 @@ def _leaf_actions(space: spaces.Space[Any], columns: NDArray[Any]) -> Sequence[A
     """One action of a leaf space per environment."""
     if isinstance(space, spaces.Discrete):
         indices = columns[:, 0] if columns.dtype == np.int64 else columns[:, 0].astype(np.int64)
-        # NumPy integers, as `space.sample()` gives them: gymnasium's `contains` takes them faster than Python's
-        return list(indices + space.start if space.start else indices)
+        if space.start:
+            indices = indices + space.start
+        return indices.tolist() if _PYTHON_INTEGERS else list(indices)
     shaped = columns.reshape(-1, *(space.shape or ()))
     if isinstance(space, spaces.Box):
         whole = np.dtype(space.dtype).kind != "f"
