@@ -18,8 +18,8 @@ from arl_core.registry.resolve import listed_variants
 
 USAGE = """usage: arl envs [PATTERN] [--json] [--no-plugins]
 
-Lists the environments of all installed plugins, which are imported for it. A plugin that cannot be used is one line at the
-end.
+Searches the environments of all installed plugins, which are imported for it. Without PATTERN: one line a family; --json lists
+every environment. A plugin that cannot be used is one line at the end.
 
   PATTERN   part of an id, or a glob that it matches (* ? [...]); letter case does not count. Historical names are
             searched too, and so are the ids registered with Gymnasium and the legacy gym package: arl envs 'gym:cart*'"""
@@ -33,6 +33,7 @@ class Environment(NamedTuple):
     record: PluginRecord
     open_ended: bool = False
     names: tuple[str, ...] = ()
+    is_default: bool = False
 
 
 def command(arguments: list[str]) -> int:
@@ -42,21 +43,25 @@ def command(arguments: list[str]) -> int:
         print(USAGE)
         return 0
     pattern = parsed.positional[0] if parsed.positional else None
-    found: list[Environment] = []
+    found: list[list[Environment]] = []  # by family
     failed: list[tuple[PluginRecord, str]] = []
     with output_is_ours():
         for record in plugin_records(surrounding_selection(parsed)):
             if record.usable:
                 try:
-                    found += _environments(record, pattern)
+                    found.append(_environments(record, pattern))
                 except UserError as error:
                     failed.append((record, str(error)))
             elif record.status != "blocked":  # which the user wanted
                 failed.append((record, record.error))
     if parsed.values.get("json"):
-        print_json(_as_data(found, failed))
+        print_json(_as_data([environment for family in found for environment in family], failed))
+        return 0
+    if pattern is None:
+        _print_families([family for family in found if family])
     else:
-        _print(found, failed, pattern)
+        _print_environments([environment for family in found for environment in family], pattern)
+    _print_failed(failed)
     return 0
 
 
@@ -77,9 +82,9 @@ def _environments(record: PluginRecord, pattern: str | None) -> list[Environment
 def _variants(family: EnvFamily, start: str, record: PluginRecord) -> Iterator[Environment]:
     for spec in family.variants:
         aliases = (alias for alias, variant in family.aliases.items() if variant == spec.id)
-        note = " (default)" if spec.id == family.default_variant else ""
-        summary = f"{spec.summary or family.summary}{note}".strip()
-        yield Environment(f"{start}{spec.id}", summary, record, names=(start + spec.id, *aliases))
+        is_default = spec.id == family.default_variant
+        summary = f"{spec.summary or family.summary}{' (default)' if is_default else ''}".strip()
+        yield Environment(f"{start}{spec.id}", summary, record, names=(start + spec.id, *aliases), is_default=is_default)
     if family.resolver is not None:
         yield Environment(f"{start}NAME", family.summary, record, open_ended=True, names=(start,))
 
@@ -103,11 +108,28 @@ def _as_data(found: list[Environment], failed: list[tuple[PluginRecord, str]]) -
     }
 
 
-def _print(found: list[Environment], failed: list[tuple[PluginRecord, str]], pattern: str | None) -> None:
+def _print_families(families: list[list[Environment]]) -> None:
+    if not families:
+        print("no environments")
+        return
+    rows = []
+    for environments in families:
+        name = environments[0].id.rpartition(":")[0]
+        default = next((e.id.removeprefix(f"{name}:") for e in environments if e.is_default), "-")
+        count = "any" if any(e.open_ended for e in environments) else str(len(environments))
+        rows.append((name, count, default, family_description(environments[0].record).summary))
+    print_table(("family", "variants", "default", "summary"), rows, fold=True)
+    print("\nTheir environments: arl envs PATTERN, for example arl envs cartpole")
+
+
+def _print_environments(found: list[Environment], pattern: str) -> None:
     if found:
         print_table(("environment", "distribution", "summary"), [(e.id, e.record.owner, e.summary) for e in found], fold=True)
     else:
-        print(f"no environment matches '{pattern}'" if pattern is not None else "no environments")
+        print(f"no environment matches '{pattern}'")
+
+
+def _print_failed(failed: list[tuple[PluginRecord, str]]) -> None:
     if failed:
         print()
         for _, error in failed:
