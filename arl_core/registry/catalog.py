@@ -115,11 +115,11 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
     owner, slash, _ = name.partition("/")
     plain = name.rpartition("::")[2]
     if slash:
-        names = sorted({record.name for record in plugin_records(selection)})
+        plugins = sorted({record.name for record in plugin_records(selection)})
         namespace = owner.rpartition("::")[2]
-        if namespace not in names:
+        if namespace not in plugins:
             dist = KNOWN_PARTS.get(namespace)
-            hint = f" It is in {dist}: pip install {dist}" if dist else nearest(namespace, [*names, *KNOWN_PARTS])
+            hint = f" It is in {dist}: pip install {dist}" if dist else nearest(namespace, [*plugins, *KNOWN_PARTS])
             raise UserError(f"no {what} '{name}': no plugin '{namespace}' is installed.{hint}")
         record = spell(owner, selection).record
     else:
