@@ -115,7 +115,7 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
     owner, slash, _ = name.partition("/")
     plain = name.rpartition("::")[2]
     if slash:
-        plugins = sorted({record.name for record in plugin_records(selection)})
+        plugins: list[str] = sorted({record.name for record in plugin_records(selection)})
         namespace = owner.rpartition("::")[2]
         if namespace not in plugins:
             dist = KNOWN_PARTS.get(namespace)

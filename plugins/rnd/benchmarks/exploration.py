@@ -1,6 +1,6 @@
 """Deep Sea with and without random network distillation: the figures and the picture of the README.
 
-python plugins/rnd/benchmarks/exploration.py train --seed 1 --coeff 0.1 --output curves     # --coeff 0: without
+python plugins/rnd/benchmarks/exploration.py train --seed 1 --output curves                # --coeff 0: without
 python plugins/rnd/benchmarks/exploration.py draw curves --picture learning-curve.png       # needs matplotlib
 """
 
@@ -61,9 +61,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("train")
     one.add_argument("--seed", type=int, default=1)
-    one.add_argument("--coeff", type=float, default=0.1)
+    one.add_argument("--coeff", type=float, default=1.0)
     one.add_argument("--size", type=int, default=20)
-    one.add_argument("--frames", type=int, default=600_000)
+    one.add_argument("--frames", type=int, default=500_000)
     one.add_argument("--output", type=Path, default=Path("curves"))
     all_of_them = commands.add_parser("draw")
     all_of_them.add_argument("folder", type=Path)
