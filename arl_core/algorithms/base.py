@@ -156,8 +156,10 @@ class AuxiliaryLoss(nn.Module):
     """
 
     def bonus(self, batch: TrainingBatch) -> Tensor | None:
-        """An intrinsic reward [T, B] for the transitions of a batch, added to the scaled rewards; without gradients. Called once
-        a batch, before its first optimiser step: running statistics move here."""
+        """An intrinsic reward [T, B] for the transitions of a batch, added to the scaled rewards; without gradients.
+
+        Called once a batch, before its first optimiser step: running statistics move here.
+        """
         return None
 
     def loss(self, model: PolicyNetwork, batch: TrainingBatch) -> tuple[Tensor, dict[str, Tensor]] | None:
