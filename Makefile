@@ -54,8 +54,10 @@ $(VENV)/.ready: $(VENV)/bin/python pyproject.toml plugins/maze/pyproject.toml co
 	$(PIP) -c constraints.txt -e . -e plugins/maze
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready plugins/minihack/pyproject.toml
-	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]" -e "plugins/minihack[test]"
+$(VENV)/.ready-dev: $(VENV)/.ready plugins/minihack/pyproject.toml plugins/rnd/pyproject.toml \
+		plugins/cpca/pyproject.toml plugins/export/pyproject.toml
+	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]" -e "plugins/minihack[test]" -e "plugins/rnd[test]" \
+		-e "plugins/cpca[test]" -e "plugins/export[test]"
 	@touch $@
 
 clean:

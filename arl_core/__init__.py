@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from arl_core.interfaces import UserError
     from arl_core.registry import make_env
     from arl_core.runtime.api import A3C, APPO, IMPALA, Status
+    from arl_core.runtime.evaluate import load_policy
 
 _LAZY = {
     "A3C": "arl_core.runtime.api",
@@ -21,10 +22,11 @@ _LAZY = {
     "IMPALA": "arl_core.runtime.api",
     "Status": "arl_core.runtime.api",
     "UserError": "arl_core.interfaces",
+    "load_policy": "arl_core.runtime.evaluate",
     "make_env": "arl_core.registry",
 }
 
-__all__ = ["A3C", "APPO", "IMPALA", "Status", "UserError", "__version__", "make_env"]
+__all__ = ["A3C", "APPO", "IMPALA", "Status", "UserError", "__version__", "load_policy", "make_env"]
 
 
 def __getattr__(name: str) -> Any:

@@ -151,11 +151,15 @@ class AuxiliaryLoss(nn.Module):
     """A further loss, an intrinsic reward, or both (`arl_losses`), with parameters of its own.
 
     Its parameters live in the learner alone and are trained by the run's optimiser with its learning rate; the gradient of
-    `loss` also reaches the policy network where it uses it.
+    `loss` also reaches the policy network where it uses it. What encoder and core compute is in `model.latents`, once the
+    constructor has called `model.keep_latents()`. Buffers, and a tensor that `get_extra_state` returns, are saved too.
     """
 
     def bonus(self, batch: TrainingBatch) -> Tensor | None:
-        """An intrinsic reward [T, B] for the transitions of a batch, added to the scaled rewards; without gradients."""
+        """An intrinsic reward [T, B] for the transitions of a batch, added to the scaled rewards; without gradients.
+
+        Called once a batch, before its first optimiser step: running statistics move here.
+        """
         return None
 
     def loss(self, model: PolicyNetwork, batch: TrainingBatch) -> tuple[Tensor, dict[str, Tensor]] | None:

@@ -15,7 +15,7 @@ from arl_core.interfaces import UserError
 from arl_core.models.cores import make_core
 from arl_core.models.initialization import initialize_, normalize_spectra
 from arl_core.models.layers import orthogonal_
-from arl_core.models.policy import PolicyNetwork
+from arl_core.models.policy import Latents, PolicyNetwork
 from arl_core.models.spaces import network_space
 
 EncoderMaker = Callable[[spaces.Dict, RunConfig], nn.Module]
@@ -24,7 +24,12 @@ VALUE_GAIN = 1.0
 
 
 class Tower(nn.Module):
-    """Encoder, recurrent core if there is one, and a linear head with one gain for each block of its outputs."""
+    """Encoder, recurrent core if there is one, and a linear head with one gain for each block of its outputs.
+
+    With `keeps_latents`, `latents` are those of the last `unroll`."""
+
+    keeps_latents = False
+    latents: Latents | None = None
 
     def __init__(self, encoder: nn.Module, cfg: RunConfig, blocks: list[tuple[int, float]]) -> None:
         super().__init__()
@@ -34,6 +39,7 @@ class Tower(nn.Module):
                 f"encoder {type(encoder).__name__} has no integer output_size; "
                 "set self.output_size to the number of its features"
             )
+        self.num_features = features
         self.encoder = encoder
         self.core = make_core(features, cfg)
         self.state_size = 0 if self.core is None else self.core.state_size
@@ -57,12 +63,14 @@ class Tower(nn.Module):
 
     def unroll(self, obs: dict[str, Tensor], state0: Tensor | None, valid: Tensor, num_rows: int) -> Tensor:
         """{key: [T*B, ...]} -> outputs [T, B, O], with T = `num_rows`; see `Core.unroll`."""
-        x = self.encoder(obs)
+        x = features = self.encoder(obs)
         if self.core is not None:
             x = x.view(num_rows, -1, x.shape[-1])
             if state0 is None:
                 state0 = x.new_zeros(x.shape[1], self.state_size)
             x = self.core.unroll(x, state0, valid).flatten(0, 1)
+        if self.keeps_latents:
+            self.latents = Latents(*(y.view(num_rows, -1, y.shape[-1]) for y in (features, x)))
         return F.linear(x, *self._head).view(num_rows, valid.shape[1], -1)
 
 
@@ -134,6 +142,16 @@ class ActorCritic(PolicyNetwork):
         head = self.actor.unroll(inputs, actor_state, valid, num_rows)
         values = self.critic.unroll(inputs, critic_state, valid, num_rows)
         return self._with_free(head), values.squeeze(-1)
+
+    def keep_latents(self) -> tuple[int, int]:
+        """See `PolicyNetwork`."""
+        self.actor.keeps_latents = True
+        return self.actor.num_features, self.actor.head.in_features
+
+    @property
+    def latents(self) -> Latents | None:
+        """See `PolicyNetwork`."""
+        return self.actor.latents
 
     def _step_two(self, inputs: dict[str, Tensor], state: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         assert self.critic is not None

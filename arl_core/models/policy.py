@@ -28,6 +28,14 @@ class ActOutput(NamedTuple):
     state: Tensor | None  # [N, H], after this row; zero it where the row was a reset
 
 
+class Latents(NamedTuple):
+    """What lies between observations and heads in one pass over a batch, with gradients; without a recurrent core both are
+    the same. Of two towers, the policy's."""
+
+    features: Tensor  # [T+1, B, F], of the encoder
+    memory: Tensor  # [T+1, B, H], of the recurrent core
+
+
 class PolicyNetwork(nn.Module, ABC):
     """Policy and value of one agent. Acting and learning share every line of it.
 
@@ -40,6 +48,7 @@ class PolicyNetwork(nn.Module, ABC):
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: RunConfig) -> None:
         super().__init__()
+        self.obs_space, self.action_space = obs_space, action_space
         self.dist: ActionDist = make_action_dist(action_space, cfg)
         _check_mask(as_dict_space(obs_space), self.dist)
         self.preprocess = Preprocessor(obs_space, cfg)
@@ -51,6 +60,16 @@ class PolicyNetwork(nn.Module, ABC):
         if norm is None:
             return values
         return values.clamp(-CLIP_STDDEVS, CLIP_STDDEVS) / norm.scale + norm.shift
+
+    @property
+    def latents(self) -> Latents | None:
+        """Those of the last `evaluate`, once `keep_latents` was called."""
+        return None
+
+    def keep_latents(self) -> tuple[int, int]:
+        """From now on `evaluate` leaves its `latents`, for auxiliary losses that need them. Returns their widths F and H.
+        Raises UserError for a network that does not show them."""
+        raise UserError(f"{type(self).__name__} does not show what its encoder and core compute; leave model unset")
 
     @abstractmethod
     def step(self, inputs: dict[str, Tensor], state: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -18,6 +18,7 @@ from arl_core.interfaces import (
     WrapperSpec,
 )
 from arl_core.registry.discovery import PluginRecord, plugin_records
+from arl_core.registry.known import KNOWN_PARTS
 from arl_core.registry.loading import Plugin, code_name, fault, load
 from arl_core.registry.names import spell
 from arl_core.registry.selection import ALL, CORE, SELECTION_FIELDS, PluginSelection
@@ -114,10 +115,11 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
     owner, slash, _ = name.partition("/")
     plain = name.rpartition("::")[2]
     if slash:
-        names = sorted({record.name for record in plugin_records(selection)})
+        plugins: list[str] = sorted({record.name for record in plugin_records(selection)})
         namespace = owner.rpartition("::")[2]
-        if namespace not in names:
-            hint = nearest(namespace, names)
+        if namespace not in plugins:
+            dist = KNOWN_PARTS.get(namespace)
+            hint = f" It is in {dist}: pip install {dist}" if dist else nearest(namespace, [*plugins, *KNOWN_PARTS])
             raise UserError(f"no {what} '{name}': no plugin '{namespace}' is installed.{hint}")
         record = spell(owner, selection).record
     else:
@@ -129,6 +131,6 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
             if isinstance(spec, WrapperSpec) and spec.vector_maker is not None:
                 code_name(record, f"the vector_maker of {what} '{name}'", spec.vector_maker)
             return spec
-    names = [spec.name for spec in specs]
-    listing = f" {record.owner} has: {', '.join(names)}" if names else f" {record.owner} has none"
-    raise UserError(f"no {what} '{name}'.{nearest(plain, names) or listing}")
+    described = [spec.name for spec in specs]
+    listing = f" {record.owner} has: {', '.join(described)}" if described else f" {record.owner} has none"
+    raise UserError(f"no {what} '{name}'.{nearest(plain, described) or listing}")

@@ -20,6 +20,9 @@ KNOWN_FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "vizdoom": ("arl-plugin-vizdoom", ("doom_", "vizdoom_")),
 }
 
+# plugins without environments -> distribution
+KNOWN_PARTS: dict[str, str] = {"cpca": "arl-plugin-cpca", "rnd": "arl-plugin-rnd"}
+
 
 def known_family(name: str) -> str | None:
     """The known family that `name` is written for: its own name, `family:variant`, or a historical spelling."""

@@ -20,6 +20,7 @@ from arl_core.envs.spaces import ActionLayout, Squash, obs_specs
 from arl_core.interfaces import EnvContext, UserError
 from arl_core.learning.checkpoint import checkpoints, load_file
 from arl_core.learning.learner import LIVE_HYPERPARAMETERS
+from arl_core.models.standalone import StandalonePolicy
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.registry import resolve_run
@@ -214,6 +215,12 @@ class APPO:
         if children_of(recipe.action_space) is None:
             actions = np.asarray(actions)
         return (actions if batched else actions[0]), (None if out.state is None else out.state.numpy())
+
+    def policy(self) -> StandalonePolicy:
+        """The present policy as a plain `torch.nn.Module` on the CPU: a copy, which further training does not change."""
+        network = self._trainer.plan.recipe.build()
+        network.load_state_dict(self._trainer.state_dict())
+        return StandalonePolicy(network)
 
     def get_env(self) -> gym.Env[Any, Any]:
         """A new environment as this run steps it (with its own stream)."""

@@ -22,6 +22,7 @@ from arl_core.learning.checkpoint import load_best, load_file, load_newest
 from arl_core.learning.saving import BEST
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
+from arl_core.models.standalone import StandalonePolicy
 from arl_core.registry import resolve_env, run_parts, selection_of
 from arl_core.registry.provenance import Provenance
 from arl_core.registry.runs import check_required
@@ -145,6 +146,12 @@ def load_run(run_dir: Path, *layers: Layer, checkpoint: str = "latest") -> tuple
     except (RuntimeError, KeyError) as error:
         raise UserError(f"{found[1]} does not fit the network of {file}: {str(error)[:300]}") from None
     return cfg, env, model, found[1]
+
+
+def load_policy(run_dir: str | Path, checkpoint: str = "latest") -> StandalonePolicy:
+    """A trained policy as a plain `torch.nn.Module` on the CPU, without any process of ours. `checkpoint` is "latest", "best",
+    a checkpoint file, or a folder of some. Raises UserError."""
+    return StandalonePolicy(load_run(Path(run_dir), checkpoint=checkpoint)[2])
 
 
 def evaluate_run(

@@ -178,3 +178,19 @@ def test_copies_are_equal_and_independent(options: dict[str, Any]) -> None:
                 parameter.add_(1.0)
         assert not torch.equal(other.act(obs, None, None).value, value)
         assert torch.equal(model.act(obs, None, None).value, value)
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_latents_are_what_the_policys_head_was_given(options: dict[str, Any]) -> None:
+    model = make(options)
+    obs, valid = {"obs": torch.randn(6, 3, 4)}, torch.ones(5, 3, dtype=torch.bool)
+    model.evaluate(obs, None, valid)
+    assert model.latents is None
+    widths = model.keep_latents()
+    params, _ = model.evaluate(obs, None, valid)
+    assert model.latents is not None
+    assert tuple(x.shape for x in model.latents) == tuple((6, 3, width) for width in widths)
+    assert torch.equal(model.actor.head(model.latents.memory)[..., :3], params)
+    model.latents.memory.sum().backward()
+    trained = [*model.actor.encoder.parameters(), *(model.actor.core.parameters() if model.actor.core else ())]
+    assert all(parameter.grad is not None for parameter in trained)
