@@ -8,6 +8,7 @@ BIN    := $(VENV)/bin
 TORCH  := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DIST   ?= dist
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
 .PHONY: run test test-all check format setup setup-dev bench dist clean
 
@@ -54,10 +55,8 @@ $(VENV)/.ready: $(VENV)/bin/python pyproject.toml plugins/maze/pyproject.toml co
 	$(PIP) -c constraints.txt -e . -e plugins/maze
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready plugins/minihack/pyproject.toml plugins/rnd/pyproject.toml \
-		plugins/cpca/pyproject.toml plugins/export/pyproject.toml
-	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]" -e "plugins/minihack[test]" -e "plugins/rnd[test]" \
-		-e "plugins/cpca[test]" -e "plugins/export[test]"
+$(VENV)/.ready-dev: $(VENV)/.ready $(PLUGINS:%=%/pyproject.toml)
+	$(PIP) -c constraints.txt -e ".[dev]" $(PLUGINS:%=-e "%[test]")
 	@touch $@
 
 clean:
