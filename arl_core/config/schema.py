@@ -193,6 +193,11 @@ class LearningFields(BaseModel):
     losses: list[dict[str, Any]] = Field(
         default_factory=list, description='further losses and intrinsic rewards: [{"name": ..., "options": {...}}]'
     )
+    hogwild: bool = Field(
+        False,
+        description="no learner: each rollout worker applies the gradients of its own rollouts to shared parameters, without "
+        "a lock (A3C as published); batch_size is then each worker's own",
+    )
     max_policy_lag: Positive = Field(100, description="slots that lag more optimiser steps than this are dropped")
 
 
@@ -265,6 +270,24 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
             raise ValueError(
                 f"without async_rl, batch_size x num_batches_per_iteration ({iteration}) must be a multiple of rollout x "
                 f"environments ({self.rollout} x {step} = {self.rollout * step}): every environment gives the same to each"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _consistent_hogwild(self) -> RunConfig:
+        wrong = {
+            "inference central": self.inference == "central",
+            "worker_num_splits above 1": (self.worker_num_splits or 1) > 1,
+            "num_policies above 1": self.num_policies > 1,
+            "no-async_rl": not self.async_rl,
+            "serial with more than one worker": self.serial and self.num_workers > 1,
+            f"lr_schedule {self.lr_schedule}": self.lr_schedule.startswith("kl_adaptive"),
+            "losses of plugins": bool(self.losses),
+        }
+        if self.hogwild and any(wrong.values()):
+            found = next(name for name, is_so in wrong.items() if is_so)
+            raise ValueError(
+                f"hogwild does not go with {found}: each rollout worker trains by itself. Leave one of the two out"
             )
         return self
 

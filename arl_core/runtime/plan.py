@@ -21,6 +21,7 @@ from arl_core.ipc.control import Role, control_specs
 from arl_core.ipc.mailbox import mailbox_specs
 from arl_core.ipc.slots import SlotShape, slot_specs
 from arl_core.ipc.weights import weights_specs
+from arl_core.learning.hogwild import hogwild_specs
 from arl_core.learning.process import learner_specs
 from arl_core.models.recipe import ModelRecipe
 
@@ -55,6 +56,8 @@ def resolve_device(name: str) -> str:
 def choose_inference(cfg: RunConfig, device: str) -> tuple[str, str]:
     """("local" or "central", why). Central pays where a device computes for all; elsewhere its messages cost more than
     they save."""
+    if cfg.hogwild:
+        return "local", "hogwild: each rollout worker trains the policy that it acts with"
     if cfg.inference != "auto":
         return cfg.inference, "as configured"
     if device == "cpu":
@@ -126,6 +129,7 @@ class RunPlan:
     def table(self) -> dict[str, ArraySpec]:
         """Every shared array of the run: the one table."""
         count, policies = len(self.components), self.cfg.num_policies
+        shared = hogwild_specs(self.cfg.num_workers, self.weights_bytes, self.cfg.optimizer)
         return {
             **control_specs(count, policies),
             **learner_specs(policies),
@@ -135,6 +139,7 @@ class RunPlan:
             "weights.transfer": ArraySpec((policies, self.weights_bytes), "uint8"),
             "weights.evaluated": ArraySpec((policies, self.weights_bytes), "uint8"),
             **slot_specs(self.shape),
+            **(shared if self.cfg.hogwild and not self.cfg.serial else {}),
         }
 
 
@@ -186,12 +191,14 @@ def slots_per_iteration(cfg: RunConfig) -> int:
 
 def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     """Decide everything that follows from the configuration. Builds one environment and one network to measure them."""
-    device = resolve_device(cfg.device)
+    device = resolve_device("cpu" if cfg.hogwild and cfg.device == "auto" else cfg.device)
     inference, reason = ("local", "serial mode") if cfg.serial else choose_inference(cfg, device)
     obs_space, action_space = probe_spaces(env, cfg)
     layout = ActionLayout(action_space)
     recipe = ModelRecipe(obs_space, action_space, cfg, parts)
     model = recipe.build()
+    if cfg.hogwild:
+        _check_hogwild(device, dict(model.named_buffers()))
     groups_per_worker, group_size = group_split(cfg, inference, device)
     num_groups = groups_per_worker * cfg.num_workers
     shape = SlotShape(
@@ -211,6 +218,16 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     from arl_core.models.flat import flatten_module
 
     return RunPlan(cfg, env, recipe, device, inference, reason, shape, groups_per_worker, flatten_module(model).nbytes)
+
+
+def _check_hogwild(device: str, buffers: Mapping[str, Any]) -> None:
+    if device != "cpu":
+        raise UserError(f"hogwild trains in the rollout workers, on processors; device is '{device}'. Choose device cpu")
+    if buffers:
+        raise UserError(
+            f"hogwild shares parameters alone, and this network has running statistics ('{next(iter(buffers))}'). "
+            "Turn normalize_input, normalize_returns and use_spectral_norm off, or train with a learner (no hogwild)"
+        )
 
 
 def check_group(plan: RunPlan) -> None:

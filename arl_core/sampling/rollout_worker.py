@@ -40,6 +40,14 @@ class RolloutSpec:
     niceness: int = 0
     cpu: int | None = None
 
+    def settle_process(self) -> None:
+        """Give the present process its niceness and its processor."""
+        if self.niceness:
+            os.nice(self.niceness)
+        if self.cpu is not None:
+            with contextlib.suppress(AttributeError, OSError):  # not on this platform, or not allowed to us: it is only a hint
+                os.sched_setaffinity(0, {self.cpu})
+
 
 class RolloutWorker:
     """The loop of one rollout worker."""
@@ -156,9 +164,5 @@ class RolloutWorker:
 
 def run_rollout_worker(link: ComponentLink, spec: RolloutSpec) -> None:
     """Entry point of the process."""
-    if spec.niceness:
-        os.nice(spec.niceness)
-    if spec.cpu is not None:
-        with contextlib.suppress(AttributeError, OSError):  # not on this platform, or not allowed to us: it is only a hint
-            os.sched_setaffinity(0, {spec.cpu})
+    spec.settle_process()
     RolloutWorker(link, spec).run()

@@ -215,3 +215,31 @@ class KillsAtHandOver(Bandit):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         SlotRing.hand_over = hand_over
+
+
+class KillsWhileTraining(Bandit):
+    """Once, its process is killed when it trains by itself (`hogwild`): with a batch "taken", "applied" or "counted"."""
+
+    def __init__(self, once: str, when: str) -> None:
+        if not IN_WORKER or Path(once).exists():
+            return
+        from arl_core.learning.hogwild import WorkerIntake, WorkerLearner
+
+        owner, name, first = {
+            "taken": (WorkerLearner, "train", True),
+            "applied": (WorkerLearner, "_apply", False),
+            "counted": (WorkerIntake, "_count", False),
+        }[when]
+        plain, calls = getattr(owner, name), []
+
+        def deadly(*args: Any, **kwargs: Any) -> None:
+            calls.append(1)
+            if len(calls) < 3:
+                plain(*args, **kwargs)
+                return
+            Path(once).touch()
+            if not first:
+                plain(*args, **kwargs)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(owner, name, deadly)
