@@ -31,6 +31,7 @@ class HogwildWorker(RolloutWorker):
         self._epochs: NDArray[np.int64] = link.arena["control.weights_epoch"]
         self._epoch = -1
         self._busy_s = 0.0
+        self._measured = 0.0  # when metrics were read last
 
     def _obey(self) -> bool:
         alive = super()._obey()
@@ -61,8 +62,11 @@ class HogwildWorker(RolloutWorker):
 
     def _train(self) -> None:
         begin = time.perf_counter()
+        due = begin - self._measured > REPORT_INTERVAL_S
+        if due:
+            self._measured = begin
         self.learner.follow_hyperparameters()
-        self.intake.train(with_metrics=time.monotonic() - self._reported > REPORT_INTERVAL_S)
+        self.intake.train(with_metrics=due)
         self._busy_s += time.perf_counter() - begin
         if self._reached():
             self._learner.ring()  # the keeper, which tells the trainer

@@ -34,12 +34,7 @@ class Factory:
         parts = RunParts(school.recipe.parts.encoder, "arl_core.algorithms.a3c:A3c")
         self.recipe = ModelRecipe(school.recipe.obs_space, school.recipe.action_space, school.cfg, parts)
         size = flatten_module(self.recipe.build()).nbytes
-        table: dict[str, ArraySpec] = {
-            **weights_specs(1, size),
-            **hogwild_specs(2, size, school.cfg.optimizer),
-            **learner_specs(1),
-        }
-        self.arena = Arena.create(table)
+        self.arena = Arena.create({**weights_specs(1, size), **hogwild_specs(2, size, school.cfg.optimizer)})
         make_board(self.arena, 0)
         self.keeper = KeeperLearner(self.recipe, self.arena)
         self.keeper.publish()

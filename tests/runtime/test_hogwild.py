@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import re
@@ -150,9 +151,8 @@ def killing(model: APPO, times: int, done: threading.Event) -> Callable[[], None
             for _ in range(times):
                 time.sleep(draw.uniform(0.05, 0.25))
                 victims = [pid for name, pid in pids_of(model).items() if name.startswith("rollout")]
-                os.kill(draw.choice(victims), signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it has just ended, and was not replaced yet
+                with contextlib.suppress(ProcessLookupError):  # the trainer has not noticed its end yet
+                    os.kill(draw.choice(victims), signal.SIGKILL)
         finally:
             done.set()
 
