@@ -24,6 +24,8 @@ LEGACY_NAMES: dict[str, str] = {
 }
 # Sample Factory's options that have no meaning here, and why.
 MOOT_NAMES: dict[str, str] = {
+    "decorrelate_experience_max_seconds": "environments are set apart by steps, not by seconds: decorrelate_steps",
+    "decorrelate_envs_on_one_worker": "decorrelate_steps sets the environments of one worker apart as well",
     "value_bootstrap": "an episode that a time limit cuts off always bootstraps from the value of its true final observation",
 }
 
@@ -82,6 +84,12 @@ class SamplingFields(BaseModel):
     )
     num_policies: Literal[1] = Field(1, description="policies trained at once")
     rollout: Positive = Field(32, description="steps in a slot: the length of a trajectory, T")
+    decorrelate_steps: int = Field(
+        0,
+        ge=0,
+        description="each environment plays between 0 and so many random steps before its first frame, so that episodes do not "
+        "begin together",
+    )
     slots_per_group: int | None = Field(
         None, ge=2, description="rollout slots each environment group owns; default: enough for one batch and one more"
     )

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from arl_core.config import RunConfig
+from arl_core.envs.decorrelate import Decorrelation, ends_episodes
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.spaces import ActionLayout, obs_specs
@@ -99,6 +100,12 @@ class RunPlan:
     def num_policy_workers(self) -> int:
         """Policy workers of the run; none where inference is local."""
         return policy_workers(self.cfg, self.device) * self.cfg.num_policies if self.inference == "central" else 0
+
+    @property
+    def decorrelation(self) -> Decorrelation | None:
+        """What environments play before their first frame."""
+        steps = self.cfg.decorrelate_steps
+        return Decorrelation(steps, self.recipe.action_space) if steps else None
 
     @property
     def evaluates(self) -> bool:
@@ -239,6 +246,12 @@ def check_group(plan: RunPlan) -> None:
             raise UserError(
                 f"environment '{plan.env.id}': its vectorised form observes {dict(theirs)}, "
                 f"its single form {dict(plan.shape.obs)}; report this to {plan.env.dist or 'its author'}"
+            )
+        if plan.decorrelation is not None and not ends_episodes(group):
+            log.warning(
+                "%s: its vectorised form cannot begin single episodes anew: decorrelate_steps sets groups apart, but not the "
+                "environments of one group",
+                plan.env.id,
             )
     finally:
         group.close()

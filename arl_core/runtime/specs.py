@@ -69,4 +69,5 @@ def _rollout_spec(plan: RunPlan, worker: int, life: int) -> RolloutSpec:
         life=life,
         niceness=cfg.niceness,
         cpu=worker_cpu(cfg, worker),
+        decorrelation=plan.decorrelation,
     )
