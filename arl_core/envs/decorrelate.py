@@ -94,13 +94,14 @@ class Decorrelation:
     ) -> NDArray[np.bool_]:
         """After `group.reset_into(obs)`: play, and leave the last observations in `obs` (key -> [E, ...]).
 
-        Rows step together, so the one that plays least begins anew last. In a group whose rows cannot begin anew singly all
-        play as many steps as the first. Returns which rows [E] are in the middle of an episode. `beat` is called every step.
+        Rows step together: all play `steps`, and each begins anew so many before the last as its number says. In a group
+        whose rows cannot begin anew singly all play as many as the first one's number. Returns which rows [E] are in the
+        middle of an episode. `beat` is called every step.
         """
         streams = [np.random.default_rng(np.random.SeedSequence(c.seed, spawn_key=(_STREAM,))) for c in contexts]
         counts = np.array([stream.integers(self.steps + 1) for stream in streams])
         single = ends_episodes(group)
-        total = int(counts.max() if single else counts[0])
+        total = self.steps if single else int(counts[0])  # the same for all groups: a row depends on its own stream alone
         actions = RandomActions(self.action_space, streams)
         ended, truncated, valid = np.zeros((3, group.num_envs), np.bool_)
         views = StepViews(obs, np.zeros(group.num_envs, np.float32), ended, truncated, valid)
