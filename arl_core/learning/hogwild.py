@@ -46,7 +46,7 @@ def hogwild_specs(num_workers: int, weights_bytes: int, optimizer: str) -> dict[
         "shared.params": ArraySpec((n,), "float32"),
         "shared.moments": ArraySpec((len(OPTIMIZERS[optimizer].MOMENTS), n), "float32"),
         "shared.counts": ArraySpec((num_workers, 8), "int64"),  # as `learner.counts`; each worker writes its own row
-        "shared.base": ArraySpec((8,), "int64"),  # what the sums of `counts` are added to; the keeper's, during a pause
+        "shared.base": ArraySpec((8,), "int64"),  # what the sums of `counts` are added to; the keeper's
         "shared.live": ArraySpec((len(_LIVE),), "float64"),  # hyperparameters, by name in order; the keeper's
     }
 
@@ -76,11 +76,6 @@ class SharedState:
         """Optimiser steps since the moments were zero."""
         return int(self.base[_STEPS] + self.counts[:, VERSION].sum())
 
-    def rebase(self, frames: int, version: int, steps: int) -> None:
-        """Make these the totals, while nobody trains."""
-        trained, stepped = self.counts[:, TRAINED].sum(), self.counts[:, VERSION].sum()
-        self.base[:3] = frames - trained, version - stepped, steps - stepped
-
 
 class SharedLearner(Learner):
     """A learner with a copy of its own of the shared parameters, at which it computes gradients."""
@@ -89,11 +84,16 @@ class SharedLearner(Learner):
         super().__init__(recipe, WeightsBoard(arena, policy), "cpu", policy)
         self.shared = SharedState(arena)
         self.optimizer.share(self.shared.params, self.shared.moments)
+        self._pulled = np.zeros(3, np.int64)  # frames, version, steps
 
     def pull(self) -> None:
         """Copy the shared parameters, and take over the counters."""
         self.frames, self.version, self.optimizer.steps = self.shared.frames, self.shared.version, self.shared.steps
+        self._pulled[:] = self._totals()
         self.flat.params.copy_(self.shared.params)
+
+    def _totals(self) -> tuple[int, int, int]:
+        return self.frames, self.version, self.optimizer.steps
 
 
 class WorkerLearner(SharedLearner):
@@ -157,9 +157,11 @@ class KeeperLearner(SharedLearner):
     """The shared state as the rest of the run sees it: published, saved, replaced."""
 
     def push(self) -> None:
-        """Make our weights and counters those of all, while nobody trains."""
+        """Make our weights those of all, and change the totals as ours have changed since `pull`: what workers count
+        meanwhile is not lost."""
         self.shared.params.copy_(self.flat.params)
-        self.shared.rebase(self.frames, self.version, self.optimizer.steps)
+        self.shared.base[:3] += np.array(self._totals()) - self._pulled
+        self._pulled[:] = self._totals()
 
     def publish(self) -> None:
         """What was loaded or set is shared, and on the board."""
@@ -211,9 +213,9 @@ class Keeper(LearnerProcess):
         self._count()
 
     def _count(self) -> None:
-        sums = self.learner.shared.counts.sum(0)
-        self.intake.counts[:] = sums
         self.intake.counts[TRAINED], self.intake.counts[VERSION] = self.learner.frames, self.learner.version
+        for word in (DROPPED_LAG, DROPPED_EPOCH, STAGED):
+            self.intake.counts[word] = self.learner.shared.counts[:, word].sum()
 
 
 def run_keeper(link: ComponentLink, spec: LearnerSpec) -> None:

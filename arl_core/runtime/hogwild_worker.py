@@ -35,11 +35,14 @@ class HogwildWorker(RolloutWorker):
 
     def _obey(self) -> bool:
         alive = super()._obey()
-        if self._epoch != self._epochs[0]:  # other weights, or our first ones
+        self._follow_weights()
+        return alive
+
+    def _follow_weights(self) -> None:
+        if self._epoch != self._epochs[0]:  # others were set, or these are our first ones
             self._epoch = int(self._epochs[0])
             self.intake.discard()
             self.learner.pull()
-        return alive
 
     def _on_pause(self) -> None:
         self.intake.counts[STAGED] = self.intake.assembler.staged_frames()
@@ -49,6 +52,7 @@ class HogwildWorker(RolloutWorker):
         """Act, or train where there is a batch. The parameters that act do not change within a rollout."""
         if self.runners[0].slot >= 0:
             return super()._advance_local()
+        self._follow_weights()
         self.intake.collect()
         if not self.intake.assembler.complete:
             return super()._advance_local()

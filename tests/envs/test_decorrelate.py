@@ -19,7 +19,7 @@ LENGTH = 30
 MIXED = spaces.Dict(
     {
         "a": spaces.Discrete(4, start=2),
-        "b": spaces.Box(np.array([-2.0, -np.inf, 5.0]), np.array([1.0, np.inf, np.inf])),
+        "b": spaces.Box(np.array([-2.0, -np.inf, 5.0], np.float32), np.array([1.0, np.inf, np.inf], np.float32)),
         "c": spaces.MultiDiscrete([2, 3]),
         "d": spaces.MultiBinary(2),
     }

@@ -52,9 +52,8 @@ def test_a_resumed_serial_run_does_not_play_again(tmp_path: Path) -> None:
             assert torch.equal(value, two.get_parameters()[0][key])
 
 
-@pytest.mark.parametrize("inference", ["local", "central"])
-def test_workers_play_and_so_do_those_that_replace_them(inference: str) -> None:
-    with small(Bandit, envs=8, inference=inference, decorrelate_steps=9) as model:
+def test_workers_play_and_so_do_those_that_replace_them() -> None:
+    with small(Bandit, envs=8, inference="central", decorrelate_steps=9) as model:
         assert model.train(500) == 0
         engine = model._trainer.engine
         assert engine.balance().exact

@@ -41,7 +41,6 @@ def assert_books(model: APPO) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"algo": "a3c", "optimizer": "rmsprop"},
         {"algo": "a3c", "optimizer": "rmsprop", "rmsprop_momentum": 0.9, "lr_schedule": "linear", "train_for_env_steps": 3_000},
         {"algo": "appo", "batch_size": 16, "num_batches_per_iteration": 3, "ppo_epochs": 2},  # Adam, slots split and joined
         {"algo": "impala", "use_rnn": True, "hidden_size": 8},
@@ -91,6 +90,17 @@ def test_two_workers_solve_the_bandit_and_every_frame_is_accounted_for() -> None
         assert snapshot is not None
         assert snapshot.learner_busy > 0
         assert model._trainer.engine.version == model._trainer.engine.counts()["optimiser_steps"]
+
+
+def test_two_workers_make_progress_on_cartpole() -> None:
+    fields = {"rollout": 20, "batch_size": 320, "learning_rate": 1e-3, "reward_scale": 0.1, "max_grad_norm": 0.5}
+    fields |= {"rmsprop_eps": 1e-5, "exploration_loss_coeff": 0.0, "normalize_advantages": False}
+    with hogwild("gym:CartPole-v1", envs=16, **fields) as model:
+        best = 0.0
+        while best < 100.0 and model._trainer.frames < 100_000:
+            best = max(best, model.train(10_000).return_mean or 0.0)
+        assert best >= 100.0  # random actions reach 22
+        assert_books(model)
 
 
 def test_weights_and_hyperparameters_from_outside(tmp_path: Path) -> None:
