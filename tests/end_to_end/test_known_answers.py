@@ -42,10 +42,10 @@ def outputs(model: APPO, observations: dict[str, Any]) -> tuple[Any, Any]:
 
 
 class Chain(gym.Env[Any, Any]):
-    """Five places in a row. Action 1 goes right, and from the last place out, which pays 1; action 0 takes 0.2 and ends."""
+    """Four places in a row. Action 1 goes right, and from the last place out, which pays 1; action 0 takes 0.2 and ends."""
 
-    places: ClassVar[int] = 5
-    observation_space = spaces.Box(0.0, 1.0, (5,), np.float32)
+    places: ClassVar[int] = 4
+    observation_space = spaces.Box(0.0, 1.0, (4,), np.float32)
     action_space = spaces.Discrete(2)
 
     def _observation(self) -> Any:
@@ -64,10 +64,10 @@ class Chain(gym.Env[Any, Any]):
 
 @pytest.mark.parametrize("fields", [VTRACE, PLAIN])
 def test_a_chain_has_its_exact_values(fields: dict[str, Any]) -> None:
-    with learnt(Chain, 15_000, **fields) as model:
-        actions, values = outputs(model, {"obs": np.eye(5, dtype=np.float32)})
-        assert actions.tolist() == [1] * 5  # 0.8^4 = 0.41 from the first place, against 0.2
-        np.testing.assert_allclose(values, GAMMA ** np.arange(4, -1, -1), atol=0.08)
+    with learnt(Chain, 20_000, **fields) as model:
+        actions, values = outputs(model, {"obs": np.eye(4, dtype=np.float32)})
+        assert actions.tolist() == [1] * 4  # 0.8^3 = 0.51 from the first place, against 0.2
+        np.testing.assert_allclose(values, GAMMA ** np.arange(3, -1, -1), atol=0.08)
 
 
 class Paid(gym.Env[Any, Any]):

@@ -218,28 +218,21 @@ class KillsAtHandOver(Bandit):
 
 
 class KillsWhileTraining(Bandit):
-    """Once, its process is killed when it trains by itself (`hogwild`): with a batch "taken", "applied" or "counted"."""
+    """Once, its process is killed when it trains by itself (`hogwild`): when a step is "applied", or the batch is "counted"."""
 
     def __init__(self, once: str, when: str) -> None:
         if not IN_WORKER or Path(once).exists():
             return
         from arl_core.learning.hogwild import WorkerIntake, WorkerLearner
 
-        owner, name, first = {
-            "taken": (WorkerLearner, "train", True),
-            "applied": (WorkerLearner, "_apply", False),
-            "counted": (WorkerIntake, "_count", False),
-        }[when]
+        owner, name = {"applied": (WorkerLearner, "_apply"), "counted": (WorkerIntake, "_count")}[when]
         plain, calls = getattr(owner, name), []
 
         def deadly(*args: Any, **kwargs: Any) -> None:
             calls.append(1)
-            if len(calls) < 3:
-                plain(*args, **kwargs)
-                return
-            Path(once).touch()
-            if not first:
-                plain(*args, **kwargs)
-            os.kill(os.getpid(), signal.SIGKILL)
+            plain(*args, **kwargs)
+            if len(calls) == 3:
+                Path(once).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
 
         setattr(owner, name, deadly)
