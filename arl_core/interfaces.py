@@ -260,6 +260,9 @@ class EnvGroup(Protocol):
 
     Autoreset is next-step: the observation written at an ending is the true final one; the step after it ignores its
     action, resets, writes the new episode's first observation, reward 0 and `valid=False`.
+
+    A group may have `end_episodes(rows: NDArray[np.int64]) -> bool`: the next step resets these rows, as if their episodes
+    had ended; False where it cannot (`decorrelate_steps`).
     """
 
     num_envs: int

@@ -1,6 +1,7 @@
 """Recorded learning results: the defaults of `arl run`, several seeds, frames and wall-clock.
 
     python benchmarks/learning.py cartpole [--seeds 1 2 3 4 5]     evaluated after training; time to a training mean of 475
+    python benchmarks/learning.py a3c [--seeds 1 2]                A3C with a learner and as published (hogwild), in turns
     python benchmarks/learning.py maze 5 [--seeds 1] [--frames N]  unseen 5 x 5 mazes from grid observations; 10 for 10 x 10
 
 Times count from the start of a fresh Python process, imports included.
@@ -114,11 +115,42 @@ def maze(size: int, seeds: list[int], frames: int, episodes: int = 1000) -> None
             )
 
 
+def a3c_run(seed: int, hogwild: bool, frames: int = 300_000, workers: int = 2, envs: int = 16, rollout: int = 20) -> None:
+    """CartPole under the optimiser and gradients of the paper, in this process; both kinds take equally large batches."""
+    from arl_core import A3C
+
+    kwargs = {
+        "seed": seed, "hogwild": hogwild, "rollout": rollout, "batch_size": rollout * envs, "optimizer": "rmsprop",
+        "rmsprop_eps": 1e-5, "learning_rate": 1e-3, "max_grad_norm": 0.5, "reward_scale": 0.1, "normalize_advantages": False,
+        "exploration_loss_coeff": 0.0,
+    }  # fmt: skip
+    means: list[int] = []
+    with A3C(env="gym:CartPole-v1", num_workers=workers, num_envs_per_worker=envs, policy_kwargs=kwargs) as model:
+        for _ in range(6):
+            status = model.train(frames // 6)
+            means.append(round(status.return_mean or 0.0))
+        lag = model._trainer.engine.statistics
+        result = {"training_means": means, "fps": status.fps, "lag_mean": lag.lag_mean, "lag_max": lag.lag_max}
+        print(json.dumps(result | {"evaluation": model.evaluate(20, deterministic=True)["return_mean"]}))
+
+
+def a3c(seeds: list[int]) -> None:
+    for seed in seeds:
+        for kind in ("learner", "hogwild"):
+            _, result = timed_child("a3c-run", str(seed), *(["--hogwild"] if kind == "hogwild" else []))
+            print(f"seed {seed}, {kind}: {json.dumps(result)}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("cartpole")
     command.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    command = commands.add_parser("a3c")
+    command.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    command = commands.add_parser("a3c-run")
+    command.add_argument("seed", type=int)
+    command.add_argument("--hogwild", action="store_true")
     command = commands.add_parser("maze")
     command.add_argument("size", type=int)
     command.add_argument("--seeds", type=int, nargs="+", default=[1])
@@ -129,6 +161,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "cartpole":
         cartpole(arguments.seeds)
+    elif arguments.command == "a3c":
+        a3c(arguments.seeds)
+    elif arguments.command == "a3c-run":
+        a3c_run(arguments.seed, arguments.hogwild)
     elif arguments.command == "maze":
         maze(arguments.size, arguments.seeds, arguments.frames)
     else:

@@ -101,9 +101,9 @@ class PolicyGradient:
         return masked_mean((inputs.values - inputs.targets.returns).square(), inputs.weights)
 
     def exploration_term(self, inputs: LossInputs, cfg: RunConfig) -> Tensor:
-        """-entropy, or the symmetric KL divergence to the uniform distribution. For continuous actions there is no such
-        distribution: -entropy in any case."""
-        if cfg.exploration_loss == "entropy" or inputs.dist.action_dtype.is_floating_point:
+        """-entropy, or the symmetric KL divergence to the uniform distribution. For continuous actions, and continuous parts
+        of an action, there is no such distribution: -entropy in any case."""
+        if cfg.exploration_loss == "entropy":
             return masked_mean(inputs.entropies, inputs.weights).neg()
         return symmetric_kl_to_uniform(inputs.dist, inputs.params, inputs.batch.action_mask, inputs.weights)
 

@@ -55,7 +55,13 @@ def value_loss(values: Tensor, old_values: Tensor, targets: Tensor, weights: Ten
 
 def symmetric_kl_to_uniform(dist: ActionDist, params: Tensor, mask: Tensor | None, weights: Tensor) -> Tensor:
     """The mean of (KL(pi || u) + KL(u || pi)) / 2, u uniform over the allowed actions: a scalar, clamped to 30 (beyond which
-    it has no gradient). `params` [T, B, P] of discrete actions, of which all parameters equal is the uniform distribution."""
-    uniform = torch.zeros_like(params)
-    both = dist.kl(params, uniform, mask) + dist.kl(uniform, params, mask)
-    return masked_mean(0.5 * both, weights).clamp(max=MAX_SYMMETRIC_KL)
+    it has no gradient). `params` are [T, B, P]. Of independent parts (Dict, Tuple) the discrete ones' divergences add; a
+    continuous one has no such u and adds -entropy, which is not clamped."""
+    divergence, negative_entropy = torch.zeros_like(weights), torch.zeros_like(weights)
+    for part, own, allowed in dist.components(params, mask):
+        if part.action_dtype.is_floating_point:
+            negative_entropy = negative_entropy - part.entropy(own)
+        else:
+            uniform = torch.zeros_like(own)  # all parameters equal
+            divergence = divergence + 0.5 * (part.kl(own, uniform, allowed) + part.kl(uniform, own, allowed))
+    return masked_mean(divergence, weights).clamp(max=MAX_SYMMETRIC_KL) + masked_mean(negative_entropy, weights)

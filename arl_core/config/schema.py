@@ -24,6 +24,8 @@ LEGACY_NAMES: dict[str, str] = {
 }
 # Sample Factory's options that have no meaning here, and why.
 MOOT_NAMES: dict[str, str] = {
+    "decorrelate_experience_max_seconds": "environments are set apart by steps, not by seconds: decorrelate_steps",
+    "decorrelate_envs_on_one_worker": "decorrelate_steps sets the environments of one worker apart as well",
     "value_bootstrap": "an episode that a time limit cuts off always bootstraps from the value of its true final observation",
 }
 
@@ -82,6 +84,12 @@ class SamplingFields(BaseModel):
     )
     num_policies: Literal[1] = Field(1, description="policies trained at once")
     rollout: Positive = Field(32, description="steps in a slot: the length of a trajectory, T")
+    decorrelate_steps: int = Field(
+        0,
+        ge=0,
+        description="each environment plays between 0 and so many random steps before its first frame, so that episodes do not "
+        "begin together",
+    )
     slots_per_group: int | None = Field(
         None, ge=2, description="rollout slots each environment group owns; default: enough for one batch and one more"
     )
@@ -193,6 +201,11 @@ class LearningFields(BaseModel):
     losses: list[dict[str, Any]] = Field(
         default_factory=list, description='further losses and intrinsic rewards: [{"name": ..., "options": {...}}]'
     )
+    hogwild: bool = Field(
+        False,
+        description="no learner: each rollout worker applies the gradients of its own rollouts to shared parameters, without "
+        "a lock (A3C as published); batch_size is then each worker's own",
+    )
     max_policy_lag: Positive = Field(100, description="slots that lag more optimiser steps than this are dropped")
 
 
@@ -265,6 +278,24 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
             raise ValueError(
                 f"without async_rl, batch_size x num_batches_per_iteration ({iteration}) must be a multiple of rollout x "
                 f"environments ({self.rollout} x {step} = {self.rollout * step}): every environment gives the same to each"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _consistent_hogwild(self) -> RunConfig:
+        wrong = {
+            "inference central": self.inference == "central",
+            "worker_num_splits above 1": (self.worker_num_splits or 1) > 1,
+            "num_policies above 1": self.num_policies > 1,
+            "no-async_rl": not self.async_rl,
+            "serial with more than one worker": self.serial and self.num_workers > 1,
+            f"lr_schedule {self.lr_schedule}": self.lr_schedule.startswith("kl_adaptive"),
+            "losses of plugins": bool(self.losses),
+        }
+        if self.hogwild and any(wrong.values()):
+            found = next(name for name, is_so in wrong.items() if is_so)
+            raise ValueError(
+                f"hogwild does not go with {found}: each rollout worker trains by itself. Leave one of the two out"
             )
         return self
 

@@ -272,6 +272,11 @@ class SingleEnvGroup:
         steps = self._clock - self._born[i]
         return EnvironmentFault(_failed(self._contexts[i], f"{where}, {steps} steps into its episode", error))
 
+    def end_episodes(self, rows: NDArray[np.int64]) -> bool:
+        """See `EnvGroup`."""
+        self._schedule(sorted({*self._ended, *rows.tolist()}))
+        return True
+
     def get_state(self) -> dict[str, NDArray[Any]] | None:
         """See `EnvGroup`; None unless every environment can be saved."""
         ended = np.zeros(self.num_envs, bool)

@@ -135,9 +135,10 @@ class SlotRing:
 class SlotInbox:
     """Full slots of one policy, from the learner's side."""
 
-    def __init__(self, arena: Arena, shape: SlotShape, policy: int) -> None:
-        first = shape.ring(policy, 0).start
-        last = shape.ring(policy, shape.num_groups - 1).stop
+    def __init__(self, arena: Arena, shape: SlotShape, policy: int, groups: range | None = None) -> None:
+        groups = groups or range(shape.num_groups)  # those whose slots come here
+        first = shape.ring(policy, groups[0]).start
+        last = shape.ring(policy, groups[-1]).stop
         self._first = first
         self._state: NDArray[np.int64] = arena["slot.state"][first:last]
         self._sequence: NDArray[np.int64] = arena["slot.sequence"][first:last]

@@ -133,15 +133,19 @@ class Learner:
         if self.cfg.max_grad_norm > 0:
             self.flat.grads.mul_((self.cfg.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
         self.optimizer.lr = self.learning_rate.begin_step(self.frames)
-        self.optimizer.step()
+        self._apply()
         if self.auxiliaries is not None:
             self.auxiliaries.step(self.optimizer.lr)
-        self.version += 1
         if self.learning_rate.needs_kl:
             self.learning_rate.after_step(metrics)
         if with_metrics:
             metrics["grad_norm"] = norm
         return metrics
+
+    def _apply(self) -> None:
+        """One step of the optimiser with the gradients that are there."""
+        self.optimizer.step()
+        self.version += 1
 
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
         """Change hyperparameters of a running learner; validated by the caller."""

@@ -24,13 +24,19 @@ class FlatOptimizer:
 
     def __init__(self, params: Tensor, grads: Tensor, *, lr: float) -> None:
         self.lr = lr
+        self.steps = 0  # since the moments were zero
         self._params, self._grads = params, grads
-        self.reset()
+        self._moments = {name: torch.zeros_like(params) for name in self.MOMENTS}
+
+    def share(self, params: Tensor, moments: Tensor) -> None:
+        """Work on `params` [n] and `moments` [m, n] in shared memory from now on, which other processes change too."""
+        self._params, self._moments = params, dict(zip(self.MOMENTS, moments, strict=True))
 
     def reset(self) -> None:
         """Forget all moments."""
-        self._steps = 0
-        self._moments = {name: torch.zeros_like(self._params) for name in self.MOMENTS}
+        self.steps = 0
+        for moment in self._moments.values():
+            moment.zero_()
 
     def step(self) -> None:
         """One update."""
@@ -39,7 +45,7 @@ class FlatOptimizer:
     def state_dict(self) -> dict[str, Tensor]:
         """Moments and number of steps, CPU tensors by value."""
         moments = {name: value.cpu().clone() for name, value in self._moments.items()}
-        return {"step": torch.tensor(self._steps), **moments}
+        return {"step": torch.tensor(self.steps), **moments}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a saved state. Raises ValueError where it is another optimiser's or of another network."""
@@ -49,7 +55,7 @@ class FlatOptimizer:
                 raise ValueError(
                     f"the optimiser's state is of {state[name].numel()} parameters, the network has {value.numel()}"
                 )
-        self._steps = int(state["step"])
+        self.steps = int(state["step"])
         for name, value in self._moments.items():
             value.copy_(state[name])
 
@@ -68,12 +74,12 @@ class FlatAdam(FlatOptimizer):
         """One update; both moments are corrected for their start at zero."""
         beta1, beta2 = self._betas
         first, second = self._moments["exp_avg"], self._moments["exp_avg_sq"]
-        self._steps += 1
+        self.steps += 1
         first.lerp_(self._grads, 1.0 - beta1)
         second.mul_(beta2).addcmul_(self._grads, self._grads, value=1.0 - beta2)
-        scale = (1.0 - beta2**self._steps) ** 0.5
+        scale = (1.0 - beta2**self.steps) ** 0.5
         denominator = second.sqrt().div_(scale).add_(self._eps)
-        self._params.addcdiv_(first, denominator, value=-self.lr / (1.0 - beta1**self._steps))
+        self._params.addcdiv_(first, denominator, value=-self.lr / (1.0 - beta1**self.steps))
 
 
 class FlatRmsProp(FlatOptimizer):
@@ -90,7 +96,7 @@ class FlatRmsProp(FlatOptimizer):
     def step(self) -> None:
         """One update; epsilon is added to the root, as in torch (TensorFlow, which IMPALA's authors used, has it below)."""
         square, buffer = self._moments["square_avg"], self._moments["momentum_buffer"]
-        self._steps += 1
+        self.steps += 1
         square.mul_(self._alpha).addcmul_(self._grads, self._grads, value=1.0 - self._alpha)
         denominator = square.sqrt().add_(self._eps)
         if self._momentum:

@@ -48,11 +48,11 @@ class LearnerSpec:
 class SlotIntake:
     """Takes full slots into the assembler, dropping those that are too old; keeps the books."""
 
-    def __init__(self, learner: Learner, arena: Arena, shape: SlotShape) -> None:
+    def __init__(self, learner: Learner, arena: Arena, shape: SlotShape, groups: range | None = None) -> None:
         cfg, policy = learner.cfg, learner.policy
         self._learner = learner
         self._shape = shape
-        self.inbox = SlotInbox(arena, shape, policy)
+        self.inbox = SlotInbox(arena, shape, policy, groups)
         columns = cfg.batch_size * cfg.num_batches_per_iteration // shape.rollout
         self.assembler = BatchAssembler(arena, shape, self.inbox, columns, learner.model.dist)
         self.counts: NDArray[np.int64] = arena["learner.counts"][policy]
@@ -93,7 +93,7 @@ class SlotIntake:
         if self._epochs[slot] != self._epoch[0]:
             self.counts[DROPPED_EPOCH] += np.count_nonzero(self._valid[slot])
             return True
-        if self._learner.version - int(self._versions[slot].min()) > self._learner.cfg.max_policy_lag:
+        if self._version() - int(self._versions[slot].min()) > self._learner.cfg.max_policy_lag:
             self.counts[DROPPED_LAG] += np.count_nonzero(self._valid[slot])
             return True
         return False
@@ -110,7 +110,7 @@ class SlotIntake:
         """Train on the complete batch; returns the group whose slot came free meanwhile, or -1."""
         batch = self.assembler.take()
         frames = int(batch.valid.sum())
-        lag = self._learner.version - self.assembler.column_versions
+        lag = self._version() - self.assembler.column_versions
         self.lags.append((float(lag.mean()), int(lag.max())))
         if self._learner.cfg.sampler_only:
             self._learner.frames += frames
@@ -119,8 +119,15 @@ class SlotIntake:
         slot = self.assembler.slot
         self.assembler.next_batch()
         self._grant_all()
-        self.counts[TRAINED], self.counts[VERSION] = self._learner.frames, self._learner.version
+        self._count(frames)
         return self._group(slot) if slot >= 0 and self.assembler.slot < 0 else -1
+
+    def _version(self) -> int:
+        """The version that lag is measured from."""
+        return self._learner.version
+
+    def _count(self, frames: int) -> None:  # noqa: ARG002  # the learner has counted them
+        self.counts[TRAINED], self.counts[VERSION] = self._learner.frames, self._learner.version
 
     def drain_report(self) -> dict[str, Any]:
         """Lag of the batches since the last call."""
@@ -137,7 +144,7 @@ class LearnerProcess:
         torch.set_num_threads(spec.recipe.cfg.torch_threads)
         self.link = link
         board = WeightsBoard(link.arena, spec.policy)
-        self.learner = Learner(spec.recipe, board, spec.device, spec.policy)
+        self.learner = self._make_learner(spec, board)
         weights = torch.empty(self.learner.flat.nbytes, dtype=torch.uint8)
         self.learner.version = board.read_into(weights.numpy())
         self.learner.flat.read_from(weights)
@@ -151,6 +158,9 @@ class LearnerProcess:
         self._staging = torch.from_numpy(link.arena["weights.transfer"][spec.policy])
         self._evaluated = torch.from_numpy(link.arena["weights.evaluated"][spec.policy])
 
+    def _make_learner(self, spec: LearnerSpec, board: WeightsBoard) -> Learner:
+        return Learner(spec.recipe, board, spec.device, spec.policy)
+
     def run(self) -> None:
         """Until STOP."""
         while True:
@@ -159,16 +169,20 @@ class LearnerProcess:
                     return
                 self._reported, self._busy_s = time.monotonic(), 0.0
             self._handle_commands()
-            for group in self.intake.collect():
-                self._bells[group].ring()
-            reached = self.learner.frames >= self._target[0]
-            if self.intake.assembler.complete and not reached:
-                self._train()
-            elif reached:
-                self.link.ring_trainer()
-                self.link.wait()
-            else:
-                self.link.wait()
+            self._advance()
+
+    def _advance(self) -> None:
+        """Whatever can be done now, or a wait."""
+        for group in self.intake.collect():
+            self._bells[group].ring()
+        reached = self.learner.frames >= self._target[0]
+        if self.intake.assembler.complete and not reached:
+            self._train()
+        elif reached:
+            self.link.ring_trainer()
+            self.link.wait()
+        else:
+            self.link.wait()
 
     def _train(self) -> None:
         now = time.monotonic()
@@ -184,6 +198,9 @@ class LearnerProcess:
         self.link.control.beat()
         if due:
             self._report(now)
+        self._save_due()
+
+    def _save_due(self) -> None:
         try:
             self._announce(*self.saver.save_due())
         except UserError as error:  # a full disk may be emptied: training goes on, and the next save is tried
@@ -198,8 +215,13 @@ class LearnerProcess:
         self._reported, self._busy_s = now, 0.0
 
     def _on_pause(self) -> None:
-        self.intake.counts[STAGED] = self.intake.assembler.staged_frames()
+        self._count()
         self._report(time.monotonic())
+
+    def _count(self) -> None:
+        """Show the trainer where we are."""
+        self.intake.counts[TRAINED], self.intake.counts[VERSION] = self.learner.frames, self.learner.version
+        self.intake.counts[STAGED] = self.intake.assembler.staged_frames()
 
     def _announce(self, *saved: Path) -> str:
         for path in saved:
@@ -212,8 +234,7 @@ class LearnerProcess:
                 result = self._follow(command, argument)
             except UserError as error:  # a path that cannot be written, say: the asker hears of it, the learner lives
                 result = error
-            self.intake.counts[TRAINED], self.intake.counts[VERSION] = self.learner.frames, self.learner.version
-            self.intake.counts[STAGED] = self.intake.assembler.staged_frames()
+            self._count()
             self.link.outbox.post(("done", (number, result)))
             self.link.control.beat()
 

@@ -8,6 +8,7 @@ means "any action": the distribution there is uniform. No result and no gradient
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,11 @@ class ActionDist(ABC):
     def head_size(self) -> int:
         """How many parameters the network computes for each observation."""
         return self.params_size - self.free_size
+
+    def components(self, params: Tensor, mask: Tensor | None) -> Iterator[tuple[ActionDist, Tensor, Tensor | None]]:
+        """The independent distributions that this one is the product of, each with its parameters and mask; itself alone
+        where it is no product of different kinds."""
+        yield self, params, mask
 
     def initial_params(self) -> Tensor:
         """The parameters [P] that an untrained policy begins with, but for the head's small weights."""

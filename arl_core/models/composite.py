@@ -67,6 +67,9 @@ class Composite(ActionDist):
             own = actions[..., columns]
             yield own.long() if part.action_dtype is torch.int64 else own
 
+    def components(self, params: Tensor, mask: Tensor | None) -> Iterator[tuple[ActionDist, Tensor, Tensor | None]]:
+        return zip(self.parts, self._params(params), self._split_masks(mask), strict=True)
+
     def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
         for part, columns in zip(self.parts, self._noise, strict=True):
             part.draw_noise(noise[..., columns], generator)

@@ -20,11 +20,12 @@ from arl_core.ipc.control import ControlBlock, Role, Wanted
 from arl_core.ipc.mailbox import Mailbox
 from arl_core.ipc.slots import SlotState, settle_hand_over
 from arl_core.ipc.weights import WeightsBoard
+from arl_core.learning.hogwild import settle_worker
 from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, STAGED, TRAINED, VERSION
 from arl_core.runtime.engine import TICK_S, Balance, ComponentFailure, byte_vector
 from arl_core.runtime.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
 from arl_core.runtime.plan import RunPlan
-from arl_core.runtime.specs import BODIES, numbers_of, spec_of
+from arl_core.runtime.specs import body_of, numbers_of, spec_of
 from arl_core.runtime.statistics import RunStatistics
 from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
 
@@ -116,7 +117,7 @@ class AsyncEngine:
             "component": component,
             "table": self.plan.table,
             "fds_per_bell": len(self._bells[0].fds),
-            "body": BODIES[component.role],
+            "body": body_of(self.plan, component.role),
             "spec": spec_of(self.plan, component, self._lives.get(component, 0), self._folder),
         }
         try:
@@ -234,6 +235,8 @@ class AsyncEngine:
                 state[state == SlotState.FILLING] = SlotState.FREE
                 arena["group.position"][group, 0] = -1
                 arena["group.answer"][group, 0] = arena["group.request"][group, 2]
+                if self.plan.cfg.hogwild:
+                    settle_worker(arena, component.index, group, ring)
         if component.role is Role.EVALUATION:
             self._evaluating = False  # what it played is lost
         self.control.ack[c] = 0

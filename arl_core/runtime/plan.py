@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from arl_core.config import RunConfig
+from arl_core.envs.decorrelate import Decorrelation, ends_episodes
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.spaces import ActionLayout, obs_specs
@@ -21,6 +22,7 @@ from arl_core.ipc.control import Role, control_specs
 from arl_core.ipc.mailbox import mailbox_specs
 from arl_core.ipc.slots import SlotShape, slot_specs
 from arl_core.ipc.weights import weights_specs
+from arl_core.learning.hogwild import hogwild_specs
 from arl_core.learning.process import learner_specs
 from arl_core.models.recipe import ModelRecipe
 
@@ -55,6 +57,8 @@ def resolve_device(name: str) -> str:
 def choose_inference(cfg: RunConfig, device: str) -> tuple[str, str]:
     """("local" or "central", why). Central pays where a device computes for all; elsewhere its messages cost more than
     they save."""
+    if cfg.hogwild:
+        return "local", "hogwild: each rollout worker trains the policy that it acts with"
     if cfg.inference != "auto":
         return cfg.inference, "as configured"
     if device == "cpu":
@@ -98,6 +102,12 @@ class RunPlan:
         return policy_workers(self.cfg, self.device) * self.cfg.num_policies if self.inference == "central" else 0
 
     @property
+    def decorrelation(self) -> Decorrelation | None:
+        """What environments play before their first frame."""
+        steps = self.cfg.decorrelate_steps
+        return Decorrelation(steps, self.recipe.action_space) if steps else None
+
+    @property
     def evaluates(self) -> bool:
         """Whether weights are evaluated while they are trained."""
         return self.cfg.eval_every_sec > 0 or self.cfg.eval_every_frames > 0
@@ -126,6 +136,7 @@ class RunPlan:
     def table(self) -> dict[str, ArraySpec]:
         """Every shared array of the run: the one table."""
         count, policies = len(self.components), self.cfg.num_policies
+        shared = hogwild_specs(self.cfg.num_workers, self.weights_bytes, self.cfg.optimizer)
         return {
             **control_specs(count, policies),
             **learner_specs(policies),
@@ -135,6 +146,7 @@ class RunPlan:
             "weights.transfer": ArraySpec((policies, self.weights_bytes), "uint8"),
             "weights.evaluated": ArraySpec((policies, self.weights_bytes), "uint8"),
             **slot_specs(self.shape),
+            **(shared if self.cfg.hogwild and not self.cfg.serial else {}),
         }
 
 
@@ -186,12 +198,14 @@ def slots_per_iteration(cfg: RunConfig) -> int:
 
 def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     """Decide everything that follows from the configuration. Builds one environment and one network to measure them."""
-    device = resolve_device(cfg.device)
+    device = resolve_device("cpu" if cfg.hogwild and cfg.device == "auto" else cfg.device)
     inference, reason = ("local", "serial mode") if cfg.serial else choose_inference(cfg, device)
     obs_space, action_space = probe_spaces(env, cfg)
     layout = ActionLayout(action_space)
     recipe = ModelRecipe(obs_space, action_space, cfg, parts)
     model = recipe.build()
+    if cfg.hogwild:
+        _check_hogwild(device, dict(model.named_buffers()))
     groups_per_worker, group_size = group_split(cfg, inference, device)
     num_groups = groups_per_worker * cfg.num_workers
     shape = SlotShape(
@@ -213,6 +227,16 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     return RunPlan(cfg, env, recipe, device, inference, reason, shape, groups_per_worker, flatten_module(model).nbytes)
 
 
+def _check_hogwild(device: str, buffers: Mapping[str, Any]) -> None:
+    if device != "cpu":
+        raise UserError(f"hogwild trains in the rollout workers, on processors; device is '{device}'. Choose device cpu")
+    if buffers:
+        raise UserError(
+            f"hogwild shares parameters alone, and this network has running statistics ('{next(iter(buffers))}'). "
+            "Turn normalize_input, normalize_returns and use_spectral_norm off, or train with a learner (no hogwild)"
+        )
+
+
 def check_group(plan: RunPlan) -> None:
     """A vectorised group must show what the single environment showed. Raises UserError naming the first difference."""
     group = build_group(plan.env, make_contexts(plan.cfg.seed, 0, 1))
@@ -222,6 +246,12 @@ def check_group(plan: RunPlan) -> None:
             raise UserError(
                 f"environment '{plan.env.id}': its vectorised form observes {dict(theirs)}, "
                 f"its single form {dict(plan.shape.obs)}; report this to {plan.env.dist or 'its author'}"
+            )
+        if plan.decorrelation is not None and not ends_episodes(group):
+            log.warning(
+                "%s: its vectorised form cannot begin single episodes anew: decorrelate_steps sets groups apart, but not the "
+                "environments of one group",
+                plan.env.id,
             )
     finally:
         group.close()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from arl_core.envs.group import build_group, make_contexts
-from arl_core.interfaces import UserError
+from arl_core.interfaces import EnvContext, UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotState
 from arl_core.learning.checkpoint import load_file
@@ -48,6 +48,7 @@ class SerialEngine:
         self._episodes = EpisodeReport()
         self.runners: list[GroupRunner] = []
         self._evaluator: FrozenPlay | None = None
+        self._begun = False  # the environments have played
 
     def publish_initial(self, weights: Tensor) -> None:
         """The weights to start with; before `start`."""
@@ -55,7 +56,7 @@ class SerialEngine:
 
     def start(self) -> None:
         """See `Engine`."""
-        plan, cfg = self.plan, self.plan.cfg
+        plan = self.plan
         threads = torch.get_num_threads()
         self._arena = arena = Arena.create(plan.table)
         self._board = make_board(arena, 0)
@@ -65,11 +66,10 @@ class SerialEngine:
         self.learner.publish()
         self.saver = Saver(self.learner, self._folder and self._folder / "p0", lambda: {"sampler": self._sampler_state()})
         self.intake = SlotIntake(self.learner, arena, plan.shape)
-        size = plan.shape.group_size
         try:
             for group in range(plan.shape.num_groups):
-                contexts = make_contexts(cfg.seed, group * size, size, group // plan.groups_per_worker)
-                self.runners.append(GroupRunner(build_group(plan.env, contexts), group, arena, plan.shape, self._episodes))
+                environments = build_group(plan.env, self._contexts(group))
+                self.runners.append(GroupRunner(environments, group, arena, plan.shape, self._episodes))
             for runner in self.runners:
                 runner.reset()
         except UserError:
@@ -78,6 +78,18 @@ class SerialEngine:
             raise _failure(error) from error
         self.actor = make_actor(ReplicaSpec(plan.recipe, stream=0), arena, plan.shape, range(plan.shape.num_groups))
         torch.set_num_threads(threads)
+
+    def _contexts(self, group: int) -> list[EnvContext]:
+        plan, size = self.plan, self.plan.shape.group_size
+        return make_contexts(plan.cfg.seed, group * size, size, group // plan.groups_per_worker)
+
+    def _begin(self) -> None:
+        """Before the first frame, unless a checkpoint has brought environments that have begun."""
+        decorrelation = self.plan.decorrelation
+        if decorrelation is not None and not self._begun:
+            for runner in self.runners:
+                runner.decorrelate(decorrelation, self._contexts(runner.index))
+        self._begun = True
 
     def train(self, frames: int, seconds: float, tick: Callable[[], bool]) -> None:
         """See `Engine`."""
@@ -91,6 +103,7 @@ class SerialEngine:
         try:
             while self.learner.frames < frames and self.statistics.seconds < deadline:
                 try:
+                    self._begin()
                     self._round()
                 except Exception as error:
                     raise _failure(error) from error
@@ -260,6 +273,7 @@ class SerialEngine:
     def _load_sampler(self, state: Mapping[str, Any]) -> None:
         arena = self._arena
         assert arena is not None
+        self._begun = True
         for name, saved in state["arena"].items():
             arena[name][...] = saved.numpy()
         arena["slot.weights_epoch"][...] = arena["control.weights_epoch"][0]

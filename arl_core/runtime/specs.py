@@ -21,10 +21,19 @@ BODIES: Mapping[Role, str] = {
     Role.LEARNER: "arl_core.learning.process:run_learner",
     Role.EVALUATION: "arl_core.sampling.evaluator:run_evaluator",
 }
+HOGWILD_BODIES: Mapping[Role, str] = {
+    Role.ROLLOUT: "arl_core.runtime.hogwild_worker:run_hogwild_worker",
+    Role.LEARNER: "arl_core.learning.hogwild:run_keeper",
+}
+
+
+def body_of(plan: RunPlan, role: Role) -> str:
+    """What the processes of a role run."""
+    return HOGWILD_BODIES.get(role, BODIES[role]) if plan.cfg.hogwild else BODIES[role]
 
 
 def spec_of(plan: RunPlan, component: ComponentSpec, life: int, folder: Path | None) -> Any:
-    """The specification that `BODIES` of the component's role takes. `life`: how often it was started before; `folder`: of
+    """The specification that `body_of` the component's role takes. `life`: how often it was started before; `folder`: of
     the run's checkpoints."""
     if component.role is Role.ROLLOUT:
         return _rollout_spec(plan, component.index, life)
@@ -60,4 +69,5 @@ def _rollout_spec(plan: RunPlan, worker: int, life: int) -> RolloutSpec:
         life=life,
         niceness=cfg.niceness,
         cpu=worker_cpu(cfg, worker),
+        decorrelation=plan.decorrelation,
     )

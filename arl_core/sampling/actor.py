@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -39,6 +39,17 @@ class _DenseRow(NamedTuple):
     actions: NDArray[Any]
 
 
+class WeightsSource(Protocol):
+    """Where an actor's weights come from: the board, or a learner in its own process."""
+
+    @property
+    def version(self) -> int:
+        """Of the weights that `read_into` gives."""
+
+    def read_into(self, target: NDArray[np.uint8]) -> int:
+        """Copy the weights into `target` [size_bytes]; returns their version."""
+
+
 class Actor:
     """Acts for `groups` (consecutive numbers), whose recurrent state it keeps.
 
@@ -60,7 +71,7 @@ class Actor:
         self.generator = generator
         self.version = -1
         self._flat = flatten_module(self.model)
-        self._board = WeightsBoard(arena, policy)
+        self._board: WeightsSource = WeightsBoard(arena, policy)
         self._bytes = torch.empty(self._flat.nbytes, dtype=torch.uint8)
         self._dense: DensePolicy | None = dense_policy(self.model) if self.device.type == "cpu" else None
         self._dense_rows: dict[tuple[int, int], _DenseRow] = {}
@@ -85,6 +96,10 @@ class Actor:
         self._versions = arena["versions"]
         self._rnn_state = torch.from_numpy(arena["rnn_state"])
         self._rows: dict[tuple[int, int], _Row] = {}
+
+    def follow(self, source: WeightsSource) -> None:
+        """Act with the weights of `source` from now on, not with those that are published."""
+        self._board = source
 
     def refresh(self) -> None:
         """Take the latest published weights, if they are newer than ours."""

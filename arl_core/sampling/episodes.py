@@ -16,7 +16,8 @@ MAX_METRICS = 64  # different numbers that environments may report
 
 
 class EpisodeTracker:
-    """Follows the episodes of one group's E rows from slot to slot."""
+    """Follows the episodes of one group's E rows from slot to slot. One whose return is NaN, because somebody else began it,
+    is not told of."""
 
     def __init__(self, num_envs: int) -> None:
         self.returns = np.zeros(num_envs, np.float64)
@@ -47,7 +48,8 @@ class EpisodeTracker:
         length_rest[ended] -= length_sums[at, ended]
         self.returns += reward_rest
         self.lengths += length_rest
-        return returns.astype(np.float32), lengths.astype(np.int32)
+        ours = ~np.isnan(returns)
+        return returns[ours].astype(np.float32), lengths[ours].astype(np.int32)
 
     @staticmethod
     def _differences(sums: NDArray[Any], first: NDArray[np.bool_], carried: NDArray[Any]) -> NDArray[Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arl_core.envs.decorrelate import Decorrelation
 from arl_core.envs.spaces import Squash
-from arl_core.interfaces import EnvGroup, StepViews
+from arl_core.interfaces import EnvContext, EnvGroup, StepViews
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.fence import fence
 from arl_core.ipc.slots import SlotRing, SlotShape
@@ -77,6 +78,13 @@ class GroupRunner:
         self._present = {key: np.zeros(array.shape[2:], array.dtype) for key, array in self._obs.items()}
         self.group.reset_into(self._present)
         self._last_valid[:] = False  # nothing to remember: recurrent state begins at zero
+
+    def decorrelate(
+        self, decorrelation: Decorrelation, contexts: Sequence[EnvContext], beat: Callable[[], None] = lambda: None
+    ) -> None:
+        """Play random steps, after `reset`. Episodes that are on their way afterwards are not reported when they end."""
+        on_their_way = decorrelation.play(self.group, self._present, contexts, beat)
+        self._tracker.returns[on_their_way] = np.nan
 
     def ready(self) -> bool:
         """Have a slot to act in. False when the learner has given none back yet, or (synchronous mode) has not trained yet."""

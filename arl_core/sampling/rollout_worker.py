@@ -11,8 +11,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from arl_core.envs.decorrelate import Decorrelation
 from arl_core.envs.group import build_group, make_contexts
-from arl_core.interfaces import ResolvedEnv
+from arl_core.interfaces import EnvContext, ResolvedEnv
 from arl_core.ipc.bell import Bell
 from arl_core.ipc.component import ComponentLink
 from arl_core.ipc.slots import SlotShape
@@ -39,6 +40,15 @@ class RolloutSpec:
     life: int = 0  # how often this worker was restarted: each life has environment streams of its own
     niceness: int = 0
     cpu: int | None = None
+    decorrelation: Decorrelation | None = None
+
+    def settle_process(self) -> None:
+        """Give the present process its niceness and its processor."""
+        if self.niceness:
+            os.nice(self.niceness)
+        if self.cpu is not None:
+            with contextlib.suppress(AttributeError, OSError):  # not on this platform, or not allowed to us: it is only a hint
+                os.sched_setaffinity(0, {self.cpu})
 
 
 class RolloutWorker:
@@ -46,12 +56,11 @@ class RolloutWorker:
 
     def __init__(self, link: ComponentLink, spec: RolloutSpec) -> None:
         self.link = link
-        size = spec.shape.group_size
+        self._spec = spec
         self.report = EpisodeReport()
         self.runners: list[GroupRunner] = []
         for group in spec.groups:
-            contexts = make_contexts(spec.seed, group * size, size, link.spec.index, spec.life)
-            environments = build_group(spec.env, contexts)
+            environments = build_group(spec.env, self._contexts(group))
             self.runners.append(GroupRunner(environments, group, link.arena, spec.shape, self.report))
             link.control.beat()
         self._learner: Bell = link.bells[spec.consumers[0]]
@@ -70,6 +79,10 @@ class RolloutWorker:
         self._waited_s = 0.0
         self._reported = time.monotonic()
 
+    def _contexts(self, group: int) -> list[EnvContext]:
+        spec, size = self._spec, self._spec.shape.group_size
+        return make_contexts(spec.seed, group * size, size, self.link.spec.index, spec.life)
+
     def run(self) -> None:
         """Until STOP. Everything begins with a pause."""
         try:
@@ -84,6 +97,8 @@ class RolloutWorker:
         for runner in self.runners:
             runner.reset()
             self.link.control.beat()
+            if self._spec.decorrelation is not None:
+                runner.decorrelate(self._spec.decorrelation, self._contexts(runner.index), self.link.control.beat)
         advance = self._advance_local if self.actor is not None else self._advance_central
         while True:
             if self.link.changed() and not self._obey():
@@ -156,9 +171,5 @@ class RolloutWorker:
 
 def run_rollout_worker(link: ComponentLink, spec: RolloutSpec) -> None:
     """Entry point of the process."""
-    if spec.niceness:
-        os.nice(spec.niceness)
-    if spec.cpu is not None:
-        with contextlib.suppress(AttributeError, OSError):  # not on this platform, or not allowed to us: it is only a hint
-            os.sched_setaffinity(0, {spec.cpu})
+    spec.settle_process()
     RolloutWorker(link, spec).run()

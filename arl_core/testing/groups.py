@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from arl_core.envs.decorrelate import ends_episodes
 from arl_core.envs.group import build_group
 from arl_core.interfaces import EnvGroup, StepViews, UserError
 from arl_core.testing.choices import with_choices
@@ -162,8 +163,24 @@ def vector_equals_single(variant: Variant) -> Result:
             columns = actions.sample(left)
             left, right = one.step(columns), other.step(columns)
             episodes += left.terminated | left.truncated
+        _begin_anew_alike(one, other, actions, left)
     notes = () if episodes.any() else (f"no episode ended in {step} steps: endings were not compared",)
     return ok(f"{step} steps, {int(episodes.sum())} episodes in {ROWS} environments", notes)
+
+
+def _begin_anew_alike(one: Recorder, other: Recorder, actions: Actions, last: Step) -> None:
+    """`end_episodes`, where the vectorised form has it, resets those rows in the next step and no others."""
+    if not ends_episodes(one.group):
+        return
+    rows = np.array([0, ROWS - 1])
+    for recorder in (one, other):
+        recorder.group.end_episodes(rows)  # type: ignore[attr-defined]  # optional: see `ends_episodes`
+    for step in range(3):
+        columns = actions.sample(last)
+        last, right = one.step(columns), other.step(columns)
+        parted = difference(last, right)
+        if parted:
+            raise CheckFailed(f"{step + 1} steps after end_episodes({rows.tolist()}): {parted} (vectorised and single)")
 
 
 def saved_state(variant: Variant) -> Result:

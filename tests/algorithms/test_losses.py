@@ -185,3 +185,32 @@ def test_symmetric_kl_of_bits_is_zero_where_they_are_fair() -> None:
     p = 1 / (1 + np.exp(-1.0))
     expected = naive_symmetric_kl(np.log([p, 1 - p]), None)
     assert symmetric_kl_to_uniform(dist, params[:, 1:], None, ones).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_symmetric_kl_of_mixed_actions_takes_each_part_as_it_is(masked: bool) -> None:
+    """Discrete parts diverge from uniform, a continuous one has its entropy, wherever it stands among them."""
+    space = spaces.Tuple((spaces.Discrete(3), spaces.Box(-1, 1, (2,), np.float32), spaces.MultiDiscrete([2, 4])))
+    dist = make_action_dist(space)
+    rng = np.random.default_rng(1)
+    # of the network: logits, means, logits; then the deviations, which are parameters of their own
+    params = rng.normal(size=(3, 4, 3 + 2 + 6 + 2))
+    mask = np.ones((3, 4, 9), np.int8)
+    if masked:
+        mask[..., [1, 4, 7]] = rng.integers(0, 2, (3, 4, 3))
+    valid = rng.random((3, 4)) < 0.7
+    expected = []
+    for t, b in np.argwhere(valid):
+        row, allowed = params[t, b], mask[t, b]
+        kl = sum(naive_symmetric_kl(row[i:j], allowed[k : k + j - i]) for i, j, k in [(0, 3, 0), (5, 7, 3), (7, 11, 5)])
+        entropy = sum(0.5 * np.log(2 * np.pi * np.e * np.exp(s) ** 2) for s in row[11:])
+        expected.append(kl - entropy)
+    given = torch.from_numpy(params).requires_grad_()
+    masks = torch.from_numpy(mask) if masked else None
+    weights = valid_weights(torch.from_numpy(valid), torch.float64)
+    value = symmetric_kl_to_uniform(dist, given, masks, weights)
+    assert value.item() == pytest.approx(np.mean(expected), rel=1e-9)
+    value.backward()
+    assert given.grad is not None
+    reached = given.grad[torch.from_numpy(valid)].abs().sum(0) > 0
+    assert reached.tolist() == [True] * 3 + [False] * 2 + [True] * 8, "all but the means"

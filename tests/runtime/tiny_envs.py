@@ -215,3 +215,24 @@ class KillsAtHandOver(Bandit):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         SlotRing.hand_over = hand_over
+
+
+class KillsWhileTraining(Bandit):
+    """Once, its process is killed when it trains by itself (`hogwild`): when a step is "applied", or the batch is "counted"."""
+
+    def __init__(self, once: str, when: str) -> None:
+        if not IN_WORKER or Path(once).exists():
+            return
+        from arl_core.learning.hogwild import WorkerIntake, WorkerLearner
+
+        owner, name = {"applied": (WorkerLearner, "_apply"), "counted": (WorkerIntake, "_count")}[when]
+        plain, calls = getattr(owner, name), []
+
+        def deadly(*args: Any, **kwargs: Any) -> None:
+            calls.append(1)
+            plain(*args, **kwargs)
+            if len(calls) == 3:
+                Path(once).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(owner, name, deadly)

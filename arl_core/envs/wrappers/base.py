@@ -73,6 +73,11 @@ class WrappedGroup(_Saved):
         """See `EnvGroup`."""
         return self.group.recv_into(views)
 
+    def end_episodes(self, rows: NDArray[np.int64]) -> bool:
+        """See `EnvGroup`."""
+        end = getattr(self.group, "end_episodes", None)
+        return end is not None and bool(end(rows))
+
     def get_state(self) -> dict[str, NDArray[Any]] | None:
         """See `EnvGroup`."""
         return self._joined(self.group.get_state())

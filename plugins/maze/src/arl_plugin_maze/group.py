@@ -157,6 +157,11 @@ class MazeGroup:
             grid = self._task.observation == "grid"
             self._background[row] = grid_background(maze) if grid else pixels_background(maze).transpose(2, 0, 1)
 
+    def end_episodes(self, rows: NDArray[np.int64]) -> bool:
+        """The next step resets `rows` [n] too."""
+        self._ended = np.union1d(self._ended, rows).astype(np.intp)
+        return True
+
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Everything that changes, as arrays: places, steps, environments about to reset, mazes, random streams."""
         ended = np.zeros(self.num_envs, np.bool_)
