@@ -62,6 +62,9 @@ class RunFields(BaseModel):
     max_worker_restarts: int = Field(
         10, ge=0, description="rollout and policy workers that may die in one run before it ends as failed"
     )
+    with_pbt: bool = Field(
+        False, description="population-based training; with one policy, which has nobody to learn from, a plain run"
+    )
 
 
 class SamplingFields(BaseModel):
@@ -303,6 +306,8 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
     def _consistent_limits(self) -> RunConfig:
         if self.initial_stddev < self.min_stddev:
             raise ValueError(f"initial_stddev ({self.initial_stddev}) must not be less than min_stddev ({self.min_stddev})")
+        if self.with_pbt and self.num_policies > 1:
+            raise ValueError("with_pbt: several policies do not learn from each other yet: leave it out")
         evaluates = self.eval_every_sec > 0 or self.eval_every_frames > 0
         if self.save_best_metric.startswith("eval/") and not evaluates:
             raise ValueError(f"save_best_metric {self.save_best_metric} needs eval_every_sec or eval_every_frames")

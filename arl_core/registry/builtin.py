@@ -19,7 +19,55 @@ _CARTPOLE = {
     "exploration_loss_coeff": 0.0,
     "train_for_env_steps": 400_000,
 }
-_PARAMS: dict[str, Mapping[str, Any]] = {"gym:CartPole-v0": _CARTPOLE, "gym:CartPole-v1": _CARTPOLE}
+# these three: docs/benchmarks.md
+_ACROBOT = {
+    "num_envs_per_worker": 32,
+    "batch_size": 1024,
+    "num_batches_per_iteration": 2,
+    "ppo_epochs": 4,
+    "learning_rate": 2e-3,
+    "reward_scale": 0.1,
+    "train_for_env_steps": 400_000,
+}
+_PENDULUM = {
+    "num_envs_per_worker": 16,
+    "batch_size": 1024,
+    "num_batches_per_iteration": 2,
+    "ppo_epochs": 8,
+    "learning_rate": 1e-3,
+    "lr_schedule": "linear",
+    "gamma": 0.9,
+    "with_vtrace": False,
+    "gae_lambda": 0.95,
+    "normalize_input": True,
+    "normalize_returns": True,
+    "reward_scale": 0.1,
+    "exploration_loss_coeff": 0.0,
+    "train_for_env_steps": 500_000,
+}
+_LUNAR_LANDER = {
+    "num_envs_per_worker": 16,
+    "rollout": 128,
+    "batch_size": 1024,
+    "num_batches_per_iteration": 4,
+    "ppo_epochs": 8,
+    "ppo_clip_ratio": 0.2,
+    "learning_rate": 1e-3,
+    "lr_schedule": "linear",
+    "gamma": 0.995,
+    "with_vtrace": False,
+    "gae_lambda": 0.98,
+    "reward_scale": 0.02,
+    "train_for_env_steps": 1_000_000,
+}
+_PARAMS: dict[str, Mapping[str, Any]] = {
+    "gym:CartPole-v0": _CARTPOLE,
+    "gym:CartPole-v1": _CARTPOLE,
+    "gym:Acrobot-v1": _ACROBOT,
+    "gym:Pendulum-v1": _PENDULUM,
+    "gym:LunarLander-v2": _LUNAR_LANDER,
+    "gym:LunarLander-v3": _LUNAR_LANDER,
+}
 
 
 @hookimpl

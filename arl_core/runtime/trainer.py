@@ -83,6 +83,8 @@ class Trainer:
         if directory is not None:
             directory.write_config(resolved, env, self.plan)
         log.info("%s, inference %s (%s)", env.id, self.plan.inference, self.plan.inference_reason)
+        if self.cfg.with_pbt:
+            log.warning("with_pbt: a population of one policy has nobody to learn from: this is a plain run")
 
     # ----------------------------------------------------------------- engine
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from arl_core import __version__
-from arl_core.config import Layer
+from arl_core.config import Layer, merge_layers
 from arl_core.config.sources import environment_layer, yaml_layer
 from arl_core.interfaces import UserError
 from arl_core.registry import param_overrides, resolve_env, resolve_run
@@ -40,7 +40,7 @@ def test_an_environments_plugin_stands_above_the_algorithm(fakes: Any) -> None:
     module.write_text(module.read_text().replace('{"gamma": 0.97', '{"ppo_epochs": 5, "gamma": 0.97'))
     result = fakes.python(
         """
-        from arl_core.config import Layer
+        from arl_core.config import Layer, merge_layers
         from arl_core.registry import resolve_run
         config, _ = resolve_run(Layer("keyword", {"env": "corridor", "algo": "a3c"}), environ={})
         result = [[getattr(config.config, name), config.origin(name)] for name in ("ppo_epochs", "gae_lambda", "gamma")]
@@ -64,7 +64,7 @@ def test_plugin_defaults_encoder_and_options_have_owners(fakes: Any) -> None:
     fakes.corridor()
     result = fakes.python(
         """
-        from arl_core.config import Layer
+        from arl_core.config import Layer, merge_layers
         from arl_core.registry import resolve_run
         result = []
         long = {"env": "corridor:long", "encoder": "mlp", "env_options": {"slippery": "on"}}
@@ -90,6 +90,12 @@ def test_overrides_are_a_layer_of_their_owner() -> None:
     assert layer.origin == f"arl-core {__version__}"
     assert layer.values == _PARAMS["gym:CartPole-v1"]
     assert param_overrides(resolve_env("gym:Blackjack-v1"), "appo") is None
+
+
+@pytest.mark.parametrize("env", _PARAMS)
+def test_defaults_of_the_classics_are_a_configuration(env: str) -> None:
+    config = merge_layers([Layer("core", {"env": env, **_PARAMS[env]})]).config
+    assert {name: getattr(config, name) for name in _PARAMS[env]} == _PARAMS[env]
 
 
 class LocalEnv:
