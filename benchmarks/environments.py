@@ -27,11 +27,12 @@ from numpy.typing import NDArray
 
 import arl_core
 from arl_core import APPO
+from arl_core.config import Layer, RunConfig
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.spaces import ActionLayout
 from arl_core.interfaces import StepViews, UserError
 from arl_core.monitoring.summary import write_text_atomic
-from arl_core.registry import resolve_env
+from arl_core.registry import resolve_env, resolve_run
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 ALONE_S = 5.0
@@ -80,6 +81,10 @@ def leaves(sample: Any) -> list[Any]:
     return [leaf for part in sample for leaf in leaves(part)] if isinstance(sample, tuple) else [sample]
 
 
+def defaults(name: str) -> RunConfig:
+    return resolve_run(Layer("keyword", {"env": name}), environ={})[0].config
+
+
 def train(name: str, seed: int, frames: int | None, serial: bool) -> dict[str, Any]:
     curve: list[tuple[int, float]] = []
 
@@ -88,8 +93,10 @@ def train(name: str, seed: int, frames: int | None, serial: bool) -> dict[str, A
             curve.append((values["frames"], round(values["return_mean"], 2)))
         return True
 
-    with APPO(env=name, policy_kwargs={"seed": seed, "serial": serial}) as model:
-        status = model.train(frames or model.config.train_for_env_steps, callback=callback)
+    config = defaults(name)  # those of `arl run`; the class has fewer environments and more workers
+    shape = {"num_envs_per_worker": config.num_envs_per_worker, "num_workers": config.num_workers}
+    with APPO(env=name, **shape, policy_kwargs={"seed": seed, "serial": serial}) as model:
+        status = model.train(frames or config.train_for_env_steps, callback=callback)
         if status.return_mean is None:
             raise UserError(f"{name}: no episode ended within {status.frames:,} frames")
         result = {"seed": seed, "frames": status.frames, "return_mean": round(status.return_mean, 3), "curve": curve}
@@ -110,18 +117,21 @@ def main() -> None:
         raise SystemExit(f"{arguments.env}: there is no folder {path.parents[1]}")
     data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     entry = data.setdefault(resolved.id, {})
-    if not arguments.alone:
-        runs = [train(arguments.env, seed, arguments.frames, arguments.serial) for seed in arguments.seeds]
-        others = [run for run in entry.get("runs", []) if run["seed"] not in arguments.seeds]
-        entry["runs"] = sorted([*others, *runs], key=lambda run: run["seed"])
-        if speeds := [run["fps"] for run in entry["runs"] if "fps" in run]:
+    for seed in () if arguments.alone else arguments.seeds:
+        run = train(arguments.env, seed, arguments.frames, arguments.serial)
+        entry["runs"] = sorted([run, *(r for r in entry.get("runs", []) if r["seed"] != seed)], key=lambda r: r["seed"])
+        if speeds := [r["fps"] for r in entry["runs"] if "fps" in r]:
             entry["training_fps"] = round(statistics.median(speeds))
-    with APPO(env=arguments.env) as model:
-        entry["num_envs"] = model.config.num_envs_per_worker
+        record(path, data)  # after each, so that what was trained stays where a later one is stopped
+    entry["num_envs"] = defaults(arguments.env).num_envs_per_worker
     entry["version"] = resolved.version
     entry["alone_fps"] = round(alone(arguments.env, entry["num_envs"]))  # last: it takes this process to one core
-    write_text_atomic(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
+    record(path, data)
     print(json.dumps({resolved.id: entry}))
+
+
+def record(path: Path, data: dict[str, Any]) -> None:
+    write_text_atomic(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
