@@ -67,9 +67,9 @@ def test_learning_comes_close_to_the_optimum() -> None:
     pytest.importorskip("nasim", reason=NASIM)
     options = {"seed": 3, "serial": True}
     with arl_core.APPO(env="nasim:tiny", num_workers=1, num_envs_per_worker=64, policy_kwargs=options) as model:
-        status = model.train(150_000)
+        status = model.train(100_000)
     assert status.return_mean is not None
-    assert status.return_mean > 175  # the best is 193.25; random actions that the mask allows earn about 145
+    assert status.return_mean > 160  # the best is 193.25; random actions that the mask allows earn about 145
 
 
 def test_the_readme_names_every_option() -> None:
