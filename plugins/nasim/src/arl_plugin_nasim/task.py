@@ -32,7 +32,7 @@ class NASimTask:
         """Discrete: NASim's flat actions; or MultiDiscrete: type, subnet, host, os, service, process."""
         if self.options.flat_actions:
             return spaces.Discrete(self.network.noop)
-        return spaces.MultiDiscrete(self.network.parameters)
+        return spaces.MultiDiscrete(list(self.network.parameters))
 
     def observation_space(self) -> spaces.Space[Any]:
         """float32 [(H + 1) * S], or [H + 1, S]; with masks a Dict of it, `obs`, and `action_mask` int8."""
@@ -76,7 +76,8 @@ class Play:
             raise ValueError(f"nasim: an action has parameters below {sizes}, got {actions[wrong[0]].tolist()}")
         if self.task.options.flat_actions:
             return numbers[:, 0]
-        return self.task.network.flat_of[np.ravel_multi_index(tuple(numbers.T), sizes)]
+        flat: Ints = self.task.network.flat_of[np.ravel_multi_index(tuple(numbers.T), sizes)]
+        return flat
 
     def begin(self, rows: Ints, obs: Mapping[str, NDArray[Any]]) -> None:
         """New episodes in the environments `rows`, and their first observations (all others' stay)."""
