@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DIST   ?= dist
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: run test test-all check format setup setup-dev bench dist clean
+.PHONY: run test test-all test-newest check format setup setup-dev bench dist clean
 
 run: $(VENV)/.ready
 	$(BIN)/arl run --env maze --experiment maze-demo-$$(date +%Y%m%d-%H%M%S) --train-dir train_dir
@@ -22,6 +22,17 @@ test: $(VENV)/.ready-dev
 
 test-all: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered
+
+# The core and maze under the newest gymnasium and numpy, which NetHack (nle) does not allow in .venv. Not part of CI: what is
+# newest changes by the day.
+test-newest: .venv-newest/.ready
+	.venv-newest/bin/python -m pytest -q -m "not slow" tests plugins/maze/tests
+
+.venv-newest/.ready: pyproject.toml plugins/maze/pyproject.toml
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade -e ".[test]" -e "plugins/maze[test]" gymnasium
+	@touch $@
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
@@ -60,4 +71,4 @@ $(VENV)/.ready-dev: $(VENV)/.ready $(PLUGINS:%=%/pyproject.toml)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
+	rm -rf $(VENV) .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov

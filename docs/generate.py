@@ -1,6 +1,6 @@
 """Writes docs/configuration.md from the configuration's own schema, the tables of docs/encoders.md and docs/wrappers.md
-from what the core registers, signatures and types of docs/hooks/ from hookspecs.py and interfaces.py. `tests/test_docs.py`
-checks that they are fresh.
+from what the core registers, that of docs/environments.md from the hooks and figures of the folders in plugins/, signatures
+and types of docs/hooks/ from hookspecs.py and interfaces.py. `tests/test_docs.py` checks that they are fresh.
 
 python docs/generate.py
 """
@@ -11,8 +11,11 @@ import ast
 import inspect
 import json
 import re
+import statistics
+import sys
 from collections.abc import Iterable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
@@ -26,6 +29,7 @@ from arl_core.hookspecs import HOOK_NAMES, ArlHooks
 from arl_core.interfaces import load_object
 from arl_core.registry.builtin import arl_encoders, arl_wrappers
 
+PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 HEAD = """# Configuration
 
 Every field of a run, as a flag (`--num-workers 4`), in YAML, as `ARL_NUM_WORKERS`, and in `policy_kwargs`. Environments change
@@ -91,6 +95,46 @@ def wrapper_table() -> str:
         options = "<br>".join(f"`{name}`{_default(field)}: {field.description}" for name, field in fields.items())
         rows.append((f"`{spec.name}`", spec.summary, options, "yes" if spec.vector_maker else "no"))
     return _table(("name", "", "options", "vector form"), rows)
+
+
+def environment_table() -> str:
+    """The environments of the plugins in this repository, installed or not, with what was measured."""
+    heads = ("`--env`", "", "variants", "options", "alone, frames/s", "in training, frames/s", "frames", "return")
+    rows = []
+    for hooks in sorted(PLUGINS.glob("*/src/*/plugin.py")):
+        sys.path.insert(0, str(hooks.parents[1]))
+        module = import_module(f"{hooks.parent.name}.plugin")
+        folder = hooks.parents[2]
+        for family in getattr(module, "arl_environments", tuple)():
+            page = folder / "docs" / "speed.json"
+            measured = json.loads(page.read_text(encoding="utf-8")) if page.exists() else {}
+            rows += _environment_rows(family, folder.name, measured)
+    return _table(heads, rows)
+
+
+def _environment_rows(family: Any, folder: str, measured: dict[str, Any]) -> list[tuple[str, ...]]:
+    fields = load_object(family.options).model_fields if family.options else {}
+    reference = f"../plugins/{folder}/docs/reference.md"
+    linked = (PLUGINS / folder / "docs" / "reference.md").exists()
+    variants = f"[{len(family.variants)}]({reference})" if linked else str(len(family.variants))
+    options = f"[{len(fields)}]({reference})" if linked and fields else str(len(fields))
+    about = (family.summary, variants if family.variants else "open", options)
+    default = f"{family.name}:{family.default_variant}" if family.default_variant else family.name
+    rows = []
+    for number, (name, entry) in enumerate((measured or {default: {}}).items()):
+        runs = entry.get("runs", [])
+        alone, training = (f"{entry[key]:,}" if key in entry else "" for key in ("alone_fps", "training_fps"))
+        frames = f"{max(run['frames'] for run in runs):,}" if runs else ""
+        rows.append((f"`{name}`", *(about if number == 0 else ("", "", "")), alone, training, frames, _return(runs)))
+    return rows
+
+
+def _return(runs: list[dict[str, float]]) -> str:
+    """`183.1` of one run; `183.1 (181.9 to 184.0, 5 seeds)` of several."""
+    returns = [run["return_mean"] for run in runs]
+    if len(returns) < 2:
+        return f"{returns[0]:,.4g}" if returns else ""
+    return f"{statistics.mean(returns):,.4g} ({min(returns):,.4g} to {max(returns):,.4g}, {len(returns)} seeds)"
 
 
 def _default(field: FieldInfo) -> str:
@@ -177,6 +221,7 @@ _FACTORIES = {"field(default_factory=dict)": "{}"}
 TABLES = {
     "encoders.md": encoder_table,
     "wrappers.md": wrapper_table,
+    "environments.md": environment_table,
     "hooks/types.md": other_types,
     **{f"hooks/{hook}.md": partial(hook_part, hook) for hook in HOOK_NAMES},
 }

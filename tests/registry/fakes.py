@@ -130,6 +130,8 @@ class Fakes:
             f"""
             from arl_core.interfaces import UserError
             from arl_core.registry import resolve_env
+            from arl_core.registry.known import KNOWN_FAMILIES
+            KNOWN_FAMILIES["neverland"] = ("arl-plugin-neverland", ("never_",))  # one that nobody can have installed
             result = {{}}
             for name in {names!r}:
                 try:

@@ -47,13 +47,13 @@ MISTAKES = {
     "corridor:zzzzzzzz": f"error: no environment 'corridor:zzzzzzzz' in 'corridor' {OWNER}. It has: short, long",
     "corridor:": f"error: no environment 'corridor:' in 'corridor' {OWNER}. It has: short, long",
     "nobody::corridor": "error: 'nobody' provides no environment 'corridor'; arl-plugin-corridor 0.3.1 does",
-    "vizdom": (
-        "error: no environment 'vizdom'. Did you mean 'vizdoom'?\n"
-        "  'vizdoom' is provided by arl-plugin-vizdoom, which is not installed: pip install arl-plugin-vizdoom"
+    "neverlnd": (
+        "error: no environment 'neverlnd'. Did you mean 'neverland'?\n"
+        "  'neverland' is provided by arl-plugin-neverland, which is not installed: pip install arl-plugin-neverland"
     ),
-    "doom_basic": (
-        "error: environment 'doom_basic' is provided by arl-plugin-vizdoom, which is not installed: "
-        "pip install arl-plugin-vizdoom"
+    "never_here": (
+        "error: environment 'never_here' is provided by arl-plugin-neverland, which is not installed: "
+        "pip install arl-plugin-neverland"
     ),
     "atari_pong": (
         "error: environment 'atari_pong' is provided by arl-plugin-atari, which is not installed: pip install arl-plugin-atari"

@@ -11,6 +11,7 @@ from unittest import SkipTest
 import pytest
 
 from arl_core.interfaces import UserError
+from arl_core.registry.known import KNOWN_FAMILIES
 from arl_core.testing import Check, CheckFailed, Result, plugin_checks
 from arl_core.testing.subject import find_subjects
 from arl_core.testing.suite import stages
@@ -262,11 +263,12 @@ def test_variants_are_sampled_or_all(install_plugin: Install) -> None:
     assert [c.id for c in plugin_checks("many:v7") if c.id.startswith("env.spawn")] == ["env.spawn[many:v7]"]
 
 
-def test_names_that_nothing_has() -> None:
+def test_names_that_nothing_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(KNOWN_FAMILIES, "neverland", ("arl-plugin-neverland", ("never_",)))
     with pytest.raises(UserError, match=r"no plugin 'maz' is installed\. Did you mean 'maze'\?"):
         plugin_checks("maz")
-    with pytest.raises(UserError, match="'vizdoom' is provided by arl-plugin-vizdoom, which is not installed"):
-        plugin_checks("vizdoom")
+    with pytest.raises(UserError, match="'neverland' is provided by arl-plugin-neverland, which is not installed"):
+        plugin_checks("neverland")
 
 
 def test_the_page_names_every_rule(install_plugin: Install) -> None:
