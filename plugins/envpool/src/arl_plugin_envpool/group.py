@@ -99,7 +99,7 @@ class EnvPoolGroup:
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Raises ValueError: EnvPool cannot save its environments."""
-        raise ValueError("environments of EnvPool cannot be saved or restored")
+        raise ValueError(f"environments of EnvPool cannot be saved or restored; the state given has {', '.join(state)}")
 
     def close(self) -> None:
         """See `EnvGroup`."""
