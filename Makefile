@@ -54,8 +54,9 @@ $(VENV)/.ready: $(VENV)/bin/python pyproject.toml plugins/maze/pyproject.toml co
 	$(PIP) -c constraints.txt -e . -e plugins/maze
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready plugins/minihack/pyproject.toml
-	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]" -e "plugins/minihack[test]"
+$(VENV)/.ready-dev: $(VENV)/.ready plugins/minihack/pyproject.toml plugins/atari/pyproject.toml plugins/envpool/pyproject.toml
+	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]" -e "plugins/minihack[test]" \
+		-e "plugins/envpool[test]" -e "plugins/atari[test]"
 	@touch $@
 
 clean:

@@ -1,4 +1,5 @@
-"""The example of every hook's page: taken from the page, installed as a distribution of its own, and used as the page says."""
+"""The examples of the hooks' pages and of the page on vectorised environments: taken from the page, installed as a
+distribution of its own, and used as the page says."""
 
 from __future__ import annotations
 
@@ -53,33 +54,33 @@ def shell(commands: str, folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, str, list[str]]]:
-    """Of a hook's example: where it was used, what was printed, and which lines the page says are among that."""
+    """Of a page's example: where it was used, what was printed, and which lines the page says are among that."""
     known: dict[str, tuple[Path, str, list[str]]] = {}
 
-    def use(hook: str) -> tuple[Path, str, list[str]]:
-        if hook not in known:
-            folder = tmp_path_factory.mktemp(hook)
-            part = PART.search((ROOT / "docs" / "hooks" / f"{hook}.md").read_text(encoding="utf-8"))
+    def use(page: str) -> tuple[Path, str, list[str]]:
+        if page not in known:
+            folder = tmp_path_factory.mktemp(Path(page).name)
+            part = PART.search((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
             assert part is not None
             blocks = BLOCK.findall(part[1])
             install(blocks, folder)
             (commands,) = [text for kind, text in blocks if kind == "bash"]
             expected = [line for kind, text in blocks if kind == "text" for line in text.splitlines()]
-            known[hook] = folder, shell(commands, folder), expected
-        return known[hook]
+            known[page] = folder, shell(commands, folder), expected
+        return known[page]
 
     return use
 
 
-@pytest.mark.parametrize("hook", HOOK_NAMES)
-def test_the_example_runs(hook: str, used: Callable[[str], tuple[Path, str, list[str]]]) -> None:
-    _, printed, expected = used(hook)
+@pytest.mark.parametrize("page", [*(f"hooks/{hook}" for hook in HOOK_NAMES), "vectorised-environments"])
+def test_the_example_runs(page: str, used: Callable[[str], tuple[Path, str, list[str]]]) -> None:
+    _, printed, expected = used(page)
     plain = re.sub(r"[ \t]+", " ", printed)
     assert [line for line in expected if line not in plain] == []
 
 
 def test_the_metrics_page_names_every_metric(used: Callable[[str], tuple[Path, str, list[str]]]) -> None:
-    folder, _, _ = used("arl_metrics")
+    folder, _, _ = used("hooks/arl_metrics")
     lines = (folder / "train_dir" / "logged" / "metrics.jsonl").read_text().splitlines()
     told = {name for line in lines for name in json.loads(line)} - {"frames"}
     page = (ROOT / "docs" / "hooks" / "arl_metrics.md").read_text(encoding="utf-8")

@@ -23,8 +23,9 @@ def make(*, options: AtariOptions | None, contexts: Sequence[EnvContext], game: 
         from arl_plugin_atari.env import AtariEnv
 
         return SingleEnvGroup([AtariEnv(task, context) for context in contexts], contexts)
-    kind = {"ale-vector": AleVectorPool, "envpool": EnvPoolPool}[task.options.backend]
-    return AtariGroup(kind(task, [context.seed for context in contexts]), task, len(contexts))
+    seeds = [context.seed for context in contexts]
+    pool: Pool = AleVectorPool(task, seeds) if task.options.backend == "ale-vector" else EnvPoolPool(task, seeds)
+    return AtariGroup(pool, task, len(contexts))
 
 
 class AtariGroup:

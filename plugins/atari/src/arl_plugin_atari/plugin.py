@@ -12,14 +12,21 @@ from arl_plugin_atari.games import GAMES, aliases, id_name
 _STICKY = 0.25  # Machado et al. 2018, and gymnasium's ids of version 5
 
 
+def _variant(name: str, game: str, sticky: float, summary: str) -> EnvSpec:
+    return EnvSpec(
+        id=name,
+        maker="arl_plugin_atari.env:make",
+        vector_maker="arl_plugin_atari.group:make",
+        kwargs={"game": game, "sticky": sticky},
+        summary=summary,
+    )
+
+
 def _variants() -> Iterable[EnvSpec]:
-    makers = {"maker": "arl_plugin_atari.env:make", "vector_maker": "arl_plugin_atari.group:make"}
     for game in GAMES:
-        title = game.replace("_", " ")
-        yield EnvSpec(id=game, kwargs={"game": game, "sticky": 0.0}, summary=title, **makers)
+        yield _variant(game, game, 0.0, game.replace("_", " "))
     for game in GAMES:
-        what = f"with sticky actions, as ALE/{id_name(game)}-v5"
-        yield EnvSpec(id=f"{game}-v5", kwargs={"game": game, "sticky": _STICKY}, summary=what, **makers)
+        yield _variant(f"{game}-v5", game, _STICKY, f"with sticky actions, as ALE/{id_name(game)}-v5")
 
 
 @hookimpl
@@ -46,7 +53,7 @@ def arl_param_overrides(env: str, algo: str) -> Mapping[str, Any] | None:  # noq
         "hidden_size": 512,
         "num_envs_per_worker": 32,
         "rollout": 32,
-        "batch_size": 1024,
+        "batch_size": 512,
         "learning_rate": 2.5e-4,
         "adam_eps": 1e-5,
         "ppo_clip_ratio": 0.1,

@@ -5,7 +5,8 @@ Both keep whole games: they clip nothing and know nothing of lives, so that `gro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -69,7 +70,8 @@ class AleVectorPool:
 
     def reset(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         """See `Pool`."""
-        obs, info = self._games.reset(seed=self._seeds)
+        first: tuple[NDArray[np.uint8], dict[str, Any]] = self._games.reset(seed=self._seeds)
+        obs, info = first
         return obs, info["lives"]
 
     def send(self, actions: NDArray[np.int64]) -> None:
@@ -110,7 +112,7 @@ class EnvPoolPool:
             "repeat_action_probability": task.sticky,
             "max_episode_steps": -(-options.max_frames // options.frame_skip),
         }
-        self._make = lambda: make_pool(envpool_id(task.game), seeds, options.num_threads, settings)
+        self._make: Callable[[], Any] = partial(make_pool, envpool_id(task.game), seeds, options.num_threads, settings)
         self._games = self._make()
         self._is_new = True
 

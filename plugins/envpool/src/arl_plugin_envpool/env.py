@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from numpy.typing import NDArray
-
 from arl_core.envs.group_env import GroupEnv
 from arl_core.interfaces import EnvContext, UserError
 from arl_plugin_envpool.group import EnvPoolGroup
@@ -34,10 +32,9 @@ class EnvPoolEnv(GroupEnv):
         super().__init__(make_group, context, first.observation_space, first.action_space)
         first.close()
 
-    def render(self) -> NDArray[Any] | None:
+    def render(self) -> Any:
         """rgb_array: uint8 [height, width, 3], where the id can be drawn."""
         if self.render_mode is None:
             return None
         assert isinstance(self.group, EnvPoolGroup)
-        picture: NDArray[Any] = self.group.pool.render(0)[0]
-        return picture
+        return self.group.pool.render(0)[0]
