@@ -37,7 +37,8 @@ def install(blocks: list[tuple[str, str]], folder: Path) -> None:
     assert point is not None
     info = folder / f"{name[1].replace('-', '_')}-{version[1]}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name[1]}\nVersion: {version[1]}\n")
+    requires = "".join(f"Requires-Dist: {each}\n" for each in re.findall(r'^dependencies = \["(.*)"\]$', project, re.MULTILINE))
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name[1]}\nVersion: {version[1]}\n{requires}")
     (info / "entry_points.txt").write_text(f"[arl.plugins.v1]\n{point[1]} = {point[2]}\n")
 
 
@@ -47,7 +48,7 @@ def shell(commands: str, folder: Path) -> str:
     path = os.pathsep.join([str(folder), str(ROOT)])
     env = {**kept, "PYTHON": sys.executable, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(["bash", "-c", SHELL + commands], cwd=folder, env=env, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "disabled" not in done.stdout + done.stderr
     return done.stdout
 

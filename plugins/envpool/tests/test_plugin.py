@@ -27,7 +27,7 @@ def test_every_spelling_means_the_same_environment() -> None:
         ("CartPole-v2", {}, "no environment 'envpool:CartPole-v2'. Did you mean 'envpool:CartPole-v"),
         ("CartPole-v1", {"max_episode_step": 3}, "has no option 'max_episode_step'. Did you mean 'max_episode_steps'"),
         ("CartPole-v1", {"num_envs": 3}, "'num_envs' is set by arl"),
-        ("CartPole-v1", {"max_episode_steps": "x"}, "cannot be made with {'max_episode_steps': 'x'}"),
+        ("CartPole-v1", {"max_episode_steps": "x"}, "max_episode_steps of CartPole-v1 is int, such as 500; got 'x'"),
     ],
 )
 def test_mistakes_are_named_in_one_line(name: str, arguments: dict[str, Any], says: str) -> None:

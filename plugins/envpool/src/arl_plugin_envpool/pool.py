@@ -27,7 +27,7 @@ def import_envpool() -> ModuleType:
     except ModuleNotFoundError as error:
         raise UserError(f"envpool: the package {error.name} is missing: pip install arl-plugin-envpool") from None
     except ImportError as error:  # a shared library that the wheel needs
-        raise UserError(f"envpool cannot be loaded ({error}); its wheels are for x86-64 and arm64 Linux with glibc") from error
+        raise UserError(f"envpool is installed, but cannot be loaded: {error}. Install what it names") from error
     module: ModuleType = envpool
     return module
 
@@ -48,7 +48,7 @@ def make_pool(
     given = dict(arguments or {})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*precision lowered by casting", UserWarning)  # of bounds, in its own spaces
-        _check_arguments(task_id, given, envpool.make_spec(task_id).config._fields)
+        _check_arguments(task_id, given, envpool.make_spec(task_id).config._asdict())
         try:
             pool = envpool.make_gymnasium(
                 task_id,
@@ -60,20 +60,28 @@ def make_pool(
             )
             _ = pool.observation_space, pool.action_space  # made on demand, with those warnings
         except (TypeError, ValueError, AssertionError) as error:
-            raise UserError(f"envpool: {task_id} cannot be made with {given or 'its defaults'}: {error}") from error
+            what = " ".join(str(error).split())
+            raise UserError(f"envpool: {task_id} cannot be made with {given or 'its defaults'}: {what}") from error
     if pool.config["max_num_players"] > 1:
         raise UserError(f"envpool: {task_id} has several players; arl steps ids of one")
     return pool
 
 
-def _check_arguments(task_id: str, given: Mapping[str, Any], fields: Sequence[str]) -> None:
-    known = [name for name in fields if name not in _OURS]
-    for name in given:
+def _check_arguments(task_id: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """`config` are the id's options with their defaults."""
+    known = [name for name in config if name not in _OURS]
+    for name, value in given.items():
         if name in _OURS:
             raise UserError(f"envpool.arguments: '{name}' is set by arl; threads are --envpool.num-threads")
         if name not in known:
             hint = nearest(name, known) or f" It has: {', '.join(known)}"
             raise UserError(f"envpool.arguments: {task_id} has no option '{name}'.{hint}")
+        default = config[name]
+        wanted = (int, float) if isinstance(default, float) else type(default)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise UserError(
+                f"envpool.arguments: {name} of {task_id} is {type(default).__name__}, such as {default!r}; got {value!r}"
+            )
 
 
 def observation_space(pool: Any) -> spaces.Space[Any]:
