@@ -47,7 +47,7 @@ def shell(commands: str, folder: Path) -> str:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ARL_")}
     path = os.pathsep.join([str(folder), str(ROOT)])
     env = {**kept, "PYTHON": sys.executable, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(["bash", "-c", SHELL + commands], cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", SHELL + commands], cwd=folder, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "disabled" not in done.stdout + done.stderr
     return done.stdout
@@ -73,7 +73,10 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path
     return use
 
 
-@pytest.mark.parametrize("page", [*(f"hooks/{hook}" for hook in HOOK_NAMES), "vectorised-environments"])
+_WITH_ALL_CHECKS = pytest.param("vectorised-environments", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("page", [*(f"hooks/{hook}" for hook in HOOK_NAMES), _WITH_ALL_CHECKS])
 def test_the_example_runs(page: str, used: Callable[[str], tuple[Path, str, list[str]]]) -> None:
     _, printed, expected = used(page)
     plain = re.sub(r"[ \t]+", " ", printed)

@@ -46,13 +46,13 @@ def assert_same(one: list[Step], other: list[Step], first: int = 0) -> None:
 @pytest.mark.parametrize(
     ("game", "options"),
     [
-        ("breakout-v5", {"life_loss": True, "max_frames": 480}),
-        ("freeway", {"frame_skip": 3, "frame_stack": 2, "max_frames": 250}),
-        ("pong-v5", {"max_frames": 300, "full_action_set": True, "reward_clip": False}),
+        ("breakout-v5", {"life_loss": True, "max_frames": 320}),
+        ("freeway", {"frame_skip": 3, "frame_stack": 2, "max_frames": 200}),
+        ("pong-v5", {"max_frames": 280, "full_action_set": True, "reward_clip": False}),
     ],
 )
 def test_ale_vector_plays_the_games_of_the_one_in_python(game: str, options: dict[str, Any]) -> None:
-    actions = columns(game, 150)
+    actions = columns(game, 90)
     fast, slow = (played(recorder(game, backend=backend, **options), actions) for backend in ("ale-vector", "gymnasium"))
     assert_same(fast, slow)
     assert sum(int(step.truncated.sum() + step.terminated.sum()) for step in fast) >= 2
@@ -62,7 +62,7 @@ def test_ale_vector_plays_the_games_of_the_one_in_python(game: str, options: dic
 def test_envpool_plays_them_too_but_for_the_first_frames(game: str) -> None:
     pytest.importorskip("envpool", reason="EnvPool is not installed: pip install 'arl-plugin-atari[envpool]'")
     options = {"noop_max": 1, "life_loss": True, "max_frames": 10_000}
-    actions = columns(game, 120)
+    actions = columns(game, 80)
     fast, other = (played(recorder(game, backend=backend, **options), actions) for backend in ("ale-vector", "envpool"))
     whole = next(
         (n for n, step in enumerate(fast) if "score" in step.metrics and np.isfinite(step.metrics["score"]).any()), 120
