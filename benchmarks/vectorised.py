@@ -65,7 +65,7 @@ def training(env: str, options: Mapping[str, Any], seconds: float) -> float:
         spent_s = time.process_time() - began
         if spent_s > WARM_UP_S:
             marks.append((spent_s, int(values["frames"])))
-        return spent_s < WARM_UP_S + seconds
+        return spent_s < WARM_UP_S + seconds or marks[-1][1] == marks[0][1]  # at least one more iteration
 
     settings = {"env_options": dict(options), "ppo_epochs": 1, "num_batches_per_iteration": 1, "serial": True}
     settings |= {"train_dir": "train_dir/bench"}

@@ -48,7 +48,7 @@ def assert_same(one: list[Step], other: list[Step], first: int = 0) -> None:
     [
         ("breakout-v5", {"life_loss": True, "max_frames": 320}),
         ("freeway", {"frame_skip": 3, "frame_stack": 2, "max_frames": 200}),
-        ("pong-v5", {"max_frames": 280, "full_action_set": True, "reward_clip": False}),
+        pytest.param("pong-v5", {"max_frames": 280, "full_action_set": True, "reward_clip": False}, marks=pytest.mark.slow),
     ],
 )
 def test_ale_vector_plays_the_games_of_the_one_in_python(game: str, options: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ def test_ale_vector_plays_the_games_of_the_one_in_python(game: str, options: dic
     assert sum(int(step.truncated.sum() + step.terminated.sum()) for step in fast) >= 2
 
 
-@pytest.mark.parametrize("game", ["breakout", "pong"])
+@pytest.mark.parametrize("game", ["pong", pytest.param("breakout", marks=pytest.mark.slow)])
 def test_envpool_plays_them_too_but_for_the_first_frames(game: str) -> None:
     pytest.importorskip("envpool", reason="EnvPool is not installed: pip install 'arl-plugin-atari[envpool]'")
     options = {"noop_max": 1, "life_loss": True, "max_frames": 10_000}
@@ -85,7 +85,7 @@ def test_a_stream_depends_on_its_context_alone() -> None:
 def test_games_of_a_random_policy_are_as_long_and_as_good(backend: str) -> None:
     if backend == "envpool":
         pytest.importorskip("envpool", reason="EnvPool is not installed: pip install 'arl-plugin-atari[envpool]'")
-    actions = columns("breakout", 1200, rows=24)
+    actions = columns("breakout", 700, rows=24)
     samples = []
     for name in ("ale-vector", backend):
         group = recorder("breakout", 24, backend=name)
@@ -95,6 +95,6 @@ def test_games_of_a_random_policy_are_as_long_and_as_good(backend: str) -> None:
         group.group.close()
     for key in ("score", "raw_frames"):
         one, other = (sample[key][np.isfinite(sample[key])] for sample in samples)
-        assert min(len(one), len(other)) > 80
+        assert min(len(one), len(other)) > 50
         error = np.hypot(one.std() / len(one) ** 0.5, other.std() / len(other) ** 0.5)
         assert abs(one.mean() - other.mean()) < 4 * error
