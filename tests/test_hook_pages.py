@@ -1,4 +1,5 @@
-"""The example of every hook's page: taken from the page, installed as a distribution of its own, and used as the page says."""
+"""The examples of the hooks' pages and of the page on vectorised environments: taken from the page, installed as a
+distribution of its own, and used as the page says."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def install(blocks: list[tuple[str, str]], folder: Path) -> None:
     assert point is not None
     info = folder / f"{name[1].replace('-', '_')}-{version[1]}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name[1]}\nVersion: {version[1]}\n")
+    requires = "".join(f"Requires-Dist: {each}\n" for each in re.findall(r'^dependencies = \["(.*)"\]$', project, re.MULTILINE))
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name[1]}\nVersion: {version[1]}\n{requires}")
     (info / "entry_points.txt").write_text(f"[arl.plugins.v1]\n{point[1]} = {point[2]}\n")
 
 
@@ -45,41 +47,44 @@ def shell(commands: str, folder: Path) -> str:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ARL_")}
     path = os.pathsep.join([str(folder), str(ROOT)])
     env = {**kept, "PYTHON": sys.executable, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(["bash", "-c", SHELL + commands], cwd=folder, env=env, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(["bash", "-c", SHELL + commands], cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "disabled" not in done.stdout + done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, str, list[str]]]:
-    """Of a hook's example: where it was used, what was printed, and which lines the page says are among that."""
+    """Of a page's example: where it was used, what was printed, and which lines the page says are among that."""
     known: dict[str, tuple[Path, str, list[str]]] = {}
 
-    def use(hook: str) -> tuple[Path, str, list[str]]:
-        if hook not in known:
-            folder = tmp_path_factory.mktemp(hook)
-            part = PART.search((ROOT / "docs" / "hooks" / f"{hook}.md").read_text(encoding="utf-8"))
+    def use(page: str) -> tuple[Path, str, list[str]]:
+        if page not in known:
+            folder = tmp_path_factory.mktemp(Path(page).name)
+            part = PART.search((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
             assert part is not None
             blocks = BLOCK.findall(part[1])
             install(blocks, folder)
             (commands,) = [text for kind, text in blocks if kind == "bash"]
             expected = [line for kind, text in blocks if kind == "text" for line in text.splitlines()]
-            known[hook] = folder, shell(commands, folder), expected
-        return known[hook]
+            known[page] = folder, shell(commands, folder), expected
+        return known[page]
 
     return use
 
 
-@pytest.mark.parametrize("hook", HOOK_NAMES)
-def test_the_example_runs(hook: str, used: Callable[[str], tuple[Path, str, list[str]]]) -> None:
-    _, printed, expected = used(hook)
+_WITH_ALL_CHECKS = pytest.param("vectorised-environments", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("page", [*(f"hooks/{hook}" for hook in HOOK_NAMES), _WITH_ALL_CHECKS])
+def test_the_example_runs(page: str, used: Callable[[str], tuple[Path, str, list[str]]]) -> None:
+    _, printed, expected = used(page)
     plain = re.sub(r"[ \t]+", " ", printed)
     assert [line for line in expected if line not in plain] == []
 
 
 def test_the_metrics_page_names_every_metric(used: Callable[[str], tuple[Path, str, list[str]]]) -> None:
-    folder, _, _ = used("arl_metrics")
+    folder, _, _ = used("hooks/arl_metrics")
     lines = (folder / "train_dir" / "logged" / "metrics.jsonl").read_text().splitlines()
     told = {name for line in lines for name in json.loads(line)} - {"frames"}
     page = (ROOT / "docs" / "hooks" / "arl_metrics.md").read_text(encoding="utf-8")

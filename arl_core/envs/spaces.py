@@ -105,6 +105,22 @@ class ActionLayout:
         values = [_leaf_actions(leaf, part) for leaf, part in zip(self._leaves, parts, strict=True)]
         return [_joined(self.space, iter(row)) for row in zip(*values, strict=True)]
 
+    def to_columns(self, action: Any) -> NDArray[Any]:
+        """The columns [1, A] of one action of the space."""
+        values = [np.ravel(value - getattr(leaf, "start", 0)) for leaf, value in _parts_of(self.space, action)]
+        columns: NDArray[Any] = np.concatenate(values).astype(self.dtype)[None]
+        return columns
+
+
+def _parts_of(space: spaces.Space[Any], action: Any) -> Iterator[tuple[spaces.Space[Any], Any]]:
+    """The leaves of an action space, each with its part of `action`."""
+    children = children_of(space)
+    if children is None:
+        yield space, action
+        return
+    for part, child in children.items():
+        yield from _parts_of(child, action[part])
+
 
 def _leaf_actions(space: spaces.Space[Any], columns: NDArray[Any]) -> Sequence[Any]:
     """One action of a leaf space per environment."""

@@ -9,7 +9,7 @@ from arl_core.registry.selection import normalized
 
 # family -> (distribution, historical spellings that begin its names)
 KNOWN_FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "atari": ("arl-plugin-atari", ("atari_",)),
+    "atari": ("arl-plugin-atari", ("atari_", "ALE/")),
     "envpool": ("arl-plugin-envpool", ("envpool_",)),
     "maze": ("arl-plugin-maze", ("maze-",)),
     "minigrid": ("arl-plugin-minigrid", ("MiniGrid-", "BabyAI-")),

@@ -55,9 +55,6 @@ MISTAKES = {
         "error: environment 'never_here' is provided by arl-plugin-neverland, which is not installed: "
         "pip install arl-plugin-neverland"
     ),
-    "atari_pong": (
-        "error: environment 'atari_pong' is provided by arl-plugin-atari, which is not installed: pip install arl-plugin-atari"
-    ),
     "gym:CartPol-v1": f"error: no environment 'gym:CartPol-v1'. Did you mean 'gym:CartPole-v1'? {GYM_HINT}",
     "gym": (
         "error: environment 'gym' needs a variant, gym:NAME: "
