@@ -87,8 +87,8 @@ class OneIsPaid(Parallel):
 
 
 class Staggered(Parallel):
-    """Three agents. c comes at step 2; b ends (by turns terminated and truncated) after 2 steps, a after 5, c after 6. An agent's
-    k-th step is worth k, plus a tenth of its action."""
+    """Three agents. c comes at step 2; b ends (by turns terminated and truncated) after 2 steps, a after 5, c after 6. An
+    agent's k-th step is worth k, plus a tenth of its action."""
 
     possible_agents: ClassVar[list[str]] = ["a", "b", "c"]
     ends: ClassVar[dict[str, int]] = {"a": 5, "b": 2, "c": 6}

@@ -28,7 +28,8 @@ def group_of(env: type[Parallel], count: int = 2, limit: int | None = None) -> M
 
 
 def naive(env: Any, actions: Any, steps: int) -> list[dict[str, Any]]:
-    """What each agent lives through: {agent: (observation after, reward, terminated, truncated)} of every step; {} of a reset."""
+    """What each agent lives through: {agent: (observation after, reward, terminated, truncated)} of every step; {} of a
+    reset."""
     env.reset(seed=0)
     log = []
     for t in range(steps):
@@ -113,7 +114,9 @@ def test_it_goes_on_bit_for_bit_from_a_saved_state() -> None:
 
 
 def test_spaces_that_differ_are_one_clear_error() -> None:
-    with pytest.raises(UserError, match=r"'test': agents must have equal spaces, but the action space of 'a' is .*'b'.*pad them"):
+    with pytest.raises(
+        UserError, match=r"'test': agents must have equal spaces, but the action space of 'a' is .*'b'.*pad them"
+    ):
         group_of(Unequal)
 
 

@@ -145,7 +145,9 @@ class World:
         """Copies of a slot's arrays; the policy's outputs also by their parts, `params` and `values`."""
         by_policy = ("slot.state", "slot.weights_epoch", "versions")
         names = [name for name in slot_specs(self.shape) if not name.startswith("group.") and name not in by_policy]
-        rows = {name: self.arena[name][slot].copy() for name in names} | {name: self.arena[name][0, slot].copy() for name in by_policy}
+        rows = {name: self.arena[name][slot].copy() for name in names} | {
+            name: self.arena[name][0, slot].copy() for name in by_policy
+        }
         return rows | {"params": rows["outputs"][..., :-1], "values": rows["outputs"][..., -1]}
 
     def tensors(self, slot: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None, torch.Tensor]:

@@ -45,7 +45,13 @@ class Site:
         self.threads: list[threading.Thread] = []
         replica = ReplicaSpec(world.recipe, stream=0)
         self.rollout_spec = RolloutSpec(
-            env, world.shape, range(GROUPS), seed=4, replica=None if central else replica, learners=(2,), policy_workers=(1,) if central else ()
+            env,
+            world.shape,
+            range(GROUPS),
+            seed=4,
+            replica=None if central else replica,
+            learners=(2,),
+            policy_workers=(1,) if central else (),
         )
         self.policy_spec = PolicyWorkerSpec(world.shape, replica, share=0, share_of=1, group_bells=(0, 0))
 
