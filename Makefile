@@ -54,8 +54,8 @@ $(VENV)/.ready: $(VENV)/bin/python pyproject.toml plugins/maze/pyproject.toml co
 	$(PIP) -c constraints.txt -e . -e plugins/maze
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready plugins/minihack/pyproject.toml
-	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]" -e "plugins/minihack[test]"
+$(VENV)/.ready-dev: $(VENV)/.ready plugins/minihack/pyproject.toml plugins/pettingzoo/pyproject.toml
+	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]" -e "plugins/minihack[test]" -e "plugins/pettingzoo[test]"
 	@touch $@
 
 clean:

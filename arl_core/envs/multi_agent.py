@@ -27,8 +27,13 @@ class ParallelEnv(Protocol):
     """PettingZoo's parallel API, as far as it is used (https://pettingzoo.farama.org/api/parallel). An environment need not
     derive from anything. It may have `get_state` and `set_state` (see `envs.state`)."""
 
-    possible_agents: Sequence[str]  # all that may ever take part, in a fixed order
-    agents: Sequence[str]  # those that act in the next step; empty: the episode is over
+    @property
+    def possible_agents(self) -> Sequence[str]:
+        """All that may ever take part, in a fixed order."""
+
+    @property
+    def agents(self) -> Sequence[str]:
+        """Those that act in the next step; empty: the episode is over."""
 
     def observation_space(self, agent: str) -> spaces.Space[Any]:
         """Of one agent; the same object at every call."""

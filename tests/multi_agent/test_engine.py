@@ -43,7 +43,8 @@ def test_two_policies_learn_what_each_of_them_wants(inference: str) -> None:
 
 @pytest.mark.parametrize("inference", ["local", "central"])
 def test_agents_that_come_and_go_with_memory_snapshots_and_drawn_policies(inference: str) -> None:
-    fields = {"num_policies": 2, "inference": inference, "use_rnn": True, "policy_assignment": "random", **SELF_PLAY}
+    fields = {"num_policies": 2, "inference": inference, "use_rnn": True, "policy_assignment": "random"}
+    fields |= SELF_PLAY | {"self_play_every_frames": 150}
     with small(Staggered, workers=2, envs=2, worker_num_splits=2, **fields) as model:
         assert model.train(2_000) == 0, model._trainer.failure
         assert balances(model)
