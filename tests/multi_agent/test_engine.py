@@ -25,7 +25,10 @@ def balances(model: APPO) -> bool:
     return engine.balance().exact and all(one.exact for one in each)
 
 
-@pytest.mark.parametrize("inference", ["local", "central"])
+BOTH = pytest.mark.parametrize("inference", [pytest.param("local", marks=pytest.mark.slow), "central"])
+
+
+@BOTH
 def test_two_policies_learn_what_each_of_them_wants(inference: str) -> None:
     fields = {"num_policies": 2, "inference": inference, "learning_rate": 1e-2, "policy_workers_per_policy": 1}
     with small(Opposites, envs=8, **fields) as model:
@@ -41,7 +44,7 @@ def test_two_policies_learn_what_each_of_them_wants(inference: str) -> None:
         assert model._trainer.engine.balance(1).dropped_epoch > 0
 
 
-@pytest.mark.parametrize("inference", ["local", "central"])
+@BOTH
 def test_agents_that_come_and_go_with_memory_snapshots_and_drawn_policies(inference: str) -> None:
     fields = {"num_policies": 2, "inference": inference, "use_rnn": True, "policy_assignment": "random"}
     fields |= SELF_PLAY | {"self_play_every_frames": 150}

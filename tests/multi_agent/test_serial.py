@@ -245,3 +245,18 @@ def test_evaluation_during_training_plays_every_policy() -> None:
         evaluation = model._trainer.engine.statistics.evaluation
     assert evaluation["episodes"] == 6
     assert {"policy_0/return_mean", "policy_1/return_mean"} <= evaluation.keys()
+
+
+def test_a_policy_s_best_is_its_own_in_an_evaluation(tmp_path: Path) -> None:
+    fields = {"eval_every_frames": 400, "save_best_metric": "eval/return_mean", "save_best_after": 0}
+    place = {"train_dir": str(tmp_path), "experiment": "r"}
+    with serial(OneIsPaid, num_policies=2, **fields, **place) as model:
+        model.train(1_500)
+        evaluation = model._trainer.engine.statistics.evaluation
+        values = [best.value for best in model._trainer.best]
+    assert values[1] == 0.0 == evaluation["policy_1/return_mean"], "agent b is never paid"
+    assert values[0] is not None
+    assert values[0] >= evaluation["policy_0/return_mean"] > 0.0
+    for policy, value in enumerate(values):
+        (file,) = checkpoints(tmp_path / "r" / "checkpoints" / f"p{policy}" / "best")
+        assert load_file(file)["best"]["value"] == value
