@@ -52,7 +52,8 @@ class EnvSpec:
 
     `maker(*, options, context, **kwargs) -> gymnasium.Env`; `vector_maker(*, options, contexts, **kwargs) -> EnvGroup`,
     where `options` is an instance of the family's options model (or None) and `contexts` has one entry an environment.
-    `maker` may also return an environment of several agents (`arl_core.envs.multi_agent.ParallelEnv`, PettingZoo's parallel API).
+    `maker` may also return an environment of several agents (`arl_core.envs.multi_agent.ParallelEnv`: PettingZoo's
+    parallel API).
     Both makers of one spec describe the same environment, step for step. `max_episode_steps` is a time limit that the core
     applies around `maker`; a `vector_maker` applies its own. `deterministic=False` says that the same seed and actions need
     not give the same episodes (a simulator with a clock of its own): `arl plugins check` then does not ask for it.
