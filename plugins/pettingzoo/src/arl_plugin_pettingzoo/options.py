@@ -1,4 +1,4 @@
-"""What a user may choose: `--pettingzoo.no-pad`, YAML `env_options`, keyword arguments."""
+"""What a user may choose: `--pettingzoo.pad false`, YAML `env_options`, keyword arguments."""
 
 from __future__ import annotations
 
