@@ -38,10 +38,11 @@ def test_two_policies_learn_what_each_of_them_wants(inference: str) -> None:
         result = model.evaluate(6)
         assert min(result["policy_0/return_mean"], result["policy_1/return_mean"]) > 3.5
         weights = model.get_parameters()
+        on_its_way = model._trainer.engine.balance(1).in_flight
         model.set_parameters({1: weights[0]})
         assert model.train(500) == 0
         assert balances(model)
-        assert model._trainer.engine.balance(1).dropped_epoch > 0
+        assert model._trainer.engine.balance(1).dropped_epoch <= on_its_way
 
 
 @BOTH
