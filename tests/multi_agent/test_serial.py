@@ -85,7 +85,7 @@ MIXED: dict[str, Any] = {
     "num_policies": 2,
     "self_play_fraction": 0.5,
     "self_play_snapshots": 2,
-    "self_play_every_frames": 300,
+    "self_play_every_frames": 150,
     "policy_assignment": "random",
 }
 
@@ -94,15 +94,15 @@ MIXED: dict[str, Any] = {
 def test_it_is_reproducible_and_resumes_bit_for_bit(tmp_path: Path, fields: dict[str, Any]) -> None:
     fields = MIXED | fields
     with serial(Staggered, **fields) as whole, serial(Staggered, **fields) as half:
-        whole.train(1_500)
-        whole.train(1_500)
-        half.train(1_500)
+        whole.train(600)
+        whole.train(600)
+        half.train(600)
         half.save(tmp_path)
         assert exact(half)
     assert [len(checkpoints(tmp_path / name)) for name in ("p0", "p1")] == [1, 1]
     with serial(Staggered, **fields) as rest:
         rest.load(tmp_path)
-        rest.train(1_500)
+        rest.train(600)
         assert exact_after_load(rest)
         for policy, weights in whole.get_parameters().items():
             assert same(rest.get_parameters()[policy], weights)
