@@ -52,6 +52,8 @@ class EnvSpec:
 
     `maker(*, options, context, **kwargs) -> gymnasium.Env`; `vector_maker(*, options, contexts, **kwargs) -> EnvGroup`,
     where `options` is an instance of the family's options model (or None) and `contexts` has one entry an environment.
+    `maker` may also return an environment of several agents (`arl_core.envs.multi_agent.ParallelEnv`: PettingZoo's
+    parallel API).
     Both makers of one spec describe the same environment, step for step. `max_episode_steps` is a time limit that the core
     applies around `maker`; a `vector_maker` applies its own. `deterministic=False` says that the same seed and actions need
     not give the same episodes (a simulator with a clock of its own): `arl plugins check` then does not ask for it.
@@ -235,7 +237,7 @@ class ArraySpec(NamedTuple):
 
 
 class StepViews(NamedTuple):
-    """Where one step of a group lands: contiguous views of shared memory, one row an environment.
+    """Where one step of a group lands: contiguous views of shared memory, one row an environment (or an agent of one).
 
     `obs` is what the action's transition leads to (row t+1 of the slot); the others are row t. Every entry is written at
     every step.
@@ -245,7 +247,9 @@ class StepViews(NamedTuple):
     rewards: NDArray[np.float32]  # [E]
     terminated: NDArray[np.bool_]  # [E]
     truncated: NDArray[np.bool_]  # [E]
-    valid: NDArray[np.bool_]  # [E]; False where the step was a reset (next-step autoreset): no frame, weighs nothing
+    valid: NDArray[
+        np.bool_
+    ]  # [E]; False where the step was a reset (next-step autoreset), or the agent takes no part: no frame
 
 
 class EpisodeEnds(NamedTuple):
@@ -265,7 +269,7 @@ class EnvGroup(Protocol):
     had ended; False where it cannot (`decorrelate_steps`).
     """
 
-    num_envs: int
+    num_envs: int  # rows: environments, or environments times agents (row = environment * agents + agent)
     obs_specs: Mapping[str, ArraySpec]
 
     def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:

@@ -88,7 +88,8 @@ def random_rate(env: Any, cfg: Any, episodes: int) -> float:
 def maze(size: int, seeds: list[int], frames: int, episodes: int = 1000) -> None:
     from arl_core import APPO
     from arl_core.registry import resolve_env
-    from arl_core.runtime.evaluate import evaluate_policy
+    from arl_core.runtime.evaluate import evaluate_cast
+    from arl_core.sampling.playing import Cast
 
     options = {"observation": "grid", "new_maze_each_episode": True}
     # played until twice the longest of shortest paths: who is still on the way then has failed
@@ -98,9 +99,9 @@ def maze(size: int, seeds: list[int], frames: int, episodes: int = 1000) -> None
         with APPO(env=f"maze:random-{size}x{size}", num_workers=2, num_envs_per_worker=64, policy_kwargs=kwargs) as model:
 
             def rate(model: Any = model) -> float:
-                network = model._trainer.model
+                network = model._trainer.models[0]
                 network.load_state_dict(model.get_parameters()[0])
-                played = evaluate_policy(network, played_env, model.config, episodes=episodes, deterministic=True)
+                played = evaluate_cast(Cast([network]), played_env, model.config, episodes=episodes, deterministic=True)
                 return float(np.mean(np.array(played.metrics["optimality"]) >= 0.5))
 
             untrained = rate()

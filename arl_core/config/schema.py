@@ -13,6 +13,8 @@ Positive = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 
+MAX_PLAYERS = 127  # policies and snapshots of a run: they are numbered by one signed byte for each frame
+
 # Older spellings (Sample Factory 1.23, the reference project) and the field that each means here.
 LEGACY_NAMES: dict[str, str] = {
     "encoder_type": "encoder",
@@ -85,7 +87,19 @@ class SamplingFields(BaseModel):
         ge=1,
         description="policy workers for each policy (central inference); default: one on a GPU, on a CPU one per core in use",
     )
-    num_policies: Literal[1] = Field(1, description="policies trained at once")
+    num_policies: int = Field(1, ge=1, le=64, description="policies trained at once (docs/multi-agent.md)")
+    policy_assignment: Literal["agent", "random"] = Field(
+        "agent",
+        description="who plays an agent: agent i policy i modulo num_policies, or a policy drawn for every episode",
+    )
+    agent_policies: dict[str, int] = Field(default_factory=dict, description="policies of agents by their names")
+    self_play_fraction: Fraction = Field(
+        0.0, description="episodes in which all agents but one are played by frozen snapshots of their policies; 0: none"
+    )
+    self_play_snapshots: Positive = Field(4, description="self-play: snapshots of each policy that are kept")
+    self_play_every_frames: Positive = Field(
+        100_000, description="self-play: frames between snapshots; a new one replaces the oldest"
+    )
     rollout: Positive = Field(32, description="steps in a slot: the length of a trajectory, T")
     decorrelate_steps: int = Field(
         0,
@@ -313,6 +327,21 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
             raise ValueError(f"save_best_metric {self.save_best_metric} needs eval_every_sec or eval_every_frames")
         if self.lr_adaptive_min > self.lr_adaptive_max:
             raise ValueError(f"lr_adaptive_min ({self.lr_adaptive_min}) is more than lr_adaptive_max ({self.lr_adaptive_max})")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent_policies(self) -> RunConfig:
+        several = self.num_policies > 1 or self.self_play_fraction > 0
+        if several and not self.async_rl:
+            raise ValueError("several policies and self-play need async_rl (or serial)")
+        if self.agent_policies and self.policy_assignment == "random":
+            raise ValueError("agent_policies says who plays whom: policy_assignment must be agent, not random")
+        for agent, policy in self.agent_policies.items():
+            if not 0 <= policy < self.num_policies:
+                raise ValueError(f"agent_policies: '{agent}' has policy {policy}; num_policies is {self.num_policies}")
+        players = self.num_policies * (1 + (self.self_play_snapshots if self.self_play_fraction > 0 else 0))
+        if players > MAX_PLAYERS:
+            raise ValueError(f"num_policies x (1 + self_play_snapshots) must be at most {MAX_PLAYERS}, not {players}")
         return self
 
 

@@ -99,10 +99,11 @@ class Decorrelation:
         middle of an episode. `beat` is called every step.
         """
         streams = [np.random.default_rng(np.random.SeedSequence(c.seed, spawn_key=(_STREAM,))) for c in contexts]
+        agents = group.num_envs // len(contexts)  # rows of one environment, which share its stream
         counts = np.array([stream.integers(self.steps + 1) for stream in streams])
         single = ends_episodes(group)
         total = self.steps if single else int(counts[0])  # the same for all groups: a row depends on its own stream alone
-        actions = RandomActions(self.action_space, streams)
+        actions = RandomActions(self.action_space, [stream for stream in streams for _ in range(agents)])
         ended, truncated, valid = np.zeros((3, group.num_envs), np.bool_)
         views = StepViews(obs, np.zeros(group.num_envs, np.float32), ended, truncated, valid)
         for step in range(total):

@@ -16,16 +16,14 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
-from arl_core.envs.make import build_env, inner_spaces
+from arl_core.envs.faults import EnvironmentFault, failed, metrics_of_ends
+from arl_core.envs.make import build_any, inner_spaces
+from arl_core.envs.multi_agent import MultiAgentGroup, ParallelEnv, close_quietly, is_parallel
 from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
 from arl_core.envs.state import load_env_state, save_env_state
 from arl_core.interfaces import ArraySpec, EnvContext, EnvGroup, EpisodeEnds, ResolvedEnv, StepViews, UserError, load_object
 
 _NO_LIMIT = 1 << 62  # a step number that is never met, and has room for a sum
-
-
-class EnvironmentFault(RuntimeError):
-    """An environment raised or broke its contract. Says which one, where, and with which seed."""
 
 
 def make_contexts(run_seed: int, first_index: int, count: int, worker: int = 0, life: int = 0) -> list[EnvContext]:
@@ -46,7 +44,10 @@ def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext]) -> EnvGro
     Raises EnvironmentFault for what the environments' code raises, except UserError.
     """
     if resolved.vector_maker is None:
-        return SingleEnvGroup(_build_envs(resolved, contexts), contexts)
+        envs = _build_envs(resolved, contexts)
+        if is_parallel(envs[0]):
+            return MultiAgentGroup([env for env in envs if is_parallel(env)], contexts, resolved.id, resolved.max_episode_steps)
+        return SingleEnvGroup([env for env in envs if isinstance(env, gym.Env)], contexts)
     try:
         for module in resolved.imports:
             import_module(module)
@@ -59,7 +60,7 @@ def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext]) -> EnvGro
     except (UserError, EnvironmentFault):
         raise
     except (Exception, SystemExit) as error:
-        raise EnvironmentFault(_failed(contexts[0], "construction", error)) from error
+        raise EnvironmentFault(failed(contexts[0], "construction", error)) from error
     return group
 
 
@@ -76,27 +77,19 @@ def _wrap_group(group: EnvGroup, resolved: ResolvedEnv, context: EnvContext) -> 
     return group
 
 
-def _build_envs(resolved: ResolvedEnv, contexts: Sequence[EnvContext]) -> list[gym.Env[Any, Any]]:
-    envs: list[gym.Env[Any, Any]] = []
+def _build_envs(resolved: ResolvedEnv, contexts: Sequence[EnvContext]) -> list[gym.Env[Any, Any] | ParallelEnv]:
+    envs: list[gym.Env[Any, Any] | ParallelEnv] = []
     context = contexts[0]
     try:
         for context in contexts:
-            envs.append(build_env(resolved, context))  # not a comprehension: those that were built are closed below
+            envs.append(build_any(resolved, context))  # not a comprehension: those that were built are closed below
     except BaseException as error:
         for env in envs:
-            with contextlib.suppress(Exception):  # the first error is the one to report
-                env.close()
+            close_quietly(env)  # the first error is the one to report
         if isinstance(error, UserError) or not isinstance(error, Exception | SystemExit):
             raise
-        raise EnvironmentFault(_failed(context, "construction", error)) from error
+        raise EnvironmentFault(failed(context, "construction", error)) from error
     return envs
-
-
-def _failed(context: EnvContext, where: str, error: BaseException) -> str:
-    return (
-        f"environment {context.index} (worker {context.worker}, seed {context.seed}) failed in {where}: "
-        f"{type(error).__name__}: {error}"
-    )
 
 
 def _peel(env: gym.Env[Any, Any]) -> tuple[gym.Env[Any, Any], int]:
@@ -142,7 +135,7 @@ class SingleEnvGroup:
         for context, env in zip(self._contexts, self.envs, strict=True):
             if obs_specs(env.observation_space) != specs or env.action_space != actions:
                 what = f"it has {env.observation_space} and {env.action_space}, the first has {self._space} and {actions}"
-                raise EnvironmentFault(_failed(context, "construction", ValueError(what)))
+                raise EnvironmentFault(failed(context, "construction", ValueError(what)))
 
     def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:
         """See `EnvGroup`."""
@@ -254,7 +247,7 @@ class SingleEnvGroup:
         if not self._rows_alone:
             self._has_ended |= done
         self._schedule(ended.tolist())
-        return _metrics_of_ends(ended, infos)
+        return metrics_of_ends(ended, infos)
 
     def _reset_step(self, i: int, _action: Any) -> tuple[Any, float, bool, bool, Mapping[str, Any]]:
         """The step that resets: its action is ignored."""
@@ -270,7 +263,7 @@ class SingleEnvGroup:
 
     def _fault(self, i: int, where: str, error: BaseException) -> EnvironmentFault:
         steps = self._clock - self._born[i]
-        return EnvironmentFault(_failed(self._contexts[i], f"{where}, {steps} steps into its episode", error))
+        return EnvironmentFault(failed(self._contexts[i], f"{where}, {steps} steps into its episode", error))
 
     def end_episodes(self, rows: NDArray[np.int64]) -> bool:
         """See `EnvGroup`."""
@@ -311,7 +304,7 @@ class SingleEnvGroup:
             try:
                 env.close()
             except (Exception, SystemExit) as error:  # noqa: BLE001, PERF203  # the others are closed too
-                faults.append(EnvironmentFault(_failed(context, "close", error)))
+                faults.append(EnvironmentFault(failed(context, "close", error)))
         if faults:
             raise faults[0]
 
@@ -322,26 +315,3 @@ def _share_no_memory(observations: Sequence[Any]) -> bool:
         return False
     bounds = sorted(np.lib.array_utils.byte_bounds(observation) for observation in observations)
     return all(end <= begin for (_, end), (begin, _) in pairwise(bounds))
-
-
-def _metrics_of_ends(rows: NDArray[np.int64], infos: Sequence[Mapping[str, Any]]) -> EpisodeEnds | None:
-    """Numbers in the `info` of the rows that ended; gymnasium's `episode` dict becomes `episode.r`, `episode.l`."""
-    found: dict[str, NDArray[np.float64]] = {}
-    for position, row in enumerate(rows):
-        for key, value in _numbers(infos[row] or {}):
-            if key not in found:
-                found[key] = np.full(len(rows), np.nan)
-            found[key][position] = value
-    return EpisodeEnds(rows, found) if found else None
-
-
-def _numbers(info: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    numbers: list[tuple[str, float]] = []
-    for key, value in info.items():
-        if isinstance(value, bool | int | float | np.integer | np.floating | np.bool_):
-            numbers.append((f"{prefix}{key}", float(value)))
-        elif isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "biuf":
-            numbers.append((f"{prefix}{key}", float(value.reshape(()))))
-        elif isinstance(value, Mapping) and not prefix:
-            numbers += _numbers(value, f"{key}.")
-    return numbers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -11,12 +10,29 @@ from typing import Any
 
 import gymnasium
 
+from arl_core.envs.multi_agent import ParallelEnv, close_quietly, is_parallel
 from arl_core.interfaces import JSON, EnvContext, ResolvedEnv, UserError, load_object
 
 
 def build_env(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any]:
-    """The environment with its wrappers, innermost first, and its time limit outermost. Raises what its code raises."""
-    env = _wrapped(resolved, context, [])
+    """The environment with its wrappers, innermost first, and its time limit outermost. Raises what its code raises, and
+    UserError for an environment of several agents."""
+    env = build_any(resolved, context)
+    if isinstance(env, gymnasium.Env):
+        return env
+    close_quietly(env)
+    raise UserError(f"environment '{resolved.id}' has several agents, where a gymnasium.Env is wanted")
+
+
+def build_any(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any] | ParallelEnv:
+    """As `build_env`, or an environment of several agents, which has no wrappers (and whose group applies the time limit)."""
+    env = _made(resolved, context)
+    if not isinstance(env, gymnasium.Env):
+        if resolved.wrappers:
+            close_quietly(env)
+            raise UserError(f"environment '{resolved.id}' has several agents: wrappers of gymnasium environments do not fit it")
+        return env
+    env = _wrapped(resolved, env, [])
     if resolved.max_episode_steps is not None:
         env = gymnasium.wrappers.TimeLimit(env, resolved.max_episode_steps)
     return env
@@ -25,12 +41,14 @@ def build_env(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, 
 def inner_spaces(resolved: ResolvedEnv, context: EnvContext) -> list[gymnasium.Space[Any]]:
     """The observation space inside each wrapper, of an environment that is built for this and closed again."""
     found: list[gymnasium.Space[Any]] = []
-    _wrapped(resolved, context, found).close()
+    env = _made(resolved, context)
+    assert isinstance(env, gymnasium.Env), "only gymnasium environments have wrappers"
+    _wrapped(resolved, env, found).close()
     return found
 
 
-def _wrapped(resolved: ResolvedEnv, context: EnvContext, seen: list[gymnasium.Space[Any]]) -> gymnasium.Env[Any, Any]:
-    """The environment with its wrappers; appends the observation space inside each to `seen`."""
+def _made(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any] | ParallelEnv:
+    """What the maker makes."""
     for module in resolved.imports:
         import_module(module)
     options = load_object(resolved.options_model).model_validate(resolved.options) if resolved.options_model else None
@@ -39,14 +57,18 @@ def _wrapped(resolved: ResolvedEnv, context: EnvContext, seen: list[gymnasium.Sp
         import cloudpickle
 
         kwargs["target"] = cloudpickle.loads(resolved.code)
-    env = as_gymnasium(load_object(resolved.maker)(options=options, context=context, **kwargs), resolved.id, context)
+    env = load_object(resolved.maker)(options=options, context=context, **kwargs)
+    return env if is_parallel(env) else as_gymnasium(env, resolved.id, context)
+
+
+def _wrapped(resolved: ResolvedEnv, env: gymnasium.Env[Any, Any], seen: list[gymnasium.Space[Any]]) -> gymnasium.Env[Any, Any]:
+    """The environment with its wrappers; appends the observation space inside each to `seen`."""
     try:
         for maker, wrapper_options in resolved.wrappers:
             seen.append(env.observation_space)
             env = load_object(maker)(env, **wrapper_options)
     except BaseException:
-        with contextlib.suppress(Exception):  # the first error is the one to report
-            env.close()
+        close_quietly(env)  # the first error is the one to report
         raise
     return env
 
@@ -87,6 +109,11 @@ def as_gymnasium(env: Any, name: str, context: EnvContext) -> gymnasium.Env[Any,
         from arl_core.envs.legacy_gym import LegacyGymEnv
 
         return LegacyGymEnv(env, context.render_mode)
+    if hasattr(env, "agent_iter"):
+        raise UserError(
+            f"environment '{name}' made {type(env).__name__}, whose agents take turns (AEC); "
+            "pettingzoo.utils.conversions.aec_to_parallel makes it one that can be trained on"
+        )
     raise UserError(f"environment '{name}' made {type(env).__name__}, which is not a gymnasium.Env")
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,13 +46,13 @@ def rng_from_array(array: NDArray[np.uint64]) -> np.random.Generator:
     return np.random.Generator(bits)
 
 
-def _classic_attributes(env: gym.Env[Any, Any]) -> tuple[str, ...] | None:
+def _classic_attributes(env: Any) -> tuple[str, ...] | None:
     if type(env).__module__.startswith("gymnasium.envs.classic_control."):
         return _CLASSIC.get(type(env).__name__)
     return None
 
 
-def save_env_state(env: gym.Env[Any, Any]) -> dict[str, NDArray[Any]] | None:
+def save_env_state(env: Any) -> dict[str, NDArray[Any]] | None:
     """All that `load_env_state` needs, or None if this environment cannot be saved."""
     if hasattr(env, "get_state") and hasattr(env, "set_state"):
         state: dict[str, NDArray[Any]] | None = env.get_state()
@@ -69,11 +68,11 @@ def save_env_state(env: gym.Env[Any, Any]) -> dict[str, NDArray[Any]] | None:
     return saved
 
 
-def load_env_state(env: gym.Env[Any, Any], state: Mapping[str, NDArray[Any]]) -> None:
+def load_env_state(env: Any, state: Mapping[str, NDArray[Any]]) -> None:
     """Put an environment back to where `save_env_state` saw it."""
     attributes = _classic_attributes(env)
     if attributes is None:
-        env.set_state(dict(state))  # type: ignore[attr-defined]  # it had get_state and set_state when it was saved
+        env.set_state(dict(state))  # it had get_state and set_state when it was saved
         return
     env.np_random = rng_from_array(state["rng"])
     for name in attributes:

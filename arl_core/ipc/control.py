@@ -39,7 +39,7 @@ def control_specs(num_components: int, num_policies: int) -> dict[str, ArraySpec
     """Each component's own words lie on a cache line of their own."""
     return {
         "control.wanted": ArraySpec((len(Role), 8), "int64"),
-        "control.target_frames": ArraySpec((num_policies,), "int64"),
+        "control.target_frames": ArraySpec((1,), "int64"),  # the sum over all policies
         "control.weights_epoch": ArraySpec((num_policies,), "int64"),
         "component.ack": ArraySpec((num_components, 8), "int64"),
         "component.heartbeat_ns": ArraySpec((num_components, 8), "int64"),

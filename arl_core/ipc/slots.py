@@ -1,7 +1,9 @@
-"""Slots: T consecutive steps of one environment group under one policy. The unit that changes hands.
+"""Slots: T consecutive steps of one environment group. The unit that changes hands.
 
-Every array of a trajectory is time-major, `[S, T(+1), E, ...]` over all slots S. One state word per slot says who may
-touch it: FREE and FILLING belong to the group's sampler, FULL and TRAINING to the learner; only the present owner writes it.
+Every array of a trajectory is time-major, `[S, T(+1), E, ...]` over all slots S. One state word for each policy and slot says
+who may touch it: FREE and FILLING belong to the group's sampler, FULL and TRAINING to that policy's learner; only the present
+owner writes it. Where several policies (or frozen snapshots of them) play, `owner` says who acted in each row; a slot that is
+handed over becomes FULL for the policies that own rows of it, and its group may fill it again when it is FREE for all.
 """
 
 from __future__ import annotations
@@ -43,16 +45,37 @@ class SlotShape:
     state_size: int  # H, recurrent state; 0 without
     squashed: tuple[tuple[int, float, float], ...] = ()  # columns of actions that are stored before their tanh, low, high
     slots_per_iteration: int = 0  # synchronous mode: slots that each group fills for one iteration; 0: asynchronous
+    num_agents: int = 1  # consecutive rows that are the agents of one environment
+    snapshots_per_policy: int = 0  # self-play: frozen snapshots of each policy
 
     @property
     def num_slots(self) -> int:
-        """S, over all policies and groups."""
-        return self.num_policies * self.num_groups * self.slots_per_group
+        """S, over all groups."""
+        return self.num_groups * self.slots_per_group
 
-    def ring(self, policy: int, group: int) -> range:
-        """The slots that `group` fills under `policy`, in turn."""
-        first = (policy * self.num_groups + group) * self.slots_per_group
-        return range(first, first + self.slots_per_group)
+    @property
+    def envs_per_group(self) -> int:
+        """Environments; each has `num_agents` rows."""
+        return self.group_size // self.num_agents
+
+    @property
+    def has_owners(self) -> bool:
+        """Whether rows are played by more than one policy or snapshot."""
+        return self.num_policies > 1 or self.snapshots_per_policy > 0
+
+    @property
+    def num_players(self) -> int:
+        """Policies, and behind them their snapshots: the numbers that `owner` holds, each with a board of weights."""
+        return self.num_policies * (1 + self.snapshots_per_policy)
+
+    def snapshots_of(self, policy: int) -> range:
+        """The numbers of a policy's frozen snapshots."""
+        first = self.num_policies + policy * self.snapshots_per_policy
+        return range(first, first + self.snapshots_per_policy)
+
+    def ring(self, group: int) -> range:
+        """The slots that `group` fills, in turn."""
+        return range(group * self.slots_per_group, (group + 1) * self.slots_per_group)
 
     def served_groups(self, share: int, share_of: int) -> range:
         """The groups that policy worker `share` of `share_of` answers: neighbours, which are mostly of one rollout worker."""
@@ -61,12 +84,12 @@ class SlotShape:
 
 def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
     """The one table of a trajectory's arrays."""
-    s, t, e = shape.num_slots, shape.rollout, shape.group_size
+    p, s, t, e = shape.num_policies, shape.num_slots, shape.rollout, shape.group_size
     obs = {f"obs.{key}": ArraySpec((s, t + 1, e, *spec.shape), spec.dtype) for key, spec in shape.obs.items()}
     return {
-        "slot.state": ArraySpec((s,), "int64"),
+        "slot.state": ArraySpec((p, s), "int64"),
         "slot.sequence": ArraySpec((s,), "int64"),  # order of completion: monotonic clock, nanoseconds
-        "slot.weights_epoch": ArraySpec((s,), "int64"),
+        "slot.weights_epoch": ArraySpec((p, s), "int64"),
         **obs,
         "actions": ArraySpec((s, t, e, shape.action_size), shape.action_dtype),
         "outputs": ArraySpec((s, t, e, shape.params_size + 1), "float32"),  # of the behaviour policy: parameters, value
@@ -74,33 +97,39 @@ def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
         "terminated": ArraySpec((s, t, e), "bool"),
         "truncated": ArraySpec((s, t, e), "bool"),
         "valid": ArraySpec((s, t, e), "bool"),
-        "versions": ArraySpec((s, t), "int64"),  # of the weights that chose the actions
+        **({"owner": ArraySpec((s, t, e), "int8")} if shape.has_owners else {}),  # the player that acted
+        "versions": ArraySpec((p, s, t), "int64"),  # of the weights with which each policy acts in its rows
         "rnn_state": ArraySpec((s, e, shape.state_size), "float32"),  # at row 0
         # per group: what outlives a slot
         "group.last_valid": ArraySpec((shape.num_groups, e), "bool"),  # False: it was a reset, memory starts anew
         "group.request": ArraySpec((shape.num_groups, 8), "int64"),  # central inference: slot, t, sequence, repeated
-        "group.answer": ArraySpec((shape.num_groups, 8), "int64"),  # central inference: sequence
+        "group.answer": ArraySpec((p, shape.num_groups, 8), "int64"),  # central inference: sequence
         "group.position": ArraySpec((shape.num_groups, 8), "int64"),  # slot (-1: none), t
-        "group.frames": ArraySpec((shape.num_groups, 8), "int64"),  # see `settle_hand_over`
+        "group.frames": ArraySpec((p, shape.num_groups, 8), "int64"),  # see `settle_hand_over`
+        "group.slots": ArraySpec((shape.num_groups, 8), "int64"),  # see `settle_hand_over`
         "group.granted": ArraySpec((shape.num_groups, 8), "int64"),  # synchronous mode: slots that may be handed over in all
     }
 
 
 def settle_hand_over(arena: Arena, group: int) -> None:
-    """After the death of a group's worker: count the slot that it was handing over, if it was handed over.
+    """After the death of a group's worker: finish the hand-over that it had begun, if it had.
 
-    `group.frames` is frames produced, frames discarded by a change of weights, during a hand-over the slot (+ 1) and what
-    `produced` becomes with it, slots handed over, and what that becomes.
+    `group.frames` is, for each policy, frames produced, frames discarded by a change of weights, and what `produced` becomes
+    with the slot that is being handed over. `group.slots` is that slot (+ 1; 0: none), slots handed over, and what that
+    becomes.
     """
-    frames: NDArray[np.int64] = arena["group.frames"][group]
-    if frames[2]:
-        if arena["slot.state"][frames[2] - 1] != SlotState.FILLING:
-            frames[0], frames[4] = frames[3], frames[5]
-        frames[2] = 0
+    frames, slots = arena["group.frames"][:, group], arena["group.slots"][group]
+    if slots[0]:
+        state = arena["slot.state"][:, slots[0] - 1]
+        owned = frames[:, 2] > frames[:, 0] if "owner" in arena else np.ones(1, bool)
+        begun = state == SlotState.FILLING  # otherwise it was handed over, and is the learner's business
+        state[begun] = np.where(owned, SlotState.FULL, SlotState.FREE)[begun]
+        frames[:, 0], slots[1] = frames[:, 2], slots[2]
+        slots[0] = 0
 
 
 class SlotRing:
-    """A group's own slots under one policy, from the sampler's side."""
+    """A group's own slots, from the sampler's side."""
 
     def __init__(self, arena: Arena, slots: range) -> None:
         self._state: NDArray[np.int64] = arena["slot.state"]
@@ -108,19 +137,20 @@ class SlotRing:
         self._next = 0
 
     def acquire(self) -> int:
-        """The next slot if it is free, now FILLING; otherwise -1 (backpressure: the learner is behind)."""
+        """The next slot if it is free, now FILLING; otherwise -1 (backpressure: a learner is behind)."""
         slot = self._slots[self._next]
-        if self._state[slot] != SlotState.FREE:
+        state = self._state[:, slot]
+        if state.any():  # not FREE for all
             return -1
         fence()
-        self._state[slot] = SlotState.FILLING
+        state[:] = SlotState.FILLING
         self._next = (self._next + 1) % len(self._slots)
         return slot
 
-    def hand_over(self, slot: int) -> None:
-        """Give a filled slot to the learner."""
+    def hand_over(self, slot: int, owned: NDArray[np.bool_] | None = None) -> None:
+        """Give a filled slot to the learners of the policies that have rows in it, `owned` [P] (None: the only one)."""
         fence()
-        self._state[slot] = SlotState.FULL
+        self._state[:, slot] = SlotState.FULL if owned is None else np.where(owned, SlotState.FULL, SlotState.FREE)
 
     @property
     def next_index(self) -> int:
@@ -135,13 +165,11 @@ class SlotRing:
 class SlotInbox:
     """Full slots of one policy, from the learner's side."""
 
-    def __init__(self, arena: Arena, shape: SlotShape, policy: int, groups: range | None = None) -> None:
-        groups = groups or range(shape.num_groups)  # those whose slots come here
-        first = shape.ring(policy, groups[0]).start
-        last = shape.ring(policy, groups[-1]).stop
-        self._first = first
-        self._state: NDArray[np.int64] = arena["slot.state"][first:last]
-        self._sequence: NDArray[np.int64] = arena["slot.sequence"][first:last]
+    def __init__(self, arena: Arena, policy: int, slots: range | None = None) -> None:
+        part = slice(None) if slots is None else slice(slots.start, slots.stop)  # those that come here
+        self._first = 0 if slots is None else slots.start
+        self._state: NDArray[np.int64] = arena["slot.state"][policy, part]
+        self._sequence: NDArray[np.int64] = arena["slot.sequence"][part]
 
     def oldest_full(self) -> int:
         """The full slot that was completed first, now TRAINING; -1 if there is none."""
@@ -165,3 +193,26 @@ class SlotInbox:
     def count(self, state: SlotState) -> int:
         """How many slots are in `state`."""
         return int(np.count_nonzero(self._state == state))
+
+
+class OwnFrames:
+    """Which entries of slots are valid frames of one policy."""
+
+    def __init__(self, arena: Arena, policy: int) -> None:
+        self._valid: NDArray[np.bool_] = arena["valid"]
+        self._owner: NDArray[np.int8] | None = arena["owner"] if "owner" in arena else None  # noqa: SIM401  # an arena has no get
+        self._policy = policy
+
+    @property
+    def shared(self) -> bool:
+        """Whether others play beside this policy."""
+        return self._owner is not None
+
+    def mask(self, slot: int) -> NDArray[np.bool_]:
+        """[T, E]; not to be written to."""
+        valid: NDArray[np.bool_] = self._valid[slot]
+        return valid if self._owner is None else valid & (self._owner[slot] == self._policy)
+
+    def count(self, slot: int, rows: int | None = None) -> int:
+        """Frames in the first `rows` steps (None: all) of a slot."""
+        return int(np.count_nonzero(self.mask(slot)[:rows]))

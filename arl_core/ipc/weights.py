@@ -18,26 +18,32 @@ from arl_core.ipc.fence import fence
 _BUFFERS = 3
 
 
-def weights_specs(num_policies: int, size_bytes: int) -> dict[str, ArraySpec]:
+def weights_specs(num_boards: int, size_bytes: int) -> dict[str, ArraySpec]:
     """`weights.latest` holds version * 3 + buffer; -1: nothing published yet."""
     return {
-        "weights.latest": ArraySpec((num_policies, 8), "int64"),
-        "weights.mark": ArraySpec((num_policies, _BUFFERS), "int64"),
-        "weights.data": ArraySpec((num_policies, _BUFFERS, size_bytes), "uint8"),
+        "weights.latest": ArraySpec((num_boards, 8), "int64"),
+        "weights.mark": ArraySpec((num_boards, _BUFFERS), "int64"),
+        "weights.data": ArraySpec((num_boards, _BUFFERS, size_bytes), "uint8"),
     }
 
 
 class WeightsBoard:
-    """The published weights of one policy, as a byte vector [size_bytes] with a version."""
+    """The published weights of one policy, or of a snapshot of one, as a byte vector [size_bytes] with a version."""
 
-    def __init__(self, arena: Arena, policy: int) -> None:
-        self._latest: NDArray[np.int64] = arena["weights.latest"][policy]
-        self._mark: NDArray[np.int64] = arena["weights.mark"][policy]
-        self._data: NDArray[np.uint8] = arena["weights.data"][policy]
+    def __init__(self, arena: Arena, number: int) -> None:
+        self._latest: NDArray[np.int64] = arena["weights.latest"][number]
+        self._mark: NDArray[np.int64] = arena["weights.mark"][number]
+        self._data: NDArray[np.uint8] = arena["weights.data"][number]
 
     def clear(self) -> None:
         """Nothing is published yet; before any reader starts."""
         self._latest[0] = -1
+
+    def begin(self, weights: NDArray[np.uint8]) -> None:
+        """Publish the first weights [size_bytes], version 0; before any reader starts."""
+        self.clear()
+        self.buffer_to_write()[:] = weights
+        self.publish(0)
 
     @property
     def version(self) -> int:

@@ -1,4 +1,7 @@
-"""Batches out of slots: columns (environments) are copied into one contiguous batch, and the slot is given back at once."""
+"""Batches out of slots: columns (rows of a group) are copied into one contiguous batch, and the slot is given back at once.
+
+Where others play beside the policy, only columns in which it acted are taken, and what others did in them is not valid.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from torch import Tensor
 
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.ipc.arena import Arena
-from arl_core.ipc.slots import SlotInbox, SlotShape
+from arl_core.ipc.slots import OwnFrames, SlotInbox, SlotShape
 from arl_core.models.distributions import ActionDist
 from arl_core.models.spaces import ACTION_MASK
 
@@ -22,7 +25,9 @@ _PER_STEP = ("actions", "outputs", "rewards", "terminated", "truncated", "valid"
 class BatchAssembler:
     """Collects `columns` trajectories [T+1, columns, ...]. Large slots are split among batches, small ones joined."""
 
-    def __init__(self, arena: Arena, shape: SlotShape, inbox: SlotInbox, columns: int, dist: ActionDist) -> None:
+    def __init__(
+        self, arena: Arena, shape: SlotShape, inbox: SlotInbox, columns: int, dist: ActionDist, policy: int = 0
+    ) -> None:
         self.columns = columns
         self.filled = 0
         self.slot_rows = 0  # columns of the present slot that went into a batch already
@@ -30,6 +35,7 @@ class BatchAssembler:
         self._inbox = inbox
         self._dist = dist
         self._group_size = shape.group_size
+        self._own = OwnFrames(arena, policy)
         names = [*(f"obs.{key}" for key in shape.obs), *_PER_STEP]
         # copied by NumPy, whose calls cost a fraction of torch's: a slot of small observations is ten calls and little else
         self._sources: dict[str, NDArray[Any]] = {name: arena[name] for name in names}
@@ -40,7 +46,7 @@ class BatchAssembler:
         self._batch = {name: torch.from_numpy(copy) for name, copy in self._copies.items()}
         self._state_source = torch.from_numpy(arena["rnn_state"])
         self._state = torch.empty(columns, shape.state_size) if shape.state_size else None
-        self._versions = arena["versions"]
+        self._versions = arena["versions"][policy]
         self._obs_keys = list(shape.obs)
         self.column_versions = np.zeros((shape.rollout, columns), np.int64)
 
@@ -51,16 +57,21 @@ class BatchAssembler:
 
     def _copy(self) -> None:
         begin = self.slot_rows
-        count = min(self._group_size - begin, self.columns - self.filled)
+        mine = np.flatnonzero(self._own.mask(self.slot).any(0)) if self._own.shared else None
+        available = self._group_size if mine is None else len(mine)
+        count = min(available - begin, self.columns - self.filled)
         target = slice(self.filled, self.filled + count)
+        part = slice(begin, begin + count) if mine is None else mine[begin : begin + count]
         for name, source in self._sources.items():
-            self._copies[name][:, target] = source[self.slot, :, begin : begin + count]
+            self._copies[name][:, target] = source[self.slot][:, part]
+        if mine is not None:
+            self._copies["valid"][:, target] = self._own.mask(self.slot)[:, part]
         if self._state is not None:
-            self._state[target] = self._state_source[self.slot, begin : begin + count]
+            self._state[target] = self._state_source[self.slot][part]
         self.column_versions[:, target] = self._versions[self.slot][:, None]
         self.filled += count
         self.slot_rows += count
-        if self.slot_rows == self._group_size:
+        if self.slot_rows == available:
             self._inbox.release(self.slot)
             self.slot = -1
 
@@ -106,7 +117,9 @@ class BatchAssembler:
         """Valid frames that are collected and not trained on yet."""
         staged = int(self._batch["valid"][:, : self.filled].sum())
         if self.slot >= 0:
-            staged += int(self._sources["valid"][self.slot, :, self.slot_rows :].sum())
+            mask = self._own.mask(self.slot)
+            rest = mask[:, mask.any(0)] if self._own.shared else mask
+            staged += int(rest[:, self.slot_rows :].sum())
         return staged
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -137,16 +137,16 @@ class WorkerIntake(SlotIntake):
     def _version(self) -> int:
         return self._shared.version  # so that lag is how often others have moved the parameters since
 
-    def _count(self, frames: int) -> None:
+    def _add(self, frames: int) -> None:
         self.counts[TRAINED] += frames  # steps are counted one by one
 
 
 def settle_worker(arena: Arena, worker: int, group: int, slots: range) -> None:
     """After the death of a worker (and `settle_hand_over`): its slots are nobody's, except full ones. Frames that it had
     taken and not counted as trained are counted as dropped, wherever it was killed."""
-    state, valid = arena["slot.state"][slots.start : slots.stop], arena["valid"][slots.start : slots.stop]
+    state, valid = arena["slot.state"][0, slots.start : slots.stop], arena["valid"][slots.start : slots.stop]
     state[state == SlotState.TRAINING] = SlotState.FREE
-    produced = arena["group.frames"][group, 0] - arena["group.frames"][group, 1]
+    produced = arena["group.frames"][0, group, 0] - arena["group.frames"][0, group, 1]
     counts: NDArray[np.int64] = arena["shared.counts"][worker]
     counted = counts[[TRAINED, DROPPED_LAG, DROPPED_EPOCH]].sum() + np.count_nonzero(valid[state == SlotState.FULL])
     counts[DROPPED_EPOCH] += produced - counted
@@ -190,8 +190,10 @@ class Keeper(LearnerProcess):
 
     learner: KeeperLearner
 
-    def _make_learner(self, spec: LearnerSpec, board: WeightsBoard) -> KeeperLearner:  # noqa: ARG002  # the arena has it
-        return KeeperLearner(spec.recipe, self.link.arena, spec.policy)
+    def _make_learner(self, spec: LearnerSpec) -> KeeperLearner:
+        learner = KeeperLearner(spec.recipe, self.link.arena, spec.policy)
+        learner.take_published()
+        return learner
 
     def __init__(self, link: ComponentLink, spec: LearnerSpec) -> None:
         super().__init__(link, spec)

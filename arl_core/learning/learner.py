@@ -14,10 +14,12 @@ from arl_core.algorithms.batch import TrainingBatch
 from arl_core.config import RunConfig
 from arl_core.interfaces import UserError, load_object
 from arl_core.ipc.arena import Arena
+from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.weights import WeightsBoard
 from arl_core.learning.auxiliary import Auxiliaries
 from arl_core.learning.optimizers import make_optimizer
 from arl_core.learning.schedules import LearningRate
+from arl_core.learning.snapshots import SnapshotPool
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
 
@@ -53,8 +55,15 @@ class Learner:
         self.learning_rate = LearningRate(cfg)
         self.algorithm: Algorithm = load_object(recipe.parts.algorithm)()
         self.auxiliaries = Auxiliaries(recipe, self.model, self.device) if recipe.parts.losses else None
+        self.snapshots: SnapshotPool | None = None  # with self-play
         self._shuffle = torch.Generator()
         self._shuffle.manual_seed(cfg.seed)
+
+    def take_published(self) -> None:
+        """Begin with the weights, and the version, that are on the board."""
+        weights = torch.empty(self.flat.nbytes, dtype=torch.uint8)
+        self.version = self.board.read_into(weights.numpy())
+        self.flat.read_from(weights)
 
     def publish(self) -> None:
         """Make the present weights and normalisers those that act."""
@@ -92,6 +101,8 @@ class Learner:
             self.model.returns_norm.update(*(torch.cat(parts) for parts in zip(*returns, strict=True)))
         self.frames += frames
         self.publish()
+        if self.snapshots is not None:
+            self.snapshots.consider(self.frames, self.flat)
         if with_metrics:
             self.metrics = {key: float(value) for key, value in last.items()}
             self.metrics["learning_rate"] = self.optimizer.lr
@@ -178,6 +189,7 @@ class Learner:
             "shuffle": self._shuffle.get_state(),
             "learning_rate": self.learning_rate.state_dict(),
             **({"auxiliaries": self.auxiliaries.state_dict()} if self.auxiliaries is not None else {}),
+            **({"snapshots": self.snapshots.state_dict()} if self.snapshots is not None else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -188,14 +200,18 @@ class Learner:
             self.learning_rate.load_state_dict(state["learning_rate"])
         if self.auxiliaries is not None and "auxiliaries" in state:
             self.auxiliaries.load_state_dict(state["auxiliaries"])
+        if self.snapshots is not None and "snapshots" in state:  # not in those of runs without self-play
+            self.snapshots.load_state_dict(state["snapshots"])
         self.version = max(int(state["version"]), self.version + 1)  # published versions only rise
         self.frames = int(state["frames"])
         self._shuffle.set_state(state["shuffle"].cpu())
         self.publish()
 
 
-def make_board(arena: Arena, policy: int) -> WeightsBoard:
-    """The board of a policy, with nothing on it."""
-    board = WeightsBoard(arena, policy)
-    board.clear()
-    return board
+def make_learner(recipe: ModelRecipe, arena: Arena, shape: SlotShape, device: str, policy: int) -> Learner:
+    """The learner of `policy`, which begins with the weights that are published."""
+    learner = Learner(recipe, WeightsBoard(arena, policy), device, policy)
+    learner.take_published()
+    if shape.snapshots_per_policy:
+        learner.snapshots = SnapshotPool(arena, shape, policy, recipe.cfg.self_play_every_frames, learner.flat.nbytes)
+    return learner

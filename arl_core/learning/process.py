@@ -15,11 +15,10 @@ from arl_core.interfaces import ArraySpec, UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.component import ComponentLink
 from arl_core.ipc.fence import fence
-from arl_core.ipc.slots import SlotInbox, SlotShape, SlotState
-from arl_core.ipc.weights import WeightsBoard
+from arl_core.ipc.slots import OwnFrames, SlotInbox, SlotShape, SlotState
 from arl_core.learning.assembler import BatchAssembler
 from arl_core.learning.checkpoint import load_file
-from arl_core.learning.learner import Learner
+from arl_core.learning.learner import Learner, make_learner
 from arl_core.learning.saving import Saver
 from arl_core.models.recipe import ModelRecipe
 
@@ -52,17 +51,18 @@ class SlotIntake:
         cfg, policy = learner.cfg, learner.policy
         self._learner = learner
         self._shape = shape
-        self.inbox = SlotInbox(arena, shape, policy, groups)
+        slots = None if groups is None else range(shape.ring(groups[0]).start, shape.ring(groups[-1]).stop)
+        self.inbox = SlotInbox(arena, policy, slots)
         columns = cfg.batch_size * cfg.num_batches_per_iteration // shape.rollout
-        self.assembler = BatchAssembler(arena, shape, self.inbox, columns, learner.model.dist)
+        self.assembler = BatchAssembler(arena, shape, self.inbox, columns, learner.model.dist, policy)
         self.counts: NDArray[np.int64] = arena["learner.counts"][policy]
         self._granted: NDArray[np.int64] = arena["group.granted"][:, 0]
-        self._handed_over: NDArray[np.int64] = arena["group.frames"][:, 4]
+        self._handed_over: NDArray[np.int64] = arena["group.slots"][:, 1]
         self._grant_all()
         self.lags: list[tuple[float, int]] = []  # (mean, max) of each trained batch since the last report
-        self._versions: NDArray[np.int64] = arena["versions"]
-        self._valid: NDArray[np.bool_] = arena["valid"]
-        self._epochs: NDArray[np.int64] = arena["slot.weights_epoch"]
+        self._versions: NDArray[np.int64] = arena["versions"][policy]
+        self._own = OwnFrames(arena, policy)
+        self._epochs: NDArray[np.int64] = arena["slot.weights_epoch"][policy]
         self._epoch: NDArray[np.int64] = arena["control.weights_epoch"][policy : policy + 1]
 
     def _grant_all(self) -> None:
@@ -87,14 +87,14 @@ class SlotIntake:
         return released
 
     def _group(self, slot: int) -> int:
-        return slot // self._shape.slots_per_group % self._shape.num_groups
+        return slot // self._shape.slots_per_group
 
     def _dropped(self, slot: int) -> bool:
         if self._epochs[slot] != self._epoch[0]:
-            self.counts[DROPPED_EPOCH] += np.count_nonzero(self._valid[slot])
+            self.counts[DROPPED_EPOCH] += self._own.count(slot)
             return True
         if self._version() - int(self._versions[slot].min()) > self._learner.cfg.max_policy_lag:
-            self.counts[DROPPED_LAG] += np.count_nonzero(self._valid[slot])
+            self.counts[DROPPED_LAG] += self._own.count(slot)
             return True
         return False
 
@@ -119,15 +119,21 @@ class SlotIntake:
         slot = self.assembler.slot
         self.assembler.next_batch()
         self._grant_all()
-        self._count(frames)
+        self._add(frames)
         return self._group(slot) if slot >= 0 and self.assembler.slot < 0 else -1
 
     def _version(self) -> int:
         """The version that lag is measured from."""
         return self._learner.version
 
-    def _count(self, frames: int) -> None:  # noqa: ARG002  # the learner has counted them
+    def _add(self, frames: int) -> None:  # noqa: ARG002  # the learner has counted them
+        """Frames were trained on."""
         self.counts[TRAINED], self.counts[VERSION] = self._learner.frames, self._learner.version
+
+    def count(self) -> None:
+        """Bring the shared counters up to date, for who reads them while we stand still."""
+        self._add(0)
+        self.counts[STAGED] = self.assembler.staged_frames()
 
     def drain_report(self) -> dict[str, Any]:
         """Lag of the batches since the last call."""
@@ -143,14 +149,11 @@ class LearnerProcess:
     def __init__(self, link: ComponentLink, spec: LearnerSpec) -> None:
         torch.set_num_threads(spec.recipe.cfg.torch_threads)
         self.link = link
-        board = WeightsBoard(link.arena, spec.policy)
-        self.learner = self._make_learner(spec, board)
-        weights = torch.empty(self.learner.flat.nbytes, dtype=torch.uint8)
-        self.learner.version = board.read_into(weights.numpy())
-        self.learner.flat.read_from(weights)
+        self.learner = self._make_learner(spec)
         self.intake = SlotIntake(self.learner, link.arena, spec.shape)
         self.saver = Saver(self.learner, Path(spec.folder) if spec.folder else None)
-        self._target: NDArray[np.int64] = link.arena["control.target_frames"][spec.policy : spec.policy + 1]
+        self._target: NDArray[np.int64] = link.arena["control.target_frames"]
+        self._trained: NDArray[np.int64] = link.arena["learner.counts"][:, TRAINED]  # of every policy: the target is their sum
         self._bells = [link.bells[number] for number in spec.group_bells]
         self._synchronous = spec.shape.slots_per_iteration > 0
         self._busy_s = 0.0
@@ -158,8 +161,8 @@ class LearnerProcess:
         self._staging = torch.from_numpy(link.arena["weights.transfer"][spec.policy])
         self._evaluated = torch.from_numpy(link.arena["weights.evaluated"][spec.policy])
 
-    def _make_learner(self, spec: LearnerSpec, board: WeightsBoard) -> Learner:
-        return Learner(spec.recipe, board, spec.device, spec.policy)
+    def _make_learner(self, spec: LearnerSpec) -> Learner:
+        return make_learner(spec.recipe, self.link.arena, spec.shape, spec.device, spec.policy)
 
     def run(self) -> None:
         """Until STOP."""
@@ -175,7 +178,7 @@ class LearnerProcess:
         """Whatever can be done now, or a wait."""
         for group in self.intake.collect():
             self._bells[group].ring()
-        reached = self.learner.frames >= self._target[0]
+        reached = self._trained.sum() >= self._target[0]
         if self.intake.assembler.complete and not reached:
             self._train()
         elif reached:
@@ -209,7 +212,12 @@ class LearnerProcess:
     def _report(self, now: float) -> None:
         if not self.link.outbox.flush():
             return
-        values = {"losses": self.learner.metrics, "busy_s": self._busy_s, "elapsed_s": now - self._reported}
+        values = {
+            "policy": self.learner.policy,
+            "losses": self.learner.metrics,
+            "busy_s": self._busy_s,
+            "elapsed_s": now - self._reported,
+        }
         values["slots_full"] = self.intake.inbox.count(SlotState.FULL)
         self.link.outbox.post(("learning", values | self.intake.drain_report()))
         self._reported, self._busy_s = now, 0.0
@@ -220,8 +228,7 @@ class LearnerProcess:
 
     def _count(self) -> None:
         """Show the trainer where we are."""
-        self.intake.counts[TRAINED], self.intake.counts[VERSION] = self.learner.frames, self.learner.version
-        self.intake.counts[STAGED] = self.intake.assembler.staged_frames()
+        self.intake.count()
 
     def _announce(self, *saved: Path) -> str:
         for path in saved:

@@ -37,15 +37,22 @@ class Saver:
         state = {"learner": learner.state_dict(), **self._more()}
         return save_state(place, state, version=learner.version, frames=learner.frames, keep=keep)
 
-    def save_due(self) -> list[Path]:
-        """What `save_every_sec` and `save_milestones_sec` ask for now. Raises UserError."""
+    def due(self) -> tuple[bool, bool]:
+        """Whether `save_every_sec`, `save_milestones_sec` ask for a checkpoint now."""
         if self._folder is None:
-            return []
-        written, cfg, now = [], self._learner.cfg, time.monotonic()
-        if 0 < cfg.save_milestones_sec < now - self._milestone:
-            self._milestone = now
+            return False, False
+        cfg, now = self._learner.cfg, time.monotonic()
+        return now - self._saved > cfg.save_every_sec, 0 < cfg.save_milestones_sec < now - self._milestone
+
+    def save_due(self, due: tuple[bool, bool] | None = None) -> list[Path]:
+        """What is `due` (None: now). Raises UserError."""
+        newest, milestone = due or self.due()
+        written = []
+        if milestone:
+            assert self._folder is not None, "only a run with a directory has milestones"
+            self._milestone = time.monotonic()
             written.append(self._write(self._folder / MILESTONES, keep=None))
-        if now - self._saved > cfg.save_every_sec:
+        if newest:
             written.append(self.save())
         return written
 

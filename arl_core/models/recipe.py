@@ -13,6 +13,8 @@ from arl_core.models.actor_critic import ActorCritic
 from arl_core.models.custom import CustomNetwork
 from arl_core.models.policy import PolicyNetwork
 
+_SEED_STEP = 1_000_003  # between the policies of a run: not between the seeds that people choose
+
 
 @dataclass(frozen=True)
 class ModelRecipe:
@@ -23,11 +25,11 @@ class ModelRecipe:
     cfg: RunConfig
     parts: RunParts
 
-    def build(self) -> PolicyNetwork:
-        """A network with weights from the run's seed."""
+    def build(self, policy: int = 0) -> PolicyNetwork:
+        """A network with weights from the run's seed, other ones for every policy."""
         spaces = self.obs_space, self.action_space
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.cfg.seed)
+            torch.manual_seed(self.cfg.seed + policy * _SEED_STEP)
             if self.parts.model is not None:
                 return CustomNetwork(*spaces, self.cfg, load_object(self.parts.model))
             return ActorCritic(*spaces, self.cfg, load_object(self.parts.encoder))

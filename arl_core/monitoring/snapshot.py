@@ -8,8 +8,24 @@ from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
+class PolicySnapshot:
+    """One policy of a run at that moment."""
+
+    frames: int  # trained, of the whole run (before a resume too)
+    versions: int  # optimiser steps of the whole run
+    episodes: int  # ended, of the whole run
+    return_mean: float | None  # over the last `stats_window` episodes that it played
+    length_mean: float | None
+    policy_lag_mean: float  # optimiser steps
+    policy_lag_max: float  # optimiser steps
+    dropped_frames: Mapping[str, int]  # by reason: lag, epoch
+    losses: Mapping[str, float]  # its learner's latest metrics
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """One moment of one policy's training. Frames are environment transitions; fractions lie in 0..1.
+    """One moment of a run's training; of several policies, what is counted is their sum, and what is measured their mean.
+    Frames are environment transitions; fractions lie in 0..1.
 
     No field has a default: a number that nobody measured must not be shown as zero.
     """
@@ -33,6 +49,7 @@ class Snapshot:
     inference: Literal["local", "central"]
     dropped_frames: Mapping[str, int]  # by reason: lag, epoch
     losses: Mapping[str, float]  # the learner's latest metrics: policy_loss, value_loss, entropy, kl, learning_rate, ...
+    policies: tuple[PolicySnapshot, ...]  # every policy by itself
     evaluation: Mapping[str, float]  # the last one during training: return_mean, ..., the frames it is of; empty before it
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 from arl_core._version import __version__
 from arl_core.interfaces import JSON
 from arl_core.monitoring.episodes import EpisodeStatistics
-from arl_core.monitoring.snapshot import Snapshot
+from arl_core.monitoring.snapshot import PolicySnapshot, Snapshot
 
 
 def write_json_atomic(path: str | os.PathLike[str], obj: Any) -> None:
@@ -95,9 +95,22 @@ def summary_dict(
         "length_mean": episodes.length_mean,
         "policy_lag_mean": snapshot.policy_lag_mean,
         "policy_lag_max": snapshot.policy_lag_max,
-        "policies": {"0": {"frames": snapshot.frames, "return_mean": episodes.return_mean}},
+        "policies": [_policy_dict(policy) for policy in snapshot.policies],
         "env_metrics": episodes.metric_means,
         "losses": dict(snapshot.losses),
         "evaluation": dict(snapshot.evaluation),
         **(extra or {}),
+    }
+
+
+def _policy_dict(policy: PolicySnapshot) -> dict[str, Any]:
+    return {
+        "frames": policy.frames,
+        "dropped_frames": dict(policy.dropped_frames),
+        "optimizer_steps": policy.versions,
+        "episodes": policy.episodes,
+        "return_mean": policy.return_mean,
+        "length_mean": policy.length_mean,
+        "policy_lag_mean": policy.policy_lag_mean,
+        "policy_lag_max": policy.policy_lag_max,
     }

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from arl_core.monitoring.episodes import EpisodeStatistics
-from arl_core.monitoring.snapshot import Snapshot
+from arl_core.monitoring.snapshot import PolicySnapshot, Snapshot
 
 INTERVAL_S = 2.0  # between events
 
@@ -46,7 +46,21 @@ def scalars(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, float]
     values |= {f"{'losses' if key.endswith('loss') else 'learner'}/{key}": v for key, v in snapshot.losses.items()}
     values |= {f"eval/{key}": value for key, value in snapshot.evaluation.items()}
     values |= {f"env/{key}": mean for key, mean in episodes.metric_means.items()}
+    if len(snapshot.policies) > 1:
+        for number, policy in enumerate(snapshot.policies):
+            values |= {f"policy_{number}/{tag}": value for tag, value in _of_policy(policy).items()}
     return {tag: float(value) for tag, value in values.items() if value is not None}
+
+
+def _of_policy(policy: PolicySnapshot) -> dict[str, float | None]:
+    return {
+        "return_mean": policy.return_mean,
+        "length_mean": policy.length_mean,
+        "frames": policy.frames,
+        "policy_lag_mean": policy.policy_lag_mean,
+        "policy_lag_max": policy.policy_lag_max,
+        **policy.losses,
+    }
 
 
 class TensorBoardWriter:

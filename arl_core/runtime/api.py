@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,9 +25,10 @@ from arl_core.models.standalone import StandalonePolicy
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.registry import resolve_run
-from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_policy
+from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_cast
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.trainer import Outcome, Trainer
+from arl_core.sampling.playing import Cast
 from arl_core.spaces import children_of, leaves_of
 
 Callback = Callable[[Mapping[str, Any]], bool | None]
@@ -105,12 +107,12 @@ class APPO:
     # ----------------------------------------------------------------- training
 
     def train(self, train_for_env_steps: int, callback: Callback | None = None) -> Status:
-        """Train on `train_for_env_steps` more frames; blocks.
+        """Train on `train_for_env_steps` more frames, the sum over all policies; blocks.
 
-        Overshoots by at most the frames of one iteration (`batch_size` x `num_batches_per_iteration`).
+        Overshoots by at most the frames of one iteration (`batch_size` x `num_batches_per_iteration`) of each policy.
 
         `callback` receives statistics (`frames`, `fps`, `return_mean`, `length_mean`, `episodes`, `policy_lag_mean`, `losses`,
-        `metrics`, `evaluation`) a few times a second; when it returns False the call ends as interrupted.
+        `metrics`, `evaluation`, `policies`) a few times a second; when it returns False the call ends as interrupted.
         """
         trainer = self._trainer
 
@@ -138,51 +140,72 @@ class APPO:
     # ----------------------------------------------------------------- weights
 
     def get_parameters(self) -> dict[int, dict[str, Tensor]]:
-        """`{policy_id: state_dict}`: CPU tensors by value, weights and normalisers."""
-        return {0: self._trainer.state_dict()}
+        """`{policy: state_dict}`: CPU tensors by value, weights and normalisers."""
+        return {policy: self._trainer.state_dict(policy) for policy in range(self.config.num_policies)}
 
     def set_parameters(self, parameters: Mapping[int, Mapping[str, Tensor] | str | Path]) -> None:
-        """Act with other weights from the very next frame.
+        """Act with other weights from the very next frame; policies that are not named keep theirs.
 
         Values are state_dicts (weights), or a checkpoint file or its directory (weights, optimiser, counters, normalisers).
         Raises UserError, and changes nothing, where something is missing, unknown or of another shape.
         """
-        if set(parameters) != {0}:
-            raise UserError(f"set_parameters needs a dict of policy numbers; this run has policy 0, not {sorted(parameters)}")
-        value = parameters[0]
-        if isinstance(value, Mapping):
-            try:
-                self._trainer.load_state_dict(value)
-            except ValueError as error:
-                raise UserError(f"set_parameters: {error}") from None
-        else:
-            self.load(value)
+        known = range(self.config.num_policies)
+        if not parameters or not set(parameters) <= set(known):
+            has = f"policies 0 to {len(known) - 1}" if len(known) > 1 else "policy 0"
+            raise UserError(f"set_parameters needs a dict of policy numbers; this run has {has}, not {sorted(parameters)}")
+        weights = {policy: value for policy, value in parameters.items() if isinstance(value, Mapping)}
+        paths = {policy: Path(value).absolute() for policy, value in parameters.items() if not isinstance(value, Mapping)}
+        if weights and paths:
+            raise UserError("set_parameters: give state_dicts or checkpoints, not some of each")
+        if paths:
+            self._load({policy: _checkpoint_file(path, policy) for policy, path in paths.items()})
+            return
+        try:
+            self._trainer.load_state_dicts(weights)
+        except ValueError as error:
+            raise UserError(f"set_parameters: {error}") from None
 
     def save(self, path: str | Path) -> Path:
-        """Write one checkpoint atomically: to `path` if it ends in `.pt`, otherwise into that directory."""
+        """Write one checkpoint atomically: to `path` if it ends in `.pt`, otherwise into that directory. Several policies have
+        one each, in folders p0, p1, ... of that directory; returns that of policy 0."""
         return self._trainer.engine.save(Path(path).absolute())
 
     def load(self, path: str | Path) -> None:
-        """Go on from a checkpoint file, or the newest of a directory. Nothing in it is executed."""
-        file = _checkpoint_file(Path(path).absolute())
-        state = load_file(file)
+        """Go on from a checkpoint file, or the newest of a directory (of each policy). Nothing in it is executed."""
+        count = self.config.num_policies
+        place = Path(path).absolute()
+        if count > 1 and place.is_file():
+            raise UserError(f"{place} is of one policy, and this run has {count}: name the folder of p0, p1, ...")
+        self._load({policy: _checkpoint_file(place, policy) for policy in range(count)})
+
+    def _load(self, files: Mapping[int, Path]) -> None:
+        found = {policy: (file, load_file(file)) for policy, file in files.items()}
         try:
-            self._trainer.load_checkpoint(file, state)
+            self._trainer.load_checkpoints(found)
         except ValueError as error:
-            raise UserError(f"checkpoint {file} does not fit: {error}") from None
+            raise UserError(f"checkpoint {', '.join(map(str, files.values()))} does not fit: {error}") from None
 
     # ----------------------------------------------------------------- playing
 
-    def evaluate(self, episodes: int = 10, deterministic: bool = True, seed: int | None = None) -> dict[str, float | int]:
-        """Play episodes on environments of their own, with the present weights and frozen normalisers.
+    def evaluate(
+        self, episodes: int = 10, deterministic: bool = True, seed: int | None = None, policy: int | None = None
+    ) -> dict[str, float | int]:
+        """Play episodes on environments of their own, with the present weights and frozen normalisers. Every agent is played by
+        its policy, or all by `policy`; each has a return of its own.
 
         Returns `episodes`, `return_mean`, `return_std`, `return_min`, `return_max`, `length_mean` and the means of what the
         environment reports.
         """
-        self._trainer.state_dict()  # brings the present weights into our own copy of the network
-        result = evaluate_policy(
-            self._trainer.model, self.resolved_env, self.config, episodes=episodes, deterministic=deterministic, seed=seed
-        )
+        trainer = self._trainer
+        trainer.read_weights()
+        agents = trainer.plan.agent_policies
+        if policy is not None:
+            self._check_policy(policy)
+            agents = (policy,) * len(agents)
+        result = evaluate_cast(
+            Cast(trainer.models, agents), self.resolved_env, self.config,
+            episodes=episodes, deterministic=deterministic, seed=seed,
+        )  # fmt: skip
         return result.summary()
 
     def predict(
@@ -191,13 +214,15 @@ class APPO:
         state: NDArray[np.float32] | None = None,
         episode_start: NDArray[np.bool_] | None = None,
         deterministic: bool = False,
+        policy: int = 0,
     ) -> tuple[Any, NDArray[np.float32] | None]:
         """Actions for one observation or a batch of them, as Stable-Baselines3's `predict`; returns (actions, state [N, H]).
         A batch of Dict or Tuple actions is a list of them.
 
         The weights are those of the last `train`, `set_parameters`, `get_parameters` or `evaluate`.
         """
-        model, recipe = self._trainer.model, self._trainer.plan.recipe
+        self._check_policy(policy)
+        model, recipe = self._trainer.models[policy], self._trainer.plan.recipe
         rows, batched = _as_rows(observation, recipe.obs_space)
         count = len(next(iter(rows.values())))
         memory = None
@@ -216,14 +241,19 @@ class APPO:
             actions = np.asarray(actions)
         return (actions if batched else actions[0]), (None if out.state is None else out.state.numpy())
 
-    def policy(self) -> StandalonePolicy:
+    def policy(self, policy: int = 0) -> StandalonePolicy:
         """The present policy as a plain `torch.nn.Module` on the CPU: a copy, which further training does not change."""
+        self._check_policy(policy)
         network = self._trainer.plan.recipe.build()
-        network.load_state_dict(self._trainer.state_dict())
+        network.load_state_dict(self._trainer.state_dict(policy))
         return StandalonePolicy(network)
 
+    def _check_policy(self, policy: int) -> None:
+        if not 0 <= policy < self.config.num_policies:
+            raise UserError(f"there is no policy {policy}: they are numbered from 0 to {self.config.num_policies - 1}")
+
     def get_env(self) -> gym.Env[Any, Any]:
-        """A new environment as this run steps it (with its own stream)."""
+        """A new environment as this run steps it (with its own stream). Raises UserError for one of several agents."""
         index = EVALUATION_INDEX
         seed = int(np.random.SeedSequence(self.config.seed, spawn_key=(index,)).generate_state(1)[0] >> 1)
         return build_env(self.resolved_env, EnvContext(self.config.seed, index, seed))
@@ -265,13 +295,15 @@ def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, An
         "losses": dict(snapshot.losses),
         "metrics": episodes.metric_means,
         "evaluation": dict(snapshot.evaluation),
+        "policies": [asdict(policy) for policy in snapshot.policies],
     }
 
 
-def _checkpoint_file(path: Path) -> Path:
+def _checkpoint_file(path: Path, policy: int) -> Path:
     if path.is_file():
         return path
-    for folder in (path, path / "p0", path / "checkpoints" / "p0"):
+    own = f"p{policy}"
+    for folder in (path / own, path / "checkpoints" / own, path):
         found = checkpoints(folder)
         if found:
             return found[0]

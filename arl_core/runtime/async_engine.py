@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,10 +18,9 @@ from arl_core.ipc.component import ComponentSpec
 from arl_core.ipc.control import ControlBlock, Role, Wanted
 from arl_core.ipc.mailbox import Mailbox
 from arl_core.ipc.slots import SlotState, settle_hand_over
-from arl_core.ipc.weights import WeightsBoard
 from arl_core.learning.hogwild import settle_worker
-from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, STAGED, TRAINED, VERSION
-from arl_core.runtime.engine import TICK_S, Balance, ComponentFailure, byte_vector
+from arl_core.runtime.books import Balance, Books
+from arl_core.runtime.engine import TICK_S, ComponentFailure, byte_vector, checkpoint_target, publish_first
 from arl_core.runtime.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
 from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.specs import body_of, numbers_of, spec_of
@@ -36,7 +34,7 @@ log = logging.getLogger("arl")
 
 
 class AsyncEngine:
-    """Rollout workers, policy workers and a learner in processes of their own (an `Engine`)."""
+    """Rollout workers, policy workers and learners in processes of their own (an `Engine`)."""
 
     def __init__(self, plan: RunPlan, folder: Path | None, nurseries: Nurseries | None = None) -> None:
         self.plan = plan
@@ -54,15 +52,14 @@ class AsyncEngine:
         self._killed: set[ComponentSpec] = set()  # by us, for their silence
         self._failure: ComponentFailure | None = None
         self._restarts = 0
-        self._initial: Tensor | None = None
-        self._frames_loaded = 0  # of a checkpoint: trained, but not by us
+        self._initial: Sequence[Tensor] = ()
         self._evaluating = False
         self.saves = 0
 
     # ----------------------------------------------------------------- start
 
-    def publish_initial(self, weights: Tensor) -> None:
-        """The weights to start with; before `start`."""
+    def publish_initial(self, weights: Sequence[Tensor]) -> None:
+        """See `Engine`."""
         self._initial = weights
 
     def start(self) -> None:
@@ -73,12 +70,8 @@ class AsyncEngine:
         arena = Arena.create(plan.table)
         self.control = ControlBlock(arena)
         self._arena = arena
-        self._counts = arena["learner.counts"][0]
-        self._board = WeightsBoard(arena, 0)
-        self._board.clear()
-        assert self._initial is not None, "publish_initial comes first"
-        self._board.buffer_to_write()[:] = self._initial.numpy()
-        self._board.publish(0)
+        self._books = Books(arena)
+        self._boards = publish_first(arena, plan.shape, self._initial)
         self._reports: list[Mailbox] = []
         self._commands: list[Mailbox] = []
         for c, bell in enumerate(self._bells[:-1]):
@@ -230,11 +223,11 @@ class AsyncEngine:
         if component.role is Role.ROLLOUT:
             for group in self.plan.worker_groups(component.index):
                 settle_hand_over(arena, group)
-                ring = self.plan.shape.ring(0, group)
-                state = arena["slot.state"][ring.start : ring.stop]
+                ring = self.plan.shape.ring(group)
+                state = arena["slot.state"][:, ring.start : ring.stop]
                 state[state == SlotState.FILLING] = SlotState.FREE
                 arena["group.position"][group, 0] = -1
-                arena["group.answer"][group, 0] = arena["group.request"][group, 2]
+                arena["group.answer"][:, group, 0] = arena["group.request"][group, 2]
                 if self.plan.cfg.hogwild:
                     settle_worker(arena, component.index, group, ring)
         if component.role is Role.EVALUATION:
@@ -258,11 +251,11 @@ class AsyncEngine:
                     self._evaluating = self._evaluating and kind != "evaluation"
                     self.statistics.take(component.name, kind, content[0])
 
-    def _ask_learner(self, command: str, argument: Any = None) -> Any:
-        """Give the learner a command and wait for its answer."""
+    def _ask_learner(self, policy: int, command: str, argument: Any = None) -> Any:
+        """Give a learner a command and wait for its answer."""
         self._command_number += 1
         number = self._command_number
-        learner = self._numbers(Role.LEARNER)[0]
+        learner = self._numbers(Role.LEARNER)[policy]
         self._commands[learner].post((number, command, argument))
         while number not in self._replies:
             self._commands[learner].flush()
@@ -278,66 +271,54 @@ class AsyncEngine:
     @property
     def frames(self) -> int:
         """See `Engine`."""
-        return int(self._counts[TRAINED])
+        return self._books.trained()
 
     @property
     def version(self) -> int:
         """See `Engine`."""
-        return self._board.version
+        return self._boards[0].version
 
-    def counts(self) -> Mapping[str, int]:
+    def counts(self, policy: int | None = None) -> Mapping[str, int]:
         """See `Engine`."""
-        assert self._arena is not None
-        return {
-            "sampled": int(self._arena["group.frames"][:, 0].sum()),
-            "dropped_lag": int(self._counts[DROPPED_LAG]),
-            "dropped_epoch": int(self._counts[DROPPED_EPOCH] + self._arena["group.frames"][:, 1].sum()),
-            "optimiser_steps": int(self._counts[VERSION]),
-        }
+        return self._books.counts(policy)
 
-    def balance(self) -> Balance:
-        """See `Engine`."""
-        arena = self._arena
-        assert arena is not None
-        counts, valid, state = self.counts(), arena["valid"], arena["slot.state"]
-        full = int(np.count_nonzero(valid[state == SlotState.FULL]))
-        partial = sum(int(np.count_nonzero(valid[s, :t])) for s, t in arena["group.position"][:, :2] if s >= 0)
-        return Balance(
-            produced=counts["sampled"] + partial,
-            trained=self.frames - self._frames_loaded,
-            dropped_lag=counts["dropped_lag"],
-            dropped_epoch=counts["dropped_epoch"],
-            in_flight=full + partial + int(self._counts[STAGED]),
-        )
+    def balance(self, policy: int | None = None) -> Balance:
+        """See `Engine`; who pauses brings its own counters up to date."""
+        return self._books.balance(policy)
 
-    def weights(self) -> Tensor:
+    def weights(self, policy: int = 0) -> Tensor:
         """See `Engine`."""
         target = byte_vector(self.plan.weights_bytes)
-        self._board.read_into(target.numpy())
+        self._boards[policy].read_into(target.numpy())
         return target
 
-    def load_weights(self, weights: Tensor) -> None:
+    def load_weights(self, weights: Mapping[int, Tensor]) -> None:
         """See `Engine`."""
         assert self._arena is not None
-        torch.from_numpy(self._arena["weights.transfer"][0]).copy_(weights)
-        self.control.weights_epoch[0] += 1
-        self._ask_learner("load_weights")
+        for policy, vector in weights.items():
+            torch.from_numpy(self._arena["weights.transfer"][policy]).copy_(vector)
+            self.control.weights_epoch[policy] += 1
+            self._ask_learner(policy, "load_weights")
 
-    def load_checkpoint(self, path: Path) -> None:
+    def load_checkpoints(self, paths: Mapping[int, Path]) -> None:
         """See `Engine`."""
-        before = self.frames
-        self.control.weights_epoch[0] += 1
-        self._ask_learner("load_checkpoint", str(path))
-        self._frames_loaded += self.frames - before
+        for policy, path in paths.items():
+            before = self._books.trained(policy)
+            self.control.weights_epoch[policy] += 1
+            self._ask_learner(policy, "load_checkpoint", str(path))
+            self._books.loaded[policy] += self._books.trained(policy) - before
         self.statistics.start_from(self.frames)
 
     def save(self, target: Path | None = None) -> Path:
         """See `Engine`."""
-        return Path(self._ask_learner("save", str(target) if target else None))
+        count = self.plan.cfg.num_policies
+        places = [checkpoint_target(target, policy, count) for policy in range(count)]
+        written = [self._ask_learner(policy, "save", str(place) if place else None) for policy, place in enumerate(places)]
+        return Path(written[0])
 
-    def save_best(self, best: Mapping[str, Any], *, evaluated: bool) -> None:
+    def save_best(self, best: Mapping[str, Any], *, evaluated: bool, policy: int = 0) -> None:
         """See `Engine`."""
-        self._ask_learner("save_best", (dict(best), evaluated))
+        self._ask_learner(policy, "save_best", (dict(best), evaluated))
 
     def begin_evaluation(self) -> bool:
         """See `Engine`."""
@@ -350,7 +331,8 @@ class AsyncEngine:
 
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
         """See `Engine`."""
-        self._ask_learner("set_hyperparameters", dict(values))
+        for policy in range(self.plan.cfg.num_policies):
+            self._ask_learner(policy, "set_hyperparameters", dict(values))
 
     # ----------------------------------------------------------------- end
 

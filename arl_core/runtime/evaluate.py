@@ -27,7 +27,8 @@ from arl_core.registry import resolve_env, run_parts, selection_of
 from arl_core.registry.provenance import Provenance
 from arl_core.registry.runs import check_required
 from arl_core.runtime.plan import probe_spaces
-from arl_core.sampling.playing import MAX_EPISODE_STEPS, EpisodesPlay, Evaluation, Player
+from arl_core.runtime.policies import policies_of
+from arl_core.sampling.playing import MAX_EPISODE_STEPS, Cast, EpisodesPlay, Evaluation, Player
 from arl_core.sampling.replica import action_seed
 
 EVALUATION_INDEX = 1 << 20  # environments of an evaluation are numbered from here: their streams are not the training's
@@ -36,8 +37,8 @@ MAX_ROWS = 64
 log = logging.getLogger("arl")
 
 
-def evaluate_policy(
-    model: PolicyNetwork, env: ResolvedEnv, cfg: RunConfig, *, episodes: int, deterministic: bool, seed: int | None = None
+def evaluate_cast(
+    cast: Cast, env: ResolvedEnv, cfg: RunConfig, *, episodes: int, deterministic: bool, seed: int | None = None
 ) -> Evaluation:
     """Play `episodes` episodes. Each of up to 64 environments plays its fixed share, so that short episodes are not
     counted more often than long ones. `seed` chooses other environment and action streams than the default ones."""
@@ -46,7 +47,7 @@ def evaluate_policy(
     first = EVALUATION_INDEX * (1 + (seed or 0))
     group = build_group(env, make_contexts(cfg.seed, first, min(episodes, MAX_ROWS)))
     try:
-        play = EpisodesPlay(model, group, episodes, action_seed(cfg.seed, first), deterministic=deterministic)
+        play = EpisodesPlay(cast, group, episodes, action_seed(cfg.seed, first), deterministic=deterministic)
         while not play.step():
             pass
         return play.result
@@ -94,10 +95,10 @@ def play_picture(
         instance.close()
 
 
-def find_checkpoint(run_dir: Path, name: str) -> tuple[dict[str, Any], Path]:
-    """The state that `name` means, and its file: "latest" or "best" of a run, a checkpoint, or a folder of some (the newest
-    of it). Raises UserError."""
-    folder = run_dir / "checkpoints" / "p0"
+def find_checkpoint(run_dir: Path, name: str, policy: int = 0) -> tuple[dict[str, Any], Path]:
+    """The state that `name` means, and its file: "latest" or "best" of a policy of a run, a checkpoint, or a folder of some
+    (the newest of it; one with a folder for each policy, such as p0, means that). Raises UserError."""
+    folder = run_dir / "checkpoints" / f"p{policy}"
     if name == "best":
         found = load_best(folder / BEST, log.warning)
         if found is None:
@@ -109,43 +110,71 @@ def find_checkpoint(run_dir: Path, name: str) -> tuple[dict[str, Any], Path]:
     if name != "latest" and not path.is_dir():
         hint = nearest(name, ("best", "latest"))
         raise UserError(f"--checkpoint: no file or folder '{name}'; choose best, latest, or a path.{hint}")
-    newest = load_newest(folder if name == "latest" else path, log.warning)
+    if name != "latest":
+        folder = path / folder.name if (path / folder.name).is_dir() else path
+    newest = load_newest(folder, log.warning)
     if newest is None:
         raise UserError(f"{run_dir} has no checkpoint yet" if name == "latest" else f"there is no checkpoint in {path}")
     return newest
 
 
-def load_run(run_dir: Path, *layers: Layer, checkpoint: str = "latest") -> tuple[RunConfig, ResolvedEnv, PolicyNetwork, Path]:
-    """Configuration, environment, and network with the weights of a run directory that `checkpoint` names (as
+def load_run(
+    run_dir: Path, *layers: Layer, checkpoint: str = "latest", policy: int = 0
+) -> tuple[RunConfig, ResolvedEnv, PolicyNetwork, Path]:
+    """Configuration, environment, and network of `policy` with the weights of a run directory that `checkpoint` names (as
     `find_checkpoint`). Raises UserError.
 
     `layers` go over the saved configuration.
     """
-    file = run_dir / "config.json"
-    try:
-        saved = json.loads(file.read_text(encoding="utf-8"))
-        values, described = dict(saved["config"]), saved["env"]
-        trained = Provenance(str(run_dir), *(str(described[key]) for key in ("id", "dist", "version")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{run_dir} is not a run directory: {file.name}: {error}") from None
-    trained.check_installed()
-    resolved = merge_layers([trained.stays_with_its_plugin(Layer(str(file), values)), *layers])
-    cfg, selection = resolved.config, selection_of(resolved)
-    check_required(selection)
-    env = resolve_env(cfg.env, cfg.env_options, cfg.wrappers, selection)
-    if (env.dist, env.version) != (trained.dist, trained.version):
-        log.warning(
-            "%s was trained with %s %s; evaluating with %s %s",
-            run_dir, trained.dist, trained.version, env.dist, env.version,
-        )  # fmt: skip
-    found = find_checkpoint(run_dir, checkpoint)
-    obs_space, action_space = probe_spaces(env, cfg)
-    model = ModelRecipe(obs_space, action_space, cfg, run_parts(cfg, selection)).build()
-    try:
-        model.load_state_dict(found[0]["learner"]["model"])
-    except (RuntimeError, KeyError) as error:
-        raise UserError(f"{found[1]} does not fit the network of {file}: {str(error)[:300]}") from None
-    return cfg, env, model, found[1]
+    run = _SavedRun(run_dir, *layers)
+    return run.cfg, run.env, *run.network(checkpoint, policy)
+
+
+class _SavedRun:
+    """A run directory's configuration, environment and networks. Raises UserError."""
+
+    def __init__(self, run_dir: Path, *layers: Layer) -> None:
+        self._run_dir = run_dir
+        file = run_dir / "config.json"
+        try:
+            saved = json.loads(file.read_text(encoding="utf-8"))
+            values, described = dict(saved["config"]), saved["env"]
+            trained = Provenance(str(run_dir), *(str(described[key]) for key in ("id", "dist", "version")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{run_dir} is not a run directory: {file.name}: {error}") from None
+        trained.check_installed()
+        resolved = merge_layers([trained.stays_with_its_plugin(Layer(str(file), values)), *layers])
+        self.cfg, selection = resolved.config, selection_of(resolved)
+        check_required(selection)
+        self.env = env = resolve_env(self.cfg.env, self.cfg.env_options, self.cfg.wrappers, selection)
+        if (env.dist, env.version) != (trained.dist, trained.version):
+            log.warning(
+                "%s was trained with %s %s; evaluating with %s %s",
+                run_dir, trained.dist, trained.version, env.dist, env.version,
+            )  # fmt: skip
+        obs_space, action_space, self.agents = probe_spaces(env, self.cfg)
+        self._recipe = ModelRecipe(obs_space, action_space, self.cfg, run_parts(self.cfg, selection))
+
+    def network(self, checkpoint: str, policy: int) -> tuple[PolicyNetwork, Path]:
+        """A policy's network with the weights that `checkpoint` names, and their file."""
+        if policy >= self.cfg.num_policies:
+            raise UserError(f"{self._run_dir} has no policy {policy}: they are numbered from 0 to {self.cfg.num_policies - 1}")
+        found = find_checkpoint(self._run_dir, checkpoint, policy)
+        model = self._recipe.build()
+        try:
+            model.load_state_dict(found[0]["learner"]["model"])
+        except (RuntimeError, KeyError) as error:
+            where = self._run_dir / "config.json"
+            raise UserError(f"{found[1]} does not fit the network of {where}: {str(error)[:300]}") from None
+        return model, found[1]
+
+    def cast(self, checkpoint: str, policy: int | None) -> tuple[Cast, Path]:
+        """Who plays: every agent its policy, or `policy` all of them; and the file of the first."""
+        agents = policies_of(self.cfg, self.agents) if policy is None else (policy,) * max(len(self.agents), 1)
+        numbers = sorted(set(agents))
+        loaded = [self.network(checkpoint, number) for number in numbers]
+        cast = Cast([model for model, _ in loaded], [numbers.index(number) for number in agents], numbers)
+        return cast, loaded[0][1]
 
 
 def load_policy(run_dir: str | Path, checkpoint: str = "latest") -> StandalonePolicy:
@@ -162,14 +191,16 @@ def evaluate_run(
     seed: int | None,
     picture: Path | None,
     checkpoint: str = "latest",
+    policy: int | None = None,
 ) -> dict[str, float | int | str]:
-    """Evaluate a run's weights (`layers` and `checkpoint` as of `load_run`); `picture` also writes an episode's last frame as
-    a PNG."""
-    cfg, env, model, file = load_run(run_dir, *layers, checkpoint=checkpoint)
-    result = evaluate_policy(model, env, cfg, episodes=episodes, deterministic=deterministic, seed=seed)
-    values: dict[str, float | int | str] = {"env": env.id, "checkpoint": file.name, **result.summary()}
+    """Evaluate a run's weights (`layers` and `checkpoint` as of `load_run`). Every agent is played by its policy, or all by
+    `policy`. `picture` also writes an episode's last frame as a PNG."""
+    run = _SavedRun(run_dir, *layers)
+    cast, file = run.cast(checkpoint, policy)
+    result = evaluate_cast(cast, run.env, run.cfg, episodes=episodes, deterministic=deterministic, seed=seed)
+    values: dict[str, float | int | str] = {"env": run.env.id, "checkpoint": file.name, **result.summary()}
     if picture is not None:
-        pixels = play_picture(model, env, cfg, deterministic=deterministic, seed=seed)
+        pixels = play_picture(cast.models[0], run.env, run.cfg, deterministic=deterministic, seed=seed)
         try:
             write_png(picture, pixels)
         except OSError as error:

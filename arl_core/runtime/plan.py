@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from arl_core.config import RunConfig
 from arl_core.envs.decorrelate import Decorrelation, ends_episodes
 from arl_core.envs.group import build_group, make_contexts
-from arl_core.envs.make import build_env
+from arl_core.envs.make import build_any
+from arl_core.envs.multi_agent import close_quietly, is_parallel, shared_spaces
 from arl_core.envs.spaces import ActionLayout, obs_specs
 from arl_core.interfaces import ArraySpec, EnvContext, ResolvedEnv, RunParts, UserError
 from arl_core.ipc.component import ComponentSpec
@@ -25,6 +25,8 @@ from arl_core.ipc.weights import weights_specs
 from arl_core.learning.hogwild import hogwild_specs
 from arl_core.learning.process import learner_specs
 from arl_core.models.recipe import ModelRecipe
+from arl_core.runtime.policies import casting_of, policies_of
+from arl_core.sampling.casting import CastingSpec
 
 log = logging.getLogger("arl")
 
@@ -66,20 +68,29 @@ def choose_inference(cfg: RunConfig, device: str) -> tuple[str, str]:
     return "central", f"one batch for all environments on {device}"
 
 
-def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> tuple[Any, Any]:
-    """(observation space, action space) of an environment that is built and closed again."""
+class Probe(NamedTuple):
+    """What an environment shows before anything starts."""
+
+    obs_space: Any
+    action_space: Any
+    agents: tuple[str, ...]  # of an environment of several; otherwise empty
+
+
+def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> Probe:
+    """Spaces and agents of an environment that is built and closed again."""
     try:
-        instance = build_env(env, EnvContext(run_seed=cfg.seed, index=0, seed=0))
+        instance = build_any(env, EnvContext(run_seed=cfg.seed, index=0, seed=0))
     except UserError:
         raise
     except Exception as error:
         log.info("%s", traceback.format_exc().rstrip())
         raise UserError(f"environment '{env.id}' cannot be built: {type(error).__name__}: {error}") from error
     try:
-        return instance.observation_space, instance.action_space
+        if is_parallel(instance):
+            return Probe(*shared_spaces(instance, env.id), tuple(instance.possible_agents))
+        return Probe(instance.observation_space, instance.action_space, ())
     finally:
-        with contextlib.suppress(Exception):  # it served its purpose; a fault in close() is reported by its own group
-            instance.close()
+        close_quietly(instance)  # it served its purpose; a fault in close() is reported by its own group
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,9 @@ class RunPlan:
     shape: SlotShape
     groups_per_worker: int
     weights_bytes: int
+    agents: tuple[str, ...]  # of an environment of several; otherwise empty
+    casting: CastingSpec | None  # who plays what; None: one policy plays every row
+    agent_policies: tuple[int, ...]  # the policy of each agent, in an evaluation too
 
     @property
     def num_policy_workers(self) -> int:
@@ -142,7 +156,7 @@ class RunPlan:
             **learner_specs(policies),
             **mailbox_specs("reports", count),
             **mailbox_specs("commands", count),
-            **weights_specs(policies, self.weights_bytes),
+            **weights_specs(self.shape.num_players, self.weights_bytes),
             "weights.transfer": ArraySpec((policies, self.weights_bytes), "uint8"),
             "weights.evaluated": ArraySpec((policies, self.weights_bytes), "uint8"),
             **slot_specs(self.shape),
@@ -189,24 +203,35 @@ def slots_per_group(cfg: RunConfig, num_groups: int, group_size: int) -> int:
     return max(2, -(-slots // num_groups) + 1)
 
 
-def slots_per_iteration(cfg: RunConfig) -> int:
-    """Synchronous mode: slots of each group in one iteration; 0 in asynchronous mode."""
+def slots_per_iteration(cfg: RunConfig, num_agents: int = 1) -> int:
+    """Synchronous mode: slots of each group in one iteration; 0 in asynchronous mode. Raises UserError where they are not whole
+    (the configuration knows it of environments of one agent)."""
     if cfg.async_rl:
         return 0
-    return cfg.batch_size * cfg.num_batches_per_iteration // (cfg.rollout * cfg.num_workers * cfg.num_envs_per_worker)
+    iteration = cfg.batch_size * cfg.num_batches_per_iteration
+    step = cfg.rollout * cfg.num_workers * cfg.num_envs_per_worker * num_agents
+    if iteration % step:
+        raise UserError(
+            f"without async_rl, batch_size x num_batches_per_iteration ({iteration}) must be a multiple of rollout x "
+            f"environments x agents ({step})"
+        )
+    return iteration // step
 
 
 def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     """Decide everything that follows from the configuration. Builds one environment and one network to measure them."""
     device = resolve_device("cpu" if cfg.hogwild and cfg.device == "auto" else cfg.device)
     inference, reason = ("local", "serial mode") if cfg.serial else choose_inference(cfg, device)
-    obs_space, action_space = probe_spaces(env, cfg)
+    obs_space, action_space, agents = probe_spaces(env, cfg)
+    casting = casting_of(cfg, agents)
     layout = ActionLayout(action_space)
     recipe = ModelRecipe(obs_space, action_space, cfg, parts)
     model = recipe.build()
     if cfg.hogwild:
         _check_hogwild(device, dict(model.named_buffers()))
-    groups_per_worker, group_size = group_split(cfg, inference, device)
+    groups_per_worker, envs_per_group = group_split(cfg, inference, device)
+    num_agents = max(len(agents), 1)
+    group_size = envs_per_group * num_agents
     num_groups = groups_per_worker * cfg.num_workers
     shape = SlotShape(
         num_policies=cfg.num_policies,
@@ -220,11 +245,15 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
         params_size=model.dist.params_size,
         state_size=model.state_size,
         squashed=model.dist.squashed,
-        slots_per_iteration=slots_per_iteration(cfg),
+        slots_per_iteration=slots_per_iteration(cfg, num_agents),
+        num_agents=num_agents,
+        snapshots_per_policy=casting.snapshots_per_policy if casting is not None else 0,
     )
     from arl_core.models.flat import flatten_module
 
-    return RunPlan(cfg, env, recipe, device, inference, reason, shape, groups_per_worker, flatten_module(model).nbytes)
+    size = flatten_module(model).nbytes
+    policies = policies_of(cfg, agents)
+    return RunPlan(cfg, env, recipe, device, inference, reason, shape, groups_per_worker, size, agents, casting, policies)
 
 
 def _check_hogwild(device: str, buffers: Mapping[str, Any]) -> None:

@@ -33,7 +33,7 @@ class RunDirectory:
             self._lock = _lock(path / ".lock")
         except OSError as error:
             raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from None
-        if not resume and (path / "config.json").exists() and checkpoints(self.checkpoints / "p0"):
+        if not resume and (path / "config.json").exists() and checkpoints(self.policy_folder(0)):
             self.close()
             raise UserError(
                 f"the run directory {path} already holds a run. Go on with --resume, "
@@ -44,6 +44,10 @@ class RunDirectory:
                 remove_leftovers(folder)
         for leftover in path.glob(".*.json.*.tmp"):
             leftover.unlink(missing_ok=True)
+
+    def policy_folder(self, policy: int) -> Path:
+        """Where a policy's checkpoints are."""
+        return self.checkpoints / f"p{policy}"
 
     def write_config(self, resolved: ResolvedConfig, env: ResolvedEnv, plan: RunPlan) -> None:
         """Everything that was decided, and by whom."""

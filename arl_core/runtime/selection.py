@@ -40,11 +40,12 @@ class PeriodicEvaluation:
 
 
 class BestCheckpoint:
-    """Has the learner save where `save_best_metric` is higher than ever before in this run. `folder` is that of the policy's
-    checkpoints; None: nothing is saved."""
+    """Has the learner of `policy` save where its `save_best_metric` is higher than ever before in this run. `folder` is that of
+    the policy's checkpoints; None: nothing is saved."""
 
-    def __init__(self, cfg: RunConfig, folder: Path | None) -> None:
+    def __init__(self, cfg: RunConfig, folder: Path | None, policy: int = 0) -> None:
         self._cfg = cfg
+        self._policy = policy
         self._folder = folder if cfg.save_best_metric else None
         self._looked_s = -math.inf
         self._told = False
@@ -55,7 +56,7 @@ class BestCheckpoint:
                 self.value = float(found[0]["best"]["value"])
 
     def consider(self, engine: Engine, snapshot: Snapshot, episodes: EpisodeStatistics, *, last: bool = False) -> None:
-        """Called a few times a second, and for the `last` time at the end of training."""
+        """Called a few times a second, and for the `last` time at the end of training; `episodes` are the policy's."""
         cfg, now = self._cfg, time.monotonic()
         if self._folder is None or snapshot.frames < cfg.save_best_after:
             return
@@ -70,7 +71,7 @@ class BestCheckpoint:
         frames = int(snapshot.evaluation["frames"]) if evaluated else snapshot.frames
         best: dict[str, Any] = {"metric": name, "value": value, "frames": frames}
         try:
-            engine.save_best(best, evaluated=evaluated)
+            engine.save_best(best, evaluated=evaluated, policy=self._policy)
         except UserError as error:  # a full disk may be emptied: training goes on
             log.warning("%s", error)
         else:
@@ -79,6 +80,8 @@ class BestCheckpoint:
     def _present(self, name: str, snapshot: Snapshot, episodes: EpisodeStatistics) -> float | None:
         if name.startswith(EVALUATED):
             known = {f"{EVALUATED}{key}": float(value) for key, value in snapshot.evaluation.items()}
+            own = known.get(f"{EVALUATED}policy_{self._policy}/return_mean")  # where several policies played
+            known |= {f"{EVALUATED}return_mean": own} if own is not None else {}
             missing = bool(known)
         elif episodes.best_return_mean is None:  # the mean of a few lucky episodes is no record
             return None

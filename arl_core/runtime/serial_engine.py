@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from arl_core.interfaces import EnvContext, UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotState
 from arl_core.learning.checkpoint import load_file
-from arl_core.learning.learner import Learner, make_board
-from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, SlotIntake
+from arl_core.learning.learner import Learner, make_learner
+from arl_core.learning.process import SlotIntake
 from arl_core.learning.saving import Saver
-from arl_core.runtime.engine import TICK_S, Balance, ComponentFailure, byte_vector
+from arl_core.runtime.books import Balance, Books
+from arl_core.runtime.engine import TICK_S, ComponentFailure, byte_vector, checkpoint_target, publish_first
 from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.statistics import RunStatistics
+from arl_core.sampling.casting import Casting
 from arl_core.sampling.episodes import EpisodeReport
 from arl_core.sampling.evaluator import EvaluatorSpec, FrozenPlay
 from arl_core.sampling.group_runner import GroupRunner
@@ -41,17 +43,17 @@ class SerialEngine:
         self.plan = plan
         self.statistics = RunStatistics(plan)
         self._folder = folder
-        self._initial: Tensor | None = None
+        self._initial: Sequence[Tensor] = ()
         self._arena: Arena | None = None
-        self._frames_loaded = 0
         self.saves = 0
+        self.learners: list[Learner] = []
         self._episodes = EpisodeReport()
         self.runners: list[GroupRunner] = []
         self._evaluator: FrozenPlay | None = None
         self._begun = False  # the environments have played
 
-    def publish_initial(self, weights: Tensor) -> None:
-        """The weights to start with; before `start`."""
+    def publish_initial(self, weights: Sequence[Tensor]) -> None:
+        """See `Engine`."""
         self._initial = weights
 
     def start(self) -> None:
@@ -59,17 +61,22 @@ class SerialEngine:
         plan = self.plan
         threads = torch.get_num_threads()
         self._arena = arena = Arena.create(plan.table)
-        self._board = make_board(arena, 0)
-        self.learner = Learner(plan.recipe, self._board, plan.device)
-        assert self._initial is not None, "publish_initial comes first"
-        self.learner.flat.read_from(self._initial)
-        self.learner.publish()
-        self.saver = Saver(self.learner, self._folder and self._folder / "p0", lambda: {"sampler": self._sampler_state()})
-        self.intake = SlotIntake(self.learner, arena, plan.shape)
+        self._books = Books(arena)
+        publish_first(arena, plan.shape, self._initial)
+        self.learners = [
+            make_learner(plan.recipe, arena, plan.shape, plan.device, policy) for policy in range(plan.cfg.num_policies)
+        ]
+        self.savers = [
+            Saver(learner, self._folder and self._folder / f"p{learner.policy}", self._more_of(learner.policy))
+            for learner in self.learners
+        ]
+        self.intakes = [SlotIntake(learner, arena, plan.shape) for learner in self.learners]
         try:
             for group in range(plan.shape.num_groups):
-                environments = build_group(plan.env, self._contexts(group))
-                self.runners.append(GroupRunner(environments, group, arena, plan.shape, self._episodes))
+                contexts = self._contexts(group)
+                casting = None if plan.casting is None else Casting(plan.casting, contexts)
+                environments = build_group(plan.env, contexts)
+                self.runners.append(GroupRunner(environments, group, arena, plan.shape, self._episodes, casting))
             for runner in self.runners:
                 runner.reset()
         except UserError:
@@ -80,7 +87,7 @@ class SerialEngine:
         torch.set_num_threads(threads)
 
     def _contexts(self, group: int) -> list[EnvContext]:
-        plan, size = self.plan, self.plan.shape.group_size
+        plan, size = self.plan, self.plan.shape.envs_per_group
         return make_contexts(plan.cfg.seed, group * size, size, group // plan.groups_per_worker)
 
     def _begin(self) -> None:
@@ -101,7 +108,7 @@ class SerialEngine:
         next_tick = time.monotonic()
         self._busy_s, self._reported = 0.0, time.monotonic()
         try:
-            while self.learner.frames < frames and self.statistics.seconds < deadline:
+            while self.frames < frames and self.statistics.seconds < deadline:
                 try:
                     self._begin()
                     self._round()
@@ -113,113 +120,118 @@ class SerialEngine:
                     self._report(now)
                     if not tick():
                         break
-                self.saves += len(self.saver.save_due())
+                self._save_due()
         finally:
             torch.set_num_threads(threads)
             self._report(time.monotonic())
             self.statistics.pause_clock()
 
     def _round(self) -> None:
-        """One step of every group, then whatever the learner can do."""
+        """One step of every group, then whatever the learners can do."""
         for runner in self.runners:
             if runner.ready():
                 self.actor.refresh()
                 self.actor.act_one(runner.index, runner.slot, runner.t)
                 runner.step()
-        self.intake.collect()
-        while self.intake.assembler.complete:
-            begin = time.perf_counter()
-            self.intake.train(with_metrics=True)
-            self.intake.collect()
-            self._busy_s += time.perf_counter() - begin
+        for intake in self.intakes:
+            intake.collect()
+            while intake.assembler.complete:
+                begin = time.perf_counter()
+                intake.train(with_metrics=True)
+                intake.collect()
+                self._busy_s += time.perf_counter() - begin
+
+    def _save_due(self) -> None:
+        """All at the same moment, policy 0 last: its checkpoint has what is on its way for all, and is read as the newest."""
+        due = self.savers[0].due()
+        if any(due):
+            for saver in reversed(self.savers):
+                self.saves += len(saver.save_due(due))
 
     def _report(self, now: float) -> None:
         elapsed = now - self._reported
         sampling = {"episodes": self._episodes.message(), "waited_s": 0.0, "elapsed_s": elapsed}
         self._episodes.clear()
         self.statistics.take("serial", "sampling", sampling)
-        values = {"losses": self.learner.metrics, "busy_s": self._busy_s, "elapsed_s": elapsed}
-        values["slots_full"] = self.intake.inbox.count(SlotState.FULL)
-        self.statistics.take("serial", "learning", values | self.intake.drain_report())
+        for intake, learner in zip(self.intakes, self.learners, strict=True):
+            values = {"policy": learner.policy, "losses": learner.metrics, "busy_s": self._busy_s, "elapsed_s": elapsed}
+            values["slots_full"] = intake.inbox.count(SlotState.FULL)
+            self.statistics.take("serial", "learning", values | intake.drain_report())
         self._busy_s, self._reported = 0.0, now
 
     @property
     def frames(self) -> int:
         """See `Engine`."""
-        return self.learner.frames
+        return sum(learner.frames for learner in self.learners)
 
     @property
     def version(self) -> int:
         """See `Engine`."""
-        return self.learner.version
+        return self.learners[0].version
 
-    def counts(self) -> Mapping[str, int]:
+    def counts(self, policy: int | None = None) -> Mapping[str, int]:
         """See `Engine`."""
-        assert self._arena is not None
-        frames = self._arena["group.frames"]
-        return {
-            "sampled": int(frames[:, 0].sum()),
-            "dropped_lag": int(self.intake.counts[DROPPED_LAG]),
-            "dropped_epoch": int(self.intake.counts[DROPPED_EPOCH] + frames[:, 1].sum()),
-            "optimiser_steps": self.learner.version,
-        }
+        for intake in self.intakes:
+            intake.count()
+        return self._books.counts(policy)
 
-    def balance(self) -> Balance:
+    def balance(self, policy: int | None = None) -> Balance:
         """See `Engine`."""
-        assert self._arena is not None
-        counts, valid = self.counts(), self._arena["valid"]
-        full = int(np.count_nonzero(valid[self._arena["slot.state"] == SlotState.FULL]))
-        partial = sum(int(np.count_nonzero(valid[r.slot, : r.t])) for r in self.runners if r.slot >= 0)
-        return Balance(
-            produced=counts["sampled"] + partial,
-            trained=self.frames - self._frames_loaded,
-            dropped_lag=counts["dropped_lag"],
-            dropped_epoch=counts["dropped_epoch"],
-            in_flight=full + partial + self.intake.assembler.staged_frames(),
-        )
+        for intake in self.intakes:
+            intake.count()
+        for runner in self.runners:
+            runner.publish_position()
+        return self._books.balance(policy)
 
-    def weights(self) -> Tensor:
+    def weights(self, policy: int = 0) -> Tensor:
         """See `Engine`."""
         target = byte_vector(self.plan.weights_bytes)
-        self.learner.flat.write_to(target)
+        self.learners[policy].flat.write_to(target)
         return target
 
-    def load_weights(self, weights: Tensor) -> None:
+    def load_weights(self, weights: Mapping[int, Tensor]) -> None:
         """See `Engine`."""
-        self._new_epoch()
-        self.learner.load_weights(weights)
+        self._new_epoch(weights)
+        for policy, vector in weights.items():
+            self.learners[policy].load_weights(vector)
 
-    def _new_epoch(self) -> None:
+    def _new_epoch(self, policies: Iterable[int]) -> None:
+        """What these policies sampled is dropped."""
         assert self._arena is not None
-        self._arena["control.weights_epoch"][0] += 1
-        self.intake.discard()
+        for policy in policies:
+            self._arena["control.weights_epoch"][policy] += 1
+            self.intakes[policy].discard()
         for runner in self.runners:
             runner.restart_slot()
 
-    def load_checkpoint(self, path: Path) -> None:
-        """See `Engine`; the sampler's state too, where the checkpoint has it and it fits."""
-        state = load_file(path)
-        before = self.frames
-        sampler = state.get("sampler")
-        if sampler is None or not self._fits(sampler):
-            self._new_epoch()
-            self.learner.load_state_dict(state["learner"])
-            self._frames_loaded += self.frames - before
-        else:
-            self.learner.load_state_dict(state["learner"])
+    def load_checkpoints(self, paths: Mapping[int, Path]) -> None:
+        """See `Engine`; the sampler's state too, where policy 0's checkpoint has it, it fits, and the others are of its
+        moment."""
+        states = {policy: load_file(path) for policy, path in paths.items()}
+        sampler = states[0].get("sampler") if 0 in states else None
+        exact = sampler is not None and self._fits(sampler, states)
+        if not exact:
+            self._new_epoch(paths)
+        for policy, state in states.items():
+            learner = self.learners[policy]
+            before = learner.frames
+            learner.load_state_dict(state["learner"])
+            self._books.loaded[policy] += learner.frames - before
+        if exact and sampler is not None:
             self._load_sampler(sampler)
         self.statistics.start_from(self.frames)
 
     def save(self, target: Path | None = None) -> Path:
         """See `Engine`."""
         self.saves += 1
-        return self.saver.save(target)
+        places = [checkpoint_target(target, policy, len(self.savers)) for policy in range(len(self.savers))]
+        return [saver.save(place) for saver, place in zip(reversed(self.savers), reversed(places), strict=True)][-1]
 
-    def save_best(self, best: Mapping[str, Any], *, evaluated: bool) -> None:
+    def save_best(self, best: Mapping[str, Any], *, evaluated: bool, policy: int = 0) -> None:
         """See `Engine`."""
         assert self._arena is not None
-        weights = torch.from_numpy(self._arena["weights.evaluated"][0]) if evaluated else None
-        self.saver.save_best(best, weights)
+        weights = torch.from_numpy(self._arena["weights.evaluated"][policy]) if evaluated else None
+        self.savers[policy].save_best(best, weights)
         self.saves += 1
 
     def begin_evaluation(self) -> bool:
@@ -228,7 +240,9 @@ class SerialEngine:
         self.statistics.pause_clock()
         try:
             if self._evaluator is None:
-                self._evaluator = FrozenPlay(EvaluatorSpec(self.plan.env, self.plan.recipe), self._arena)
+                self._evaluator = FrozenPlay(
+                    EvaluatorSpec(self.plan.env, self.plan.recipe, self.plan.agent_policies), self._arena
+                )
             self._evaluator.begin(self.frames)
             while (result := self._evaluator.step()) is None:
                 pass
@@ -241,13 +255,16 @@ class SerialEngine:
         self.statistics.take("serial", "evaluation", result)
         return True
 
+    def _more_of(self, policy: int) -> Callable[[], Mapping[str, Any]]:
+        """What a policy's checkpoint has besides its learner: that of policy 0, all that is on its way."""
+        return dict if policy else lambda: {"sampler": self._sampler_state()}
+
     def _sampler_state(self) -> dict[str, Any] | None:
         """All that is on its way, or None where an environment cannot be saved."""
         assert self._arena is not None
         runners = [runner.get_state() for runner in self.runners]
         if any(state is None for state in runners):
             return None
-        assembler = self.intake.assembler
         arena = self._arena
         return {
             "arena": {n: torch.from_numpy(arena[n].copy()) for n in self.plan.table if not n.startswith(_NOT_SAVED)},
@@ -255,17 +272,22 @@ class SerialEngine:
             "actions": self.actor.generator.get_state(),
             "actor": self.actor.state.clone(),
             "noise": self.actor.noise.clone(),
-            "assembler": {k: v.clone() for k, v in assembler.state_dict().items()},
-            "frames_loaded": self._frames_loaded,
+            "assemblers": [{k: v.clone() for k, v in each.assembler.state_dict().items()} for each in self.intakes],
+            "versions": [learner.version for learner in self.learners],
+            "frames_loaded": torch.from_numpy(self._books.loaded.copy()),
         }
 
-    def _fits(self, state: Mapping[str, Any]) -> bool:
-        """Whether a saved sampler has this run's arrays; not so after a change of num_workers, rollout and the like."""
+    def _fits(self, state: Mapping[str, Any], checkpoints: Mapping[int, Mapping[str, Any]]) -> bool:
+        """Whether a saved sampler has this run's arrays, which it has not after a change of num_workers, rollout and the like,
+        and is of the same moment as the learners in `checkpoints` (by policy)."""
         assert self._arena is not None
         arena, saved = self._arena, state["arena"]
         names = {name for name in self.plan.table if not name.startswith(_NOT_SAVED)}
         same = names == saved.keys() and all(arena[name].shape == tuple(saved[name].shape) for name in names)
-        same = same and int(state["assembler"]["cursor"][0]) <= self.intake.assembler.columns  # of a larger batch
+        columns = self.intakes[0].assembler.columns
+        same = same and all(int(each["cursor"][0]) <= columns for each in state["assemblers"])  # of a larger batch
+        versions = {policy: int(each["learner"]["version"]) for policy, each in checkpoints.items()}
+        same = same and versions == dict(enumerate(state["versions"]))
         if not same:
             log.warning("the checkpoint's environments are not this run's (another num_workers, rollout, ...): they begin anew")
         return same
@@ -282,12 +304,14 @@ class SerialEngine:
         self.actor.generator.set_state(state["actions"])
         self.actor.state.copy_(state["actor"])
         self.actor.noise.copy_(state["noise"])
-        self.intake.assembler.load_state_dict(state["assembler"])
-        self._frames_loaded = int(state["frames_loaded"])
+        for intake, saved in zip(self.intakes, state["assemblers"], strict=True):
+            intake.assembler.load_state_dict(saved)
+        self._books.loaded[:] = state["frames_loaded"].numpy()
 
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
         """See `Engine`."""
-        self.learner.set_hyperparameters(values)
+        for learner in self.learners:
+            learner.set_hyperparameters(values)
 
     def close(self) -> None:
         """See `Engine`."""

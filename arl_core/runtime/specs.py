@@ -38,10 +38,12 @@ def spec_of(plan: RunPlan, component: ComponentSpec, life: int, folder: Path | N
     if component.role is Role.ROLLOUT:
         return _rollout_spec(plan, component.index, life)
     if component.role is Role.POLICY:
-        replica = ReplicaSpec(plan.recipe, stream=component.index, life=life, device=plan.device)
-        return PolicyWorkerSpec(plan.shape, replica, component.index, plan.num_policy_workers, _group_bells(plan))
+        share_of = plan.num_policy_workers // plan.cfg.num_policies
+        policy, share = divmod(component.index, share_of)
+        replica = ReplicaSpec(plan.recipe, stream=component.index, life=life, device=plan.device, policy=policy)
+        return PolicyWorkerSpec(plan.shape, replica, share, share_of, _group_bells(plan), policy)
     if component.role is Role.EVALUATION:
-        return EvaluatorSpec(plan.env, plan.recipe)
+        return EvaluatorSpec(plan.env, plan.recipe, plan.agent_policies)
     policy = component.index
     place = str(folder / f"p{policy}") if folder else ""
     return LearnerSpec(plan.shape, plan.recipe, plan.device, policy, place, _group_bells(plan))
@@ -65,7 +67,9 @@ def _rollout_spec(plan: RunPlan, worker: int, life: int) -> RolloutSpec:
         groups=plan.worker_groups(worker),
         seed=cfg.seed,
         replica=ReplicaSpec(plan.recipe, stream=worker, life=life) if plan.inference == "local" else None,
-        consumers=(*numbers_of(plan, Role.LEARNER), *numbers_of(plan, Role.POLICY)),
+        learners=numbers_of(plan, Role.LEARNER),
+        policy_workers=numbers_of(plan, Role.POLICY),
+        casting=plan.casting,
         life=life,
         niceness=cfg.niceness,
         cpu=worker_cpu(cfg, worker),

@@ -68,18 +68,21 @@ class Trainer:
         self.env = env
         self.directory = directory
         self.plan: RunPlan = make_plan(self.cfg, env, run_parts(self.cfg, selection_of(resolved)))
-        self.model = self.plan.recipe.build()
-        self._flat = flatten_module(self.model)
+        self.models = [self.plan.recipe.build(policy) for policy in range(self.cfg.num_policies)]
+        self._flats = [flatten_module(model) for model in self.models]
         self._nurseries = nurseries
         self._engine: Engine | None = None
-        self._checkpoint: tuple[Path, int] | None = None  # to load when the engine starts, and its frames
+        self._checkpoints: dict[int, tuple[Path, int]] = {}  # to load when the engine starts: of each policy, with its frames
         self._extensions = Extensions(load_extensions(self.cfg.extensions, selection_of(resolved)))
         self.signal = 0  # that ended the last `train`
         self.failure: ComponentFailure | None = None
         self.snapshot: Snapshot | None = None
         self._saves = 0
         self._evaluation = PeriodicEvaluation(self.cfg)
-        self.best = BestCheckpoint(self.cfg, directory.checkpoints / "p0" if directory is not None else None)
+        folders = [
+            directory.policy_folder(policy) if directory is not None else None for policy in range(self.cfg.num_policies)
+        ]
+        self.best = [BestCheckpoint(self.cfg, folder, policy) for policy, folder in enumerate(folders)]
         if directory is not None:
             directory.write_config(resolved, env, self.plan)
         log.info("%s, inference %s (%s)", env.id, self.plan.inference, self.plan.inference_reason)
@@ -105,13 +108,11 @@ class Trainer:
         else:
             engine = AsyncEngine(self.plan, folder, self._nurseries)
         try:
-            weights = byte_vector(self.plan.weights_bytes)
-            self._flat.write_to(weights)
-            engine.publish_initial(weights)
+            engine.publish_initial([self._weights_of(policy) for policy in range(len(self.models))])
             engine.start()
-            if self._checkpoint is not None:
-                engine.load_checkpoint(self._checkpoint[0])
-                self._checkpoint = None
+            if self._checkpoints:
+                engine.load_checkpoints({policy: path for policy, (path, _) in self._checkpoints.items()})
+                self._checkpoints = {}
         except BaseException:
             engine.close()
             raise
@@ -119,10 +120,22 @@ class Trainer:
 
     @property
     def frames(self) -> int:
-        """Frames trained, in total; of a checkpoint that the engine will load when it starts, before it does."""
+        """Frames trained, in total; of checkpoints that the engine will load when it starts, before it does."""
         if self._engine is not None:
             return self._engine.frames
-        return self._checkpoint[1] if self._checkpoint is not None else 0
+        return sum(frames for _, frames in self._checkpoints.values())
+
+    def _weights_of(self, policy: int) -> Tensor:
+        """Our own copy as a byte vector."""
+        weights = byte_vector(self.plan.weights_bytes)
+        self._flats[policy].write_to(weights)
+        return weights
+
+    def read_weights(self) -> None:
+        """Bring the present weights into our own copies."""
+        if self._engine is not None:
+            for policy, flat in enumerate(self._flats):
+                flat.read_from(self._engine.weights(policy))
 
     @property
     def episodes(self) -> EpisodeStatistics | None:
@@ -130,20 +143,27 @@ class Trainer:
         return self._engine.statistics.episodes if self._engine is not None else None
 
     def resume(self) -> tuple[Path, int] | None:
-        """Go on from the newest intact checkpoint of the run directory: its file and frames; None where there is none.
+        """Go on from each policy's newest intact checkpoint of the run directory: the file of policy 0, and the frames of all;
+        None where there is none.
 
-        Raises UserError where none is intact, or where it does not fit this configuration's network.
+        Raises UserError where none is intact, where a policy has none, or where one does not fit this configuration's network.
         """
         assert self.directory is not None
-        found = load_newest(self.directory.checkpoints / "p0", log.warning)
-        if found is None:
+        folders = [self.directory.policy_folder(policy) for policy in range(len(self.models))]
+        found = [load_newest(folder, log.warning) for folder in folders]
+        read = {policy: each for policy, each in enumerate(found) if each is not None}
+        if not read:
             return None
-        state, path = found
+        if len(read) < len(found):
+            missing = folders[found.index(None)]
+            raise UserError(f"{missing} has no checkpoint, and other policies of the run have; begin a new run")
+        path = read[0][1]
         try:
-            self.load_checkpoint(path, state)
+            self.load_checkpoints({policy: (path, state) for policy, (state, path) in read.items()})
         except ValueError as error:
             raise UserError(
-                f"{path} does not fit: {error}. Resume without changing network and optimiser, or begin a new run"
+                f"{path.parent.parent if len(read) > 1 else path} does not fit: {error}. "
+                "Resume without changing network and optimiser, or begin a new run"
             ) from None
         return path, self.frames
 
@@ -189,7 +209,7 @@ class Trainer:
             episodes = self.engine.statistics.episodes
             stopped = observer is not None and observer(self.snapshot, episodes) is False
             self._extensions.metrics(self.snapshot, episodes)
-            self.best.consider(self.engine, self.snapshot, episodes)
+            self._keep_best(self.snapshot)
             self._evaluation.consider(self.engine, self.snapshot)
             return not (stopped or signals.received)
 
@@ -202,7 +222,7 @@ class Trainer:
                 self._fail(failure)
                 return Outcome.FAILURE
         self.signal = signals.received
-        self._flat.read_from(engine.weights())
+        self.read_weights()
         self.snapshot = self._observe(target, seconds)
         return Outcome.INTERRUPTED if stopped or self.signal else Outcome.SUCCESS
 
@@ -222,16 +242,7 @@ class Trainer:
 
     def _observe(self, frames: int, seconds: float) -> Snapshot:
         engine = self.engine
-        counts = engine.counts()
-        dropped = {"lag": counts["dropped_lag"], "epoch": counts["dropped_epoch"]}
-        snapshot = engine.statistics.snapshot(
-            frames=engine.frames,
-            sampled=counts["sampled"],
-            versions=counts["optimiser_steps"],
-            dropped=dropped,
-            target=frames,
-            seconds=seconds,
-        )
+        snapshot = engine.statistics.snapshot(engine.counts, frames, seconds)
         if engine.saves != self._saves:
             self._saves = engine.saves
             self.snapshot = snapshot
@@ -244,7 +255,7 @@ class Trainer:
             try:
                 if self._engine is not None and self.directory is not None:
                     if self.snapshot is not None:
-                        self.best.consider(self._engine, self.snapshot, self._engine.statistics.episodes, last=True)
+                        self._keep_best(self.snapshot, last=True)
                     self._engine.save()
                     self._saves = self._engine.saves
             except (ComponentFailure, UserError) as failure:
@@ -253,6 +264,10 @@ class Trainer:
             self._write_summary(outcome.name.lower())
         self.signal = signals.received
         return outcome
+
+    def _keep_best(self, snapshot: Snapshot, *, last: bool = False) -> None:
+        for best, policy in zip(self.best, self.engine.statistics.policies, strict=True):
+            best.consider(self.engine, snapshot, policy.episodes, last=last)
 
     def _write_summary(self, status: str) -> None:
         if self.directory is None:
@@ -265,48 +280,55 @@ class Trainer:
 
     # ----------------------------------------------------------------- weights
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """The present weights and normalisers, CPU tensors by value."""
-        if self._engine is not None:
-            self._flat.read_from(self._engine.weights())
-        return {key: value.detach().clone() for key, value in self.model.state_dict().items()}
+    def state_dict(self, policy: int = 0) -> dict[str, Tensor]:
+        """A policy's present weights and normalisers, CPU tensors by value."""
+        self.read_weights()
+        return {key: value.detach().clone() for key, value in self.models[policy].state_dict().items()}
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Act with these weights from the very next frame. Raises ValueError, and changes nothing, where they do not fit."""
-        own = self.model.state_dict()
+    def load_state_dicts(self, states: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """Have policies act with these weights from the very next frame. Raises ValueError, and changes nothing, where any does
+        not fit."""
+        for policy, state in states.items():
+            self._check_weights(state, f"policy {policy}: " if len(self.models) > 1 else "")
+        for policy, state in states.items():
+            self.models[policy].load_state_dict(dict(state))
+            self._checkpoints.pop(policy, None)
+        if self._engine is not None:
+            self._engine.load_weights({policy: self._weights_of(policy) for policy in states})
+
+    def _check_weights(self, state: Mapping[str, Tensor], whose: str) -> None:
+        own = self.models[0].state_dict()
         missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
         if missing or unknown:
-            raise ValueError(f"the weights do not fit this network: missing {missing}, unknown {unknown}")
+            raise ValueError(f"{whose}the weights do not fit this network: missing {missing}, unknown {unknown}")
         for key, value in state.items():
             if not isinstance(value, Tensor):
-                raise ValueError(f"weight '{key}' is {type(value).__name__}, not a tensor")
+                raise ValueError(f"{whose}weight '{key}' is {type(value).__name__}, not a tensor")
             if tuple(value.shape) != tuple(own[key].shape):
-                raise ValueError(f"weight '{key}' has shape {tuple(value.shape)}, this network's has {tuple(own[key].shape)}")
+                raise ValueError(
+                    f"{whose}weight '{key}' has shape {tuple(value.shape)}, this network's has {tuple(own[key].shape)}"
+                )
             if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                raise ValueError(f"weight '{key}' is not finite")
-        self.model.load_state_dict(dict(state))
-        self._checkpoint = None
-        if self._engine is not None:
-            weights = byte_vector(self.plan.weights_bytes)
-            self._flat.write_to(weights)
-            self._engine.load_weights(weights)
+                raise ValueError(f"{whose}weight '{key}' is not finite")
 
-    def load_checkpoint(self, path: Path, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint that was read as `state`. Raises ValueError, and changes nothing, where it does not fit."""
-        learner = state.get("learner")
-        if not isinstance(learner, Mapping) or not learner.keys() >= _LEARNER_STATE:
-            raise ValueError("it is not a checkpoint of a run")
-        check_moments(OPTIMIZERS[self.cfg.optimizer], learner["optimizer"])
-        self.load_state_dict(learner["model"])
+    def load_checkpoints(self, found: Mapping[int, tuple[Path, Mapping[str, Any]]]) -> None:
+        """Have policies go on from checkpoints, files that were read as states. Raises ValueError, and changes nothing, where
+        any does not fit."""
+        for _, state in found.values():
+            learner = state.get("learner")
+            if not isinstance(learner, Mapping) or not learner.keys() >= _LEARNER_STATE:
+                raise ValueError("it is not a checkpoint of a run")
+            check_moments(OPTIMIZERS[self.cfg.optimizer], learner["optimizer"])
+        self.load_state_dicts({policy: state["learner"]["model"] for policy, (_, state) in found.items()})
         if self._engine is not None:
-            self._engine.load_checkpoint(path)
+            self._engine.load_checkpoints({policy: path for policy, (path, _) in found.items()})
         else:
-            self._checkpoint = path, int(learner["frames"])
+            self._checkpoints |= {policy: (path, int(state["learner"]["frames"])) for policy, (path, state) in found.items()}
 
     def _end_engine(self) -> None:
         """End the processes; the last published weights stay with us."""
         if self._engine is not None:
-            self._flat.read_from(self._engine.weights())
+            self.read_weights()
             self._engine.close()
             self._engine = None
 

@@ -40,7 +40,7 @@ class _DenseRow(NamedTuple):
 
 
 class WeightsSource(Protocol):
-    """Where an actor's weights come from: the board, or a learner in its own process."""
+    """Where weights come from: a board, or a learner in the actor's own process."""
 
     @property
     def version(self) -> int:
@@ -50,7 +50,56 @@ class WeightsSource(Protocol):
         """Copy the weights into `target` [size_bytes]; returns their version."""
 
 
-class Actor:
+class Replica:
+    """A copy of the weights on one board, kept up to date. `player` is the board's number: a policy, or a snapshot of one."""
+
+    def __init__(self, model: PolicyNetwork, arena: Arena, player: int, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cpu")
+        self.model = model.to(self.device)
+        self.player = player
+        self.version = -1
+        self._flat = flatten_module(self.model)
+        self._source: WeightsSource = WeightsBoard(arena, player)
+        self._bytes = torch.empty(self._flat.nbytes, dtype=torch.uint8)
+        self._dense: DensePolicy | None = dense_policy(self.model) if self.device.type == "cpu" else None
+
+    def follow(self, source: WeightsSource) -> None:
+        """Take the weights of `source` from now on, not those that are published."""
+        self._source = source
+
+    def refresh(self) -> None:
+        """Take the latest weights, if they are newer than ours."""
+        if self._source.version != self.version:
+            self.version = self._source.read_into(self._bytes.numpy())
+            self._flat.read_from(self._bytes)
+            if self._dense is not None:
+                self._dense.refresh()
+
+    def choose_into(
+        self,
+        outputs: NDArray[np.float32],
+        actions: NDArray[Any],
+        obs: dict[str, NDArray[Any]],
+        state: Tensor | None,
+        noise: Tensor,
+    ) -> Tensor | None:
+        """Write outputs [N, P+1] and actions [N, A] for obs {key: [N, ...]}, state [N, H] and noise [N, ...]; returns the next
+        state [N, H]."""
+        mask = obs.get(ACTION_MASK)
+        if self._dense is not None:
+            self._dense.outputs_into(obs, outputs)
+            self._dense.choose_into(actions, outputs[:, :-1], mask, noise.numpy())
+            return None
+        with torch.inference_mode():
+            tensors = {key: torch.from_numpy(value).to(self.device) for key, value in obs.items()}
+            out = torch.empty(outputs.shape, device=self.device)
+            after = self.model.outputs_into(tensors, None if state is None else state.to(self.device), out)
+            actions[:] = self.model.dist.choose(out[:, :-1], tensors.get(ACTION_MASK), noise).cpu().numpy()
+            outputs[:] = out.cpu().numpy()
+            return None if after is None else after.cpu()
+
+
+class Actor(Replica):
     """Acts for `groups` (consecutive numbers), whose recurrent state it keeps.
 
     `generator` draws the actions; it lives on `device`. Slots stay in the arena's memory, whatever the device.
@@ -66,14 +115,8 @@ class Actor:
         policy: int = 0,
         device: torch.device | None = None,
     ) -> None:
-        self.device = device or torch.device("cpu")
-        self.model = model.to(self.device)
+        super().__init__(model, arena, policy, device)
         self.generator = generator
-        self.version = -1
-        self._flat = flatten_module(self.model)
-        self._board: WeightsSource = WeightsBoard(arena, policy)
-        self._bytes = torch.empty(self._flat.nbytes, dtype=torch.uint8)
-        self._dense: DensePolicy | None = dense_policy(self.model) if self.device.type == "cpu" else None
         self._dense_rows: dict[tuple[int, int], _DenseRow] = {}
         self._first_group = groups.start
         self._recurrent = shape.state_size > 0
@@ -93,21 +136,9 @@ class Actor:
         self._noise_array: list[tuple[NDArray[np.float32], ...]] = []
         if self._dense is not None:
             self._noise_array = [tuple(noise.numpy()) for noise in self.noise]
-        self._versions = arena["versions"]
+        self._versions = arena["versions"][policy]
         self._rnn_state = torch.from_numpy(arena["rnn_state"])
         self._rows: dict[tuple[int, int], _Row] = {}
-
-    def follow(self, source: WeightsSource) -> None:
-        """Act with the weights of `source` from now on, not with those that are published."""
-        self._board = source
-
-    def refresh(self) -> None:
-        """Take the latest published weights, if they are newer than ours."""
-        if self._board.version != self.version:
-            self.version = self._board.read_into(self._bytes.numpy())
-            self._flat.read_from(self._bytes)
-            if self._dense is not None:
-                self._dense.refresh()
 
     def _row(self, slot: int, t: int) -> _Row:
         row = self._rows.get((slot, t))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from arl_core.interfaces import EpisodeEnds
 
 MAX_REPORTED = 200  # episodes listed in one report: the newest; with MAX_METRICS it bounds the size of a message
+MAX_PLAYERS = 128  # policies and their snapshots: as many as an int8 can number
 MAX_METRICS = 64  # different numbers that environments may report
 
 
@@ -24,16 +25,21 @@ class EpisodeTracker:
         self.lengths = np.zeros(num_envs, np.int64)
 
     def advance(
-        self, rewards: NDArray[np.float32], done: NDArray[np.bool_], valid: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Add a stretch of steps [T, E]; returns (returns [n], lengths [n]) of the episodes that ended in it."""
+        self,
+        rewards: NDArray[np.float32],
+        done: NDArray[np.bool_],
+        valid: NDArray[np.bool_],
+        owner: NDArray[np.int8] | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int8] | None]:
+        """Add a stretch of steps [T, E]; returns (returns [n], lengths [n], players [n]) of the episodes that ended in it.
+        `owner` [T, E] says who played; None: there is one policy."""
         reward_sums = np.cumsum(rewards, axis=0, dtype=np.float64)
         length_sums = np.cumsum(valid, axis=0, dtype=np.int64)
         columns, times = np.nonzero(done.T)  # grouped by column, in the order of time
         if not len(columns):
             self.returns += reward_sums[-1]
             self.lengths += length_sums[-1]
-            return np.empty(0, np.float32), np.empty(0, np.int32)
+            return np.empty(0, np.float32), np.empty(0, np.int32), None
         first = np.empty(len(columns), bool)
         first[0] = True
         np.not_equal(columns[1:], columns[:-1], out=first[1:])
@@ -49,7 +55,8 @@ class EpisodeTracker:
         self.returns += reward_rest
         self.lengths += length_rest
         ours = ~np.isnan(returns)
-        return returns[ours].astype(np.float32), lengths[ours].astype(np.int32)
+        players = None if owner is None else owner[times, columns][ours]
+        return returns[ours].astype(np.float32), lengths[ours].astype(np.int32), players
 
     @staticmethod
     def _differences(sums: NDArray[Any], first: NDArray[np.bool_], carried: NDArray[Any]) -> NDArray[Any]:
@@ -86,16 +93,21 @@ class EpisodeReport:
     def clear(self) -> None:
         """Begin anew."""
         self.count = 0
+        self._counts = np.zeros(MAX_PLAYERS, np.int64)
         self._returns = _Newest(np.float32)
         self._lengths = _Newest(np.int32)
+        self._players = _Newest(np.int8)
         self._metrics: dict[str, _Newest] = {}
 
-    def add(self, returns: NDArray[np.float32], lengths: NDArray[np.int32]) -> None:
-        """Add episodes that ended."""
+    def add(self, returns: NDArray[np.float32], lengths: NDArray[np.int32], players: NDArray[np.int8] | None = None) -> None:
+        """Add episodes that ended; `players`: who played them, where the run has several policies or self-play."""
         if len(returns):
             self.count += len(returns)
             self._returns.add(returns)
             self._lengths.add(lengths)
+            if players is not None:
+                self._players.add(players)
+                self._counts += np.bincount(players, minlength=MAX_PLAYERS)
 
     def add_metrics(self, ends: EpisodeEnds) -> None:
         """Add what environments reported at the ends of episodes."""
@@ -104,10 +116,13 @@ class EpisodeReport:
                 self._metrics.setdefault(key, _Newest(np.float64)).add(values)
 
     def message(self) -> Mapping[str, Any]:
-        """`count`, and `returns`, `lengths` and metrics of the newest episodes, oldest first."""
+        """`count`, and `returns`, `lengths` and metrics of the newest episodes, oldest first. Where several play, also
+        `players` of the newest episodes and `counts` of all, by player; otherwise these say nothing."""
         return {
             "count": self.count,
             "returns": self._returns.values(),
             "lengths": self._lengths.values(),
+            "players": self._players.values(),
+            "counts": self._counts,
             "metrics": {key: values.values() for key, values in self._metrics.items()},
         }

@@ -18,7 +18,7 @@ from arl_core.ipc.component import ComponentLink
 from arl_core.ipc.weights import WeightsBoard
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
-from arl_core.sampling.playing import EpisodesPlay
+from arl_core.sampling.playing import Cast, EpisodesPlay
 from arl_core.sampling.replica import action_seed
 
 FIRST_INDEX = 1 << 19  # of its environments: their streams are neither the training's nor those of `arl eval`
@@ -32,7 +32,7 @@ class EvaluatorSpec:
 
     env: ResolvedEnv
     recipe: ModelRecipe
-    policy: int = 0
+    agents: tuple[int, ...] = (0,)  # the policy of each agent of an environment
 
 
 class FrozenPlay:
@@ -42,10 +42,11 @@ class FrozenPlay:
     def __init__(self, spec: EvaluatorSpec, arena: Arena) -> None:
         cfg = spec.recipe.cfg
         self._cfg = cfg
-        self._model = spec.recipe.build()
-        self._flat = flatten_module(self._model)
-        self._board = WeightsBoard(arena, spec.policy)
-        self._weights = arena["weights.evaluated"][spec.policy]  # those that are played: the learner may save them as the best
+        models = [spec.recipe.build() for _ in range(cfg.num_policies)]
+        self._cast = Cast(models, spec.agents)
+        self._flats = [flatten_module(model) for model in models]
+        self._boards = [WeightsBoard(arena, policy) for policy in range(cfg.num_policies)]
+        self._weights = arena["weights.evaluated"]  # those that are played: a learner may save its own as the best
         rows = min(cfg.eval_episodes, MAX_ROWS)
         self.group: EnvGroup = build_group(spec.env, make_contexts(cfg.seed, FIRST_INDEX, rows))
         self._play: EpisodesPlay | None = None
@@ -57,12 +58,14 @@ class FrozenPlay:
 
     def begin(self, frames: int) -> None:
         """Take the newest weights, of about `frames` trained frames."""
-        self._version = self._board.read_into(self._weights)
-        self._flat.read_from(torch.from_numpy(self._weights))
+        versions = [board.read_into(weights) for board, weights in zip(self._boards, self._weights, strict=True)]
+        self._version = versions[0]
+        for flat, weights in zip(self._flats, self._weights, strict=True):
+            flat.read_from(torch.from_numpy(weights))
         self._frames, self._began = frames, time.monotonic()
         cfg = self._cfg
         seed = action_seed(cfg.seed, FIRST_INDEX)
-        self._play = EpisodesPlay(self._model, self.group, cfg.eval_episodes, seed, deterministic=cfg.eval_deterministic)
+        self._play = EpisodesPlay(self._cast, self.group, cfg.eval_episodes, seed, deterministic=cfg.eval_deterministic)
 
     def step(self) -> dict[str, float] | None:
         """One step; the result when it was the last."""

@@ -15,6 +15,7 @@ from arl_core.interfaces import EnvContext, EnvGroup, StepViews
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.fence import fence
 from arl_core.ipc.slots import SlotRing, SlotShape
+from arl_core.sampling.casting import Casting
 from arl_core.sampling.episodes import EpisodeReport, EpisodeTracker
 
 
@@ -23,7 +24,8 @@ class RewardOrObservationFault(RuntimeError):
 
 
 class GroupRunner:
-    """Drives `group`, number `index` of the run, under one policy: take a slot, fill its T rows, hand it over."""
+    """Drives `group`, number `index` of the run: take a slot, fill its T rows, hand it over. `casting` says who plays which
+    row, where the run has several policies or self-play."""
 
     def __init__(
         self,
@@ -32,7 +34,7 @@ class GroupRunner:
         arena: Arena,
         shape: SlotShape,
         report: EpisodeReport | None = None,
-        policy: int = 0,
+        casting: Casting | None = None,
     ) -> None:
         self.group = group
         self.index = index
@@ -41,8 +43,8 @@ class GroupRunner:
         self.report = report or EpisodeReport()
         self._shape = shape
         self._arena = arena
-        self._policy = policy
-        self._slots = shape.ring(policy, index)
+        self._casting = casting
+        self._slots = shape.ring(index)
         self._ring = SlotRing(arena, self._slots)
         self._epochs: NDArray[np.int64] = arena["slot.weights_epoch"]
         self._epoch: NDArray[np.int64] = arena["control.weights_epoch"]
@@ -53,10 +55,12 @@ class GroupRunner:
         self._valid: NDArray[np.bool_] = arena["valid"]
         self._last_valid: NDArray[np.bool_] = arena["group.last_valid"][index]
         self._request: NDArray[np.int64] = arena["group.request"][index]
-        self._answer: NDArray[np.int64] = arena["group.answer"][index]
+        self._answers: NDArray[np.int64] = arena["group.answer"][:, index, 0]
         self._position: NDArray[np.int64] = arena["group.position"][index]
-        self._frames: NDArray[np.int64] = arena["group.frames"][index]
+        self._frames: NDArray[np.int64] = arena["group.frames"][:, index]
+        self._handed: NDArray[np.int64] = arena["group.slots"][index]
         self._granted: NDArray[np.int64] | None = arena["group.granted"][index] if shape.slots_per_iteration else None
+        self._owner: NDArray[np.int8] | None = arena["owner"] if casting is not None else None
         self._views = {slot: [self._step_views(slot, t) for t in range(shape.rollout)] for slot in self._slots}
         self._tracker = EpisodeTracker(shape.group_size)
         self._present: dict[str, NDArray[Any]] = {}  # the present observation when between slots, key -> [E, ...]
@@ -90,16 +94,23 @@ class GroupRunner:
         """Have a slot to act in. False when the learner has given none back yet, or (synchronous mode) has not trained yet."""
         if self.slot >= 0:
             return True
-        if self._granted is not None and self._frames[4] >= self._granted[0]:
+        if self._granted is not None and self._handed[1] >= self._granted[0]:
             return False
         slot = self._ring.acquire()
         if slot < 0:
             return False
         for key, array in self._obs.items():
             array[slot, 0] = self._present[key]
-        self._epochs[slot] = self._epoch[self._policy]
+        self._epochs[:, slot] = self._epoch
         self.slot, self.t = slot, 0
+        if self._casting is not None:
+            self._cast(self._casting)
         return True
+
+    def _cast(self, casting: Casting) -> None:
+        """Say who plays row t."""
+        assert self._owner is not None
+        self._owner[self.slot, self.t] = casting.players
 
     def request_action(self) -> None:
         """Central inference: ask for the actions of row t."""
@@ -110,7 +121,10 @@ class GroupRunner:
 
     def answered(self) -> bool:
         """Central inference: the actions of row t are there."""
-        if self._answer[0] != self._request[2]:
+        if self._casting is None:
+            if self._answers[0] != self._request[2]:
+                return False
+        elif (self._answers != self._request[2]).any():
             return False
         fence()
         return True
@@ -126,31 +140,41 @@ class GroupRunner:
             self.report.add_metrics(ends)
         self._last_valid[:] = self._valid[slot, t]
         self.t = t + 1
+        if self._casting is not None:
+            self._casting.advance(self._valid[slot, t])
         if self.t == self._shape.rollout:
             self._finish(slot)
+        elif self._casting is not None:
+            self._cast(self._casting)
 
     def _finish(self, slot: int) -> None:
-        total = int(self._frames[0]) + self._account(slot, self._shape.rollout)
+        frames = self._account(slot, self._shape.rollout)
+        total = self._frames[:, 0] + frames
         self._sequence[slot] = time.monotonic_ns()
         # a view: nobody writes there before the next slot of this ring is ours, and then it is copied at once
         self._present = {key: array[slot, -1] for key, array in self._obs.items()}
         self.slot = -1
         # counted if and only if it is handed over, wherever we are killed: see `settle_hand_over`
-        handed_over = int(self._frames[4]) + 1
-        self._frames[3], self._frames[5], self._frames[2] = total, handed_over, slot + 1
-        self._ring.hand_over(slot)
-        self._frames[0], self._frames[4] = total, handed_over
+        handed_over = int(self._handed[1]) + 1
+        self._frames[:, 2], self._handed[2] = total, handed_over
         fence()
-        self._frames[2] = 0
+        self._handed[0] = slot + 1
+        self._ring.hand_over(slot, None if self._casting is None else frames > 0)
+        self._frames[:, 0], self._handed[1] = total, handed_over
+        fence()
+        self._handed[0] = 0
 
-    def _account(self, slot: int, rows: int) -> int:
-        """Check the first `rows` rows of a slot, follow their episodes; returns the number of valid frames."""
+    def _account(self, slot: int, rows: int) -> NDArray[np.int64]:
+        """Check the first `rows` rows of a slot, follow their episodes; returns the number of valid frames of each policy."""
         a = self._arena
         rewards, valid = a["rewards"][slot, :rows], self._valid[slot, :rows]
         self._check_finite(slot, rows)
         done = a["terminated"][slot, :rows] | a["truncated"][slot, :rows]
-        self.report.add(*self._tracker.advance(rewards, done, valid))
-        return int(np.count_nonzero(valid))
+        owner = None if self._owner is None else self._owner[slot, :rows]
+        self.report.add(*self._tracker.advance(rewards, done, valid, owner))
+        if owner is None:
+            return np.array([np.count_nonzero(valid)])
+        return np.bincount(owner[valid], minlength=self._shape.num_policies)[: self._shape.num_policies]
 
     def _check_finite(self, slot: int, rows: int) -> None:
         named: dict[str, NDArray[Any]] = {"a reward": self._arena["rewards"][slot, :rows]}
@@ -162,8 +186,10 @@ class GroupRunner:
                 if np.isfinite(np.sum(values)) or np.isfinite(values).all():
                     continue
             t, row = (int(x) for x in np.argwhere(~np.isfinite(values))[0][:2])
+            environment, agent = divmod(row, self._shape.num_agents)
+            who = f"environment {self.index * self._shape.envs_per_group + environment}"
             raise RewardOrObservationFault(
-                f"environment {self.index * self._shape.group_size + row} gave {name} that is not finite "
+                f"{who}{f', agent {agent},' if self._shape.num_agents > 1 else ''} gave {name} that is not finite "
                 f"({values[t, row]}) at step {t} of its rollout; training on it would poison the weights"
             )
 
@@ -172,18 +198,20 @@ class GroupRunner:
         if self.slot >= 0:
             if self.t:
                 frames = self._account(self.slot, self.t)
-                self._frames[0] += frames
-                self._frames[1] += frames
+                self._frames[:, 0] += frames
+                self._frames[:, 1] += frames
                 for array in self._obs.values():
                     array[self.slot, 0] = array[self.slot, self.t]
-            self._epochs[self.slot] = self._epoch[self._policy]
+            self._epochs[:, self.slot] = self._epoch
             self.t = 0
+            if self._casting is not None:
+                self._cast(self._casting)
         self._repeat = self.waiting and self.answered()
         self.waiting = False
 
     def stale(self) -> bool:
         """True when weights were set from outside since the present slot was begun."""
-        return self.slot >= 0 and bool(self._epochs[self.slot] != self._epoch[self._policy])
+        return self.slot >= 0 and bool((self._epochs[:, self.slot] != self._epoch).any())
 
     def publish_position(self) -> None:
         """Show the trainer where we are; it reads this during a pause."""
@@ -198,12 +226,19 @@ class GroupRunner:
         state["cursor"] = np.array([self.slot, self.t, self._ring.next_index], np.int64)
         state |= {f"present.{key}": value.copy() for key, value in self._present.items()}
         state["returns"], state["lengths"] = self._tracker.returns.copy(), self._tracker.lengths.copy()
+        if self._casting is not None:
+            state |= {f"casting.{key}": value for key, value in self._casting.get_state().items()}
         return state
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Return to a saved state; the arena's arrays are put back by the caller."""
-        prefix = "group."
-        self.group.set_state({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        self.group.set_state(_under("group.", state))
+        if self._casting is not None:
+            self._casting.set_state(_under("casting.", state))
         self.slot, self.t, self._ring.next_index = (int(x) for x in state["cursor"])
         self._present = {key: state[f"present.{key}"] for key in self._obs}
         self._tracker.returns[:], self._tracker.lengths[:] = state["returns"], state["lengths"]
+
+
+def _under(prefix: str, state: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}

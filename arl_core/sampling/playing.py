@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,12 @@ MAX_EPISODE_STEPS = 1_000_000  # an episode that is longer does not end, for all
 
 @dataclass
 class Evaluation:
-    """Episodes that were played: returns [n], lengths [n], and what the environment reported of each."""
+    """Episodes that were played, one entry an agent: returns [n], lengths [n], policies [n], and what the environment
+    reported."""
 
     returns: list[float] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
+    policies: list[int] = field(default_factory=list)  # who played
     metrics: dict[str, list[float]] = field(default_factory=dict)
 
     def summary(self) -> dict[str, float | int]:
@@ -35,8 +37,17 @@ class Evaluation:
             "return_min": float(np.min(self.returns)),
             "return_max": float(np.max(self.returns)),
             "length_mean": float(np.mean(self.lengths)),
+            **self._by_policy(),
             **means,
         }
+
+    def _by_policy(self) -> dict[str, float]:
+        """Mean return of each policy, where several play."""
+        policies = np.array(self.policies)
+        numbers = np.unique(policies)
+        if len(numbers) < 2:
+            return {}
+        return {f"policy_{n}/return_mean": float(np.mean(np.array(self.returns)[policies == n])) for n in numbers}
 
 
 class Player:
@@ -61,44 +72,84 @@ class Player:
             return actions if self._squash is None else self._squash(actions)
 
 
+class Cast:
+    """Who plays an evaluation: `models`, and `agents`, which of them plays each agent of an environment (the one that it has).
+    `numbers` are the policies that the models are; None: 0, 1, ..."""
+
+    def __init__(
+        self, models: Sequence[PolicyNetwork], agents: Sequence[int] = (0,), numbers: Sequence[int] | None = None
+    ) -> None:
+        self.models = models
+        self.agents = tuple(agents)
+        self.numbers = tuple(range(len(models))) if numbers is None else tuple(numbers)
+
+    def players(self, environments: int, seed: int, *, deterministic: bool) -> list[tuple[NDArray[np.intp], Player]]:
+        """A player for each model that plays, with its rows among those of `environments`."""
+        rows = np.tile(self.agents, environments)
+        found = []
+        for number in sorted(set(self.agents)):
+            mine = np.flatnonzero(rows == number)
+            found.append((mine, Player(self.models[number], len(mine), seed + number, deterministic)))
+        return found
+
+
 class EpisodesPlay:
     """Plays `episodes` episodes in `group`, from its first episodes on. Each environment plays its fixed share, so that short
-    episodes are not counted more often than long ones."""
+    episodes are not counted more often than long ones. An episode has a return and a length for each agent."""
 
-    def __init__(self, model: PolicyNetwork, group: EnvGroup, episodes: int, seed: int, *, deterministic: bool) -> None:
+    def __init__(self, cast: Cast, group: EnvGroup, episodes: int, seed: int, *, deterministic: bool) -> None:
         rows = group.num_envs
         self.result = Evaluation()
         self._group = group
-        self._share = np.full(rows, episodes // rows)
-        self._share[: episodes % rows] += 1
+        self._num_agents = len(cast.agents)
+        environments = rows // self._num_agents
+        self._share = np.full(environments, episodes // environments)
+        self._share[: episodes % environments] += 1
+        self._policies = np.tile([cast.numbers[model] for model in cast.agents], environments)
         obs = {k: np.zeros((rows, *spec.shape), spec.dtype) for k, spec in group.obs_specs.items()}
         ended, truncated, valid = np.zeros((3, rows), bool)
         self._views = StepViews(obs, np.zeros(rows, np.float32), ended, truncated, valid)
         group.reset_into(obs)
-        self._player = Player(model, rows, seed, deterministic)
+        self._players = cast.players(environments, seed, deterministic=deterministic)
         self._returns, self._lengths = np.zeros(rows), np.zeros(rows, np.int64)
 
     def step(self) -> bool:
         """One step of every environment; True when all episodes are played. Raises UserError for one that does not end."""
         views = self._views
-        self._group.send(self._player.act(views.obs, views.valid))
+        self._group.send(self._actions())
         ends = self._group.recv_into(views)
         self._returns += views.rewards
         self._lengths += views.valid
         done = views.terminated | views.truncated
-        self._count(done & (self._share > 0), ends)
+        self._count(done & np.repeat(self._share > 0, self._num_agents), ends)
+        over = ~views.valid if self._num_agents > 1 else done  # of several agents: all rows of the step that resets
+        self._share -= over.reshape(-1, self._num_agents).all(1) & (self._share > 0)
         self._returns[done], self._lengths[done] = 0.0, 0
         if self._lengths.max() > MAX_EPISODE_STEPS:
             raise UserError(f"an episode has not ended after {MAX_EPISODE_STEPS:,} steps")
         return not self._share.any()
 
+    def _actions(self) -> NDArray[Any]:
+        """Actions [rows, A] of every player."""
+        views = self._views
+        if len(self._players) == 1:
+            return self._players[0][1].act(views.obs, views.valid)
+        chosen = [
+            (rows, player.act({key: value[rows] for key, value in views.obs.items()}, views.valid[rows]))
+            for rows, player in self._players
+        ]
+        actions = np.empty((self._group.num_envs, chosen[0][1].shape[1]), chosen[0][1].dtype)
+        for rows, values in chosen:
+            actions[rows] = values
+        return actions
+
     def _count(self, counted: NDArray[np.bool_], ends: EpisodeEnds | None) -> None:
         for row in np.flatnonzero(counted):
             self.result.returns.append(float(self._returns[row]))
+            self.result.policies.append(int(self._policies[row]))
             self.result.lengths.append(int(self._lengths[row]))
         if ends is not None:
             for key, values in ends.metrics.items():
                 known = values[counted[ends.rows] & ~np.isnan(values)]
                 if known.size:
                     self.result.metrics.setdefault(key, []).extend(known.tolist())
-        self._share[counted] -= 1

@@ -18,13 +18,14 @@ REPORT_INTERVAL_S = 0.25
 
 @dataclass(frozen=True)
 class PolicyWorkerSpec:
-    """What a policy worker needs besides its link. It serves `shape.served_groups(share, share_of)`."""
+    """What a policy worker needs besides its link. It serves `shape.served_groups(share, share_of)` for one policy."""
 
     shape: SlotShape
     replica: ReplicaSpec
     share: int
     share_of: int
     group_bells: tuple[int, ...]  # bell number of each group's rollout worker
+    policy: int = 0
 
 
 class PolicyWorker:
@@ -37,7 +38,7 @@ class PolicyWorker:
         mine = slice(served.start, served.stop)
         self._groups = np.arange(served.start, served.stop)
         self._request: NDArray[np.int64] = link.arena["group.request"][mine]
-        self._answer: NDArray[np.int64] = link.arena["group.answer"][mine, 0]
+        self._answer: NDArray[np.int64] = link.arena["group.answer"][spec.policy, mine, 0]
         self._bells = [link.bells[number] for number in spec.group_bells[mine]]
         self._busy_s = 0.0
         self._reported = time.monotonic()

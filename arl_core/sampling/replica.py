@@ -11,6 +11,7 @@ from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotShape
 from arl_core.models.recipe import ModelRecipe
 from arl_core.sampling.actor import Actor
+from arl_core.sampling.cast_actor import CastActor
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class ReplicaSpec:
     stream: int  # number of the action stream: one for each actor of the run
     life: int = 0  # how often its process was restarted
     device: str = "cpu"
-    policy: int = 0
+    policy: int | None = None  # the one that it acts for, with its snapshots; None: all of the run
 
 
 def make_actor(spec: ReplicaSpec, arena: Arena, shape: SlotShape, groups: range) -> Actor:
@@ -31,7 +32,11 @@ def make_actor(spec: ReplicaSpec, arena: Arena, shape: SlotShape, groups: range)
     device = torch.device(spec.device)
     generator = torch.Generator(device=device)
     generator.manual_seed(action_seed(spec.recipe.cfg.seed, spec.stream, spec.life))
-    return Actor(spec.recipe.build(), arena, shape, groups, generator, spec.policy, device)
+    if not shape.has_owners:
+        return Actor(spec.recipe.build(), arena, shape, groups, generator, device=device)
+    policies = range(shape.num_policies) if spec.policy is None else [spec.policy]
+    players = [player for policy in policies for player in (policy, *shape.snapshots_of(policy))]
+    return CastActor([spec.recipe.build() for _ in players], players, arena, shape, groups, generator, device)
 
 
 def action_seed(run_seed: int, stream: int, life: int = 0) -> int:

@@ -17,6 +17,7 @@ from arl_core.interfaces import EnvContext, ResolvedEnv
 from arl_core.ipc.bell import Bell
 from arl_core.ipc.component import ComponentLink
 from arl_core.ipc.slots import SlotShape
+from arl_core.sampling.casting import Casting, CastingSpec
 from arl_core.sampling.episodes import EpisodeReport
 from arl_core.sampling.group_runner import GroupRunner
 
@@ -36,7 +37,9 @@ class RolloutSpec:
     groups: range  # this worker's groups
     seed: int
     replica: ReplicaSpec | None  # local inference; None: central
-    consumers: tuple[int, ...]  # bell numbers: the learner, then the policy workers
+    learners: tuple[int, ...]  # bell numbers
+    policy_workers: tuple[int, ...]  # bell numbers; those of policy 0 first
+    casting: CastingSpec | None = None  # None: one policy plays every row
     life: int = 0  # how often this worker was restarted: each life has environment streams of its own
     niceness: int = 0
     cpu: int | None = None
@@ -60,17 +63,13 @@ class RolloutWorker:
         self.report = EpisodeReport()
         self.runners: list[GroupRunner] = []
         for group in spec.groups:
-            environments = build_group(spec.env, self._contexts(group))
-            self.runners.append(GroupRunner(environments, group, link.arena, spec.shape, self.report))
+            contexts = self._contexts(group)
+            environments = build_group(spec.env, contexts)
+            casting = None if spec.casting is None else Casting(spec.casting, contexts, spec.life)
+            self.runners.append(GroupRunner(environments, group, link.arena, spec.shape, self.report, casting))
             link.control.beat()
-        self._learner: Bell = link.bells[spec.consumers[0]]
-        policy_bells = [link.bells[number] for number in spec.consumers[1:]]
-        self._policy = {
-            group: bell
-            for share, bell in enumerate(policy_bells)
-            for group in spec.shape.served_groups(share, len(policy_bells))
-            if group in spec.groups
-        }
+        self._learners = [link.bells[number] for number in spec.learners]
+        self._policy = self._policy_bells(spec)
         self.actor: Actor | None = None
         if spec.replica is not None:
             from arl_core.sampling.replica import make_actor
@@ -80,8 +79,18 @@ class RolloutWorker:
         self._reported = time.monotonic()
 
     def _contexts(self, group: int) -> list[EnvContext]:
-        spec, size = self._spec, self._spec.shape.group_size
+        spec, size = self._spec, self._spec.shape.envs_per_group
         return make_contexts(spec.seed, group * size, size, self.link.spec.index, spec.life)
+
+    def _policy_bells(self, spec: RolloutSpec) -> dict[int, list[Bell]]:
+        """Central inference: the bells of each group's policy workers, one for each policy."""
+        bells: dict[int, list[Bell]] = {group: [] for group in spec.groups}
+        share_of = len(spec.policy_workers) // spec.shape.num_policies
+        for number, bell in enumerate(spec.policy_workers):
+            for group in spec.shape.served_groups(number % share_of, share_of):
+                if group in bells:
+                    bells[group].append(self.link.bells[bell])
+        return bells
 
     def run(self) -> None:
         """Until STOP. Everything begins with a pause."""
@@ -150,14 +159,16 @@ class RolloutWorker:
                 progressed = True
             if runner.ready():
                 runner.request_action()
-                self._policy[runner.index].ring()
+                for bell in self._policy[runner.index]:
+                    bell.ring()
                 progressed = True
         return progressed
 
     def _step(self, runner: GroupRunner) -> None:
         runner.step()
         if runner.slot < 0:
-            self._learner.ring()
+            for bell in self._learners:
+                bell.ring()
 
     def _send_report(self, now: float) -> None:
         """Statistics since the last report; kept for the next one if the trainer has not taken the last yet."""

@@ -24,11 +24,12 @@ def import_target(target: str) -> dict[str, Any]:
 
 def play_resolved(env: dict[str, Any], seed: int, steps: int) -> dict[str, Any]:
     """Build an environment from its description alone and play it."""
-    from arl_core.envs.make import build_env, resolved_from_json
+    from arl_core.envs.make import resolved_from_json
     from arl_core.interfaces import EnvContext
+    from arl_core.testing.agents import build_joint
     from arl_core.testing.playing import play
 
-    built = build_env(resolved_from_json(env), EnvContext(run_seed=seed, index=0, seed=seed))
+    built = build_joint(resolved_from_json(env), EnvContext(run_seed=seed, index=0, seed=seed))
     moments = play(built, seed, steps)
     built.close()
     return {"moments": moments, "modules": sorted(sys.modules)}

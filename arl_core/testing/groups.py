@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from arl_core.envs.decorrelate import ends_episodes
 from arl_core.envs.group import build_group
 from arl_core.interfaces import EnvGroup, StepViews, UserError
+from arl_core.testing.agents import JointEnv
 from arl_core.testing.choices import with_choices
 from arl_core.testing.playing import ACTION_MASK, play
 from arl_core.testing.results import CheckFailed, Result, Rule, ok, skip
@@ -119,7 +120,7 @@ def recorded(variant: Variant, rows: int, *, vectorised: bool, seed: int = 1) ->
 
 def _actions(variant: Variant, seed: int = 0) -> Actions:
     env = variant.build()
-    space = env.action_space
+    space = env.agent_action_space if isinstance(env, JointEnv) else env.action_space
     env.close()
     return Actions(space, seed)
 
@@ -239,7 +240,7 @@ def measure(variant: Variant) -> Measured:
     with recorded(variant, SPEED_ROWS, vectorised=True) as group:
         last = group.reset()
         steps, spent, began = 0, 0.0, time.monotonic()
-        totals, lengths = np.zeros(SPEED_ROWS), np.zeros(SPEED_ROWS, np.int64)
+        totals, lengths = np.zeros(len(last.rewards)), np.zeros(len(last.rewards), np.int64)
         ended: tuple[list[float], list[int]] = ([], [])
         while time.monotonic() - began < SPEED_S:
             columns = actions.sample(last)

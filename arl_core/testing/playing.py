@@ -42,6 +42,8 @@ def play(env: gymnasium.Env[Any, Any], seed: int, steps: int, action_seed: int =
 
 def sampled_action(space: spaces.Space[Any], observation: Any) -> Any:
     """A random action from the space's own generator; one that the observation's "action_mask" allows."""
+    if isinstance(space, spaces.Dict) and space.keys() == getattr(observation, "keys", dict)():  # one a part: agents
+        return {key: sampled_action(part, observation[key]) for key, part in space.items()}
     masked = isinstance(space, spaces.Discrete) and isinstance(observation, dict) and ACTION_MASK in observation
     if masked:
         return space.sample(mask=np.asarray(observation[ACTION_MASK], np.int8))

@@ -12,7 +12,6 @@ import gymnasium
 from arl_core.config.layers import Layer, merge_layers, nearest
 from arl_core.config.schema import RunConfig
 from arl_core.envs.group import make_contexts
-from arl_core.envs.make import build_env
 from arl_core.interfaces import EncoderSpec, EnvContext, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperSpec
 from arl_core.registry.catalog import param_overrides
 from arl_core.registry.discovery import PluginRecord, plugin_records
@@ -20,6 +19,7 @@ from arl_core.registry.known import install_hint, known_family
 from arl_core.registry.loading import Plugin, load
 from arl_core.registry.resolve import resolve_env
 from arl_core.registry.selection import CORE, normalized
+from arl_core.testing.agents import build_joint
 
 FURTHER_VARIANTS = 3  # besides the default one; `--all` takes all
 ALGORITHM = "appo"
@@ -140,8 +140,8 @@ class Variant:
         return make_contexts(seed, 0, count)
 
     def build(self, seed: int = 1) -> gymnasium.Env[Any, Any]:
-        """The single environment, wrapped as in a run."""
-        return build_env(self.resolved, EnvContext(run_seed=seed, index=0, seed=seed))
+        """The single environment, wrapped as in a run; all agents of several as one."""
+        return build_joint(self.resolved, EnvContext(run_seed=seed, index=0, seed=seed))
 
 
 def find_subjects(name: str, *, all_variants: bool = False) -> list[Subject]:

@@ -26,7 +26,7 @@ def test_stacked_pixels_of_the_vectorised_maze(inference: str) -> None:
         assert status.frames >= 1_500
         assert model._trainer.engine.balance().exact
         assert any(name.startswith("policy") for name in pids_of(model)) == (inference == "central")
-        first = next(iter(model._trainer.model.actor.encoder.parameters()))
+        first = next(iter(model._trainer.models[0].actor.encoder.parameters()))
         assert first.shape == (32, 6, 8, 8)
         result = model.evaluate(episodes=2)
         assert -0.2 * 1000 <= result["return_mean"] <= 2.0  # twice the maze's own reward, 1 at most

@@ -59,7 +59,7 @@ def test_memory_is_used(core: str, inference: str) -> None:
 
 def test_pictures_and_vectors_together() -> None:
     with small(DictBandit, envs=8, learning_rate=1e-2, exploration_loss_coeff=0.0) as model:
-        assert type(model._trainer.model.actor.encoder).__name__ == "MultiInputEncoder"
+        assert type(model._trainer.models[0].actor.encoder).__name__ == "MultiInputEncoder"
         assert best_return(model, 2_000, 15, 3.6) >= 3.6  # 4 is perfect, 2 is chance
 
 

@@ -18,7 +18,7 @@ from arl_core.config import RunConfig
 from arl_core.interfaces import RunParts
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.weights import WeightsBoard, weights_specs
-from arl_core.learning.learner import Learner, make_board
+from arl_core.learning.learner import Learner
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
 from arl_core.runtime.zygote import Zygote
@@ -67,7 +67,9 @@ class School:
         self.cfg = RunConfig(**{"hidden_size": 16, "rollout": 4, "batch_size": 32, "normalize_input": True, **options})
         self.recipe = ModelRecipe(OBS, ACTIONS, self.cfg, PARTS)
         self.arena = Arena.create(weights_specs(1, flatten_module(self.recipe.build()).nbytes))
-        self.learner = Learner(self.recipe, make_board(self.arena, 0), "cpu")
+        board = WeightsBoard(self.arena, 0)
+        board.clear()
+        self.learner = Learner(self.recipe, board, "cpu")
 
     def published(self) -> tuple[int, torch.Tensor]:
         """Version and byte vector on the board."""

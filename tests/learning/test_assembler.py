@@ -43,7 +43,7 @@ class Source:
                 array[...] = rng.integers(
                     0, {"actions": 3, "outputs": 5}.get(name, 2 if array.dtype == bool else 100), array.shape
                 )
-        self.inbox = SlotInbox(self.arena, self.shape, 0)
+        self.inbox = SlotInbox(self.arena, 0)
         self.arena["slot.state"][:] = SlotState.FULL
         self.arena["slot.sequence"][:] = np.arange(slots)
         self.assembler = BatchAssembler(self.arena, self.shape, self.inbox, columns, DIST)
@@ -52,7 +52,7 @@ class Source:
         """All columns of all slots, in order: [T(+1), slots * E, ...]."""
         array = self.arena[name]
         if name == "versions":
-            array = np.repeat(array[:, :, None], self.shape.group_size, axis=2)
+            array = np.repeat(array[0, :, :, None], self.shape.group_size, axis=2)
         if name == "rnn_state":
             return np.concatenate(list(array))
         return np.concatenate(list(array), axis=1)
@@ -103,7 +103,7 @@ def test_columns_arrive_once_in_order_and_exactly(
 ) -> None:
     source = Source(group_size=group_size, columns=columns, rollout=rollout, slots=slots, state_size=state_size)
     assembler, valid = source.assembler, source.joined("valid")
-    state = source.arena["slot.state"]
+    state = source.arena["slot.state"][0]
     total = group_size * slots
     for number in range(total // columns):
         source.fill()
@@ -119,7 +119,7 @@ def test_columns_arrive_once_in_order_and_exactly(
 
 def test_a_slot_is_given_back_with_its_last_column() -> None:
     source = Source(group_size=5, columns=2)
-    state = source.arena["slot.state"]
+    state = source.arena["slot.state"][0]
     source.assembler.add(source.inbox.oldest_full())
     for wanted in (SlotState.TRAINING, SlotState.TRAINING):
         assert source.assembler.complete
@@ -146,12 +146,12 @@ def test_dropping_counts_what_it_drops_and_gives_the_slot_back() -> None:
         for _ in range(filled):
             if not source.assembler.complete:
                 source.assembler.add(source.inbox.oldest_full())
-        slots = int(np.count_nonzero(source.arena["slot.state"] != SlotState.FULL))
+        slots = int(np.count_nonzero(source.arena["slot.state"][0] != SlotState.FULL))
         staged = int(source.joined("valid")[:, : 5 * slots].sum())
         assert source.assembler.staged_frames() == staged
         assert source.assembler.drop() == staged
         assert source.assembler.staged_frames() == source.assembler.drop() == 0
-        assert (source.arena["slot.state"][:slots] == SlotState.FREE).all()
+        assert (source.arena["slot.state"][0][:slots] == SlotState.FREE).all()
         source.fill()
         source.check_batch(5 * slots)
         source.arena.close()
@@ -178,7 +178,7 @@ def test_a_state_round_trip_goes_on_exactly() -> None:
                 assert torch.equal(getattr(mine, name), getattr(theirs, name))
             assert all(torch.equal(mine.obs[key], theirs.obs[key]) for key in KEYS)
             np.testing.assert_array_equal(first.assembler.column_versions, second.assembler.column_versions)
-            assert first.arena["slot.state"].tolist() == second.arena["slot.state"].tolist()
+            assert first.arena["slot.state"][0].tolist() == second.arena["slot.state"][0].tolist()
             for source in (first, second):
                 source.assembler.next_batch()
         for source in (first, second):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from arl_core.algorithms.appo import Appo
-from arl_core.learning.learner import LIVE_HYPERPARAMETERS, LearnerFault, make_board
+from arl_core.learning.learner import LIVE_HYPERPARAMETERS, LearnerFault
 
 
 class NaiveLearner:
@@ -260,9 +260,3 @@ def test_weights_from_outside_act_at_once_and_the_optimiser_starts_anew(make_sch
     for each in (school, fresh):
         each.train(1)
     assert torch.equal(school.learner.flat.params, fresh.learner.flat.params)
-
-
-def test_a_board_is_made_with_nothing_on_it(make_school: Any) -> None:
-    school = make_school()
-    school.learner.publish()
-    assert make_board(school.arena, 0).version == -1

@@ -77,16 +77,16 @@ class Desk:
         a["actions"][slot] = rng.integers(0, 4, a["actions"][slot].shape)
         a["rewards"][slot] = rng.normal(size=a["rewards"][slot].shape)
         a["valid"][slot] = rng.random(a["valid"][slot].shape) < 0.8
-        a["versions"][slot] = version
-        a["slot.weights_epoch"][slot] = epoch
+        a["versions"][0, slot] = version
+        a["slot.weights_epoch"][0, slot] = epoch
         self._sequence += 1
         a["slot.sequence"][slot] = self._sequence
-        a["slot.state"][slot] = SlotState.FULL
+        a["slot.state"][0, slot] = SlotState.FULL
         return int(a["valid"][slot].sum())
 
     def balance(self, frames: int) -> None:
         """Every frame was trained on, dropped, or is on its way."""
-        full = int(self.arena["valid"][self.arena["slot.state"] == SlotState.FULL].sum())
+        full = int(self.arena["valid"][self.arena["slot.state"][0] == SlotState.FULL].sum())
         assert frames == self.counts[[TRAINED, DROPPED_LAG, DROPPED_EPOCH, STAGED]].sum() + full
 
 
@@ -123,7 +123,7 @@ def test_slots_become_batches_in_the_order_in_which_they_were_filled(make_desk: 
     assert intake.train(with_metrics=False) == -1
     assert (learner.version, learner.frames) == (1, frames[0] + frames[1])
     assert desk.counts[[TRAINED, VERSION]].tolist() == [learner.frames, 1]
-    assert desk.arena["slot.state"].tolist() == [0, 0, 0, 0, 0, SlotState.FULL, 0, 0]
+    assert desk.arena["slot.state"][0].tolist() == [0, 0, 0, 0, 0, SlotState.FULL, 0, 0]
 
 
 def test_a_slot_larger_than_a_batch_is_given_back_after_its_last_one(make_desk: Any) -> None:
@@ -132,11 +132,11 @@ def test_a_slot_larger_than_a_batch_is_given_back_after_its_last_one(make_desk: 
     for slot in (0, 4):
         desk.fill(slot)
     assert intake.collect() == [], "none came free"
-    assert desk.arena["slot.state"][0] == SlotState.TRAINING
+    assert desk.arena["slot.state"][0][0] == SlotState.TRAINING
     assert intake.train(with_metrics=False) == 0
-    assert desk.arena["slot.state"][0] == SlotState.FREE
+    assert desk.arena["slot.state"][0][0] == SlotState.FREE
     assert intake.collect() == []
-    assert desk.arena["slot.state"][4] == SlotState.TRAINING
+    assert desk.arena["slot.state"][0][4] == SlotState.TRAINING
     assert intake.train(with_metrics=False) == 1
     assert intake.train(with_metrics=False) == -1
     assert learner.version == 3
@@ -150,11 +150,11 @@ def test_slots_that_lag_too_much_or_are_of_an_older_epoch_are_dropped_and_counte
     desk.arena["control.weights_epoch"][0] = 3
     lagging, at_limit = desk.fill(0, version=14, epoch=3), desk.fill(1, version=15, epoch=3)
     outdated = desk.fill(2, version=25, epoch=2)
-    desk.arena["versions"][1, 1:] = 25  # the oldest row counts
+    desk.arena["versions"][0][1, 1:] = 25  # the oldest row counts
     assert intake.collect() == [0, 0, 0]
     assert desk.counts[[DROPPED_LAG, DROPPED_EPOCH]].tolist() == [lagging, outdated]
     assert intake.assembler.staged_frames() == at_limit
-    assert not desk.arena["slot.state"].any()
+    assert not desk.arena["slot.state"][0].any()
     learner.set_hyperparameters({"max_policy_lag": 100})
     desk.fill(0, version=14, epoch=3)
     intake.collect()
@@ -333,7 +333,7 @@ def test_commands_are_followed_in_a_pause(make_office: Any, tmp_path: Path) -> N
     frames = int(desk.counts[TRAINED])
     late = desk.fill(4, version=3, epoch=0)
     office.command(Wanted.RUN)
-    office.wait(lambda: desk.arena["slot.state"][4] == SlotState.FREE)
+    office.wait(lambda: desk.arena["slot.state"][0][4] == SlotState.FREE)
     assert desk.counts[TRAINED] == frames
     desk.balance(produced + late)
 

@@ -1,11 +1,12 @@
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import pytest
 
 from arl_core.monitoring.episodes import EpisodeStatistics
-from arl_core.monitoring.snapshot import Snapshot
+from arl_core.monitoring.snapshot import PolicySnapshot, Snapshot
 
 
 @pytest.fixture
@@ -44,7 +45,10 @@ def make_snapshot() -> Callable[..., Snapshot]:
             },
             "evaluation": {},
         }
-        return Snapshot(**{**values, **changes})
+        values |= changes
+        of_policy = {field.name: values[field.name] for field in fields(PolicySnapshot) if field.name in values}
+        values.setdefault("policies", (PolicySnapshot(**of_policy, return_mean=2.0, length_mean=4.0),))
+        return Snapshot(**values)
 
     return make
 

@@ -4,13 +4,14 @@ import os
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from arl_core.monitoring.episodes import EpisodeStatistics
-from arl_core.monitoring.tensorboard import TensorBoardWriter
+from arl_core.monitoring.tensorboard import TensorBoardWriter, scalars
 
 
 class Clock:
@@ -152,3 +153,13 @@ def test_full_disk_is_a_warning_and_training_goes_on(tmp_path, make_snapshot, ep
 def test_module_is_cheap_until_a_writer_is_made():
     code = "import sys, arl_core.monitoring.tensorboard; sys.exit('torch' in sys.modules or 'tensorboardX' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_policy_of_several_has_tags_of_its_own(make_snapshot: Any) -> None:
+    (one,) = make_snapshot().policies
+    assert not [tag for tag in scalars(make_snapshot(), EpisodeStatistics(3)) if tag.startswith("policy_")]
+    both = make_snapshot(policies=(one, replace(one, frames=7, return_mean=None, losses={"kl": 0.5})))
+    tags = scalars(both, EpisodeStatistics(3))
+    assert (tags["policy_0/frames"], tags["policy_0/return_mean"]) == (421_888, 2.0)
+    assert (tags["policy_1/frames"], tags["policy_1/kl"]) == (7, 0.5)
+    assert "policy_1/return_mean" not in tags

@@ -123,7 +123,7 @@ def test_predict_carries_and_empties_recurrent_state() -> None:
     observation = np.ones((2, 2), np.float32)
     _, first = model.predict(observation)
     assert first is not None
-    assert first.shape == (2, model._trainer.model.state_size)
+    assert first.shape == (2, model._trainer.models[0].state_size)
     _, second = model.predict(observation, first, np.array([False, False]))
     _, begun = model.predict(observation, second, np.array([True, False]))
     assert second is not None
@@ -186,7 +186,7 @@ def test_weights_come_back_with_train_and_are_no_alias(model: APPO) -> None:
     before = model.get_parameters()[0]
     kept = {key: value.clone() for key, value in before.items()}
     model.train(200)
-    predicted = model._trainer.model.state_dict()  # what `predict` plays, before anybody asks for parameters
+    predicted = model._trainer.models[0].state_dict()  # what `predict` plays, before anybody asks for parameters
     assert same(before, kept)
     after = model.get_parameters()[0]
     assert not same(after, kept)

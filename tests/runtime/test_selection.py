@@ -78,7 +78,7 @@ def test_the_best_is_one_file_with_its_value_and_never_falls(tmp_path: Path, ser
         best = best_of(tmp_path)["best"]
         assert best["metric"] == "return_mean"
         assert best["value"] >= max(seen, default=0.0)
-        assert model._trainer.best.value == best["value"]
+        assert model._trainer.best[0].value == best["value"]
         assert len(checkpoints(folder(tmp_path, "best"))) == 1
         # a policy that does worse from now on is never taken for the best
         model.set_hyperparameters(learning_rate=1e-9)
@@ -182,10 +182,10 @@ def test_an_evaluation_is_that_of_the_frozen_weights(serial: bool) -> None:
         network = recipe.build()
         network.load_state_dict(model.get_parameters()[0])
         from arl_core.envs.group import build_group, make_contexts
-        from arl_core.sampling.playing import EpisodesPlay
+        from arl_core.sampling.playing import Cast, EpisodesPlay
 
         group = build_group(model.resolved_env, make_contexts(model.config.seed, evaluator.FIRST_INDEX, 7))
-        play = EpisodesPlay(network, group, 7, 0, deterministic=True)
+        play = EpisodesPlay(Cast([network]), group, 7, 0, deterministic=True)
         while not play.step():
             pass
         assert play.result.summary()["return_mean"] == pytest.approx(result["return_mean"], abs=1.0)

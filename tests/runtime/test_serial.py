@@ -122,7 +122,7 @@ def test_a_checkpoint_of_other_environments_gives_its_weights(tmp_path: Path) ->
 def test_a_checkpoint_of_a_larger_batch_gives_its_weights(tmp_path: Path) -> None:
     same = {"workers": 2, "envs": 6, "slots_per_group": 4}
     with serial(**same, batch_size=192) as large, serial(**same, batch_size=64) as small:
-        while large._trainer._engine is None or engine_of(large).intake.assembler.filled <= 8:
+        while large._trainer._engine is None or engine_of(large).intakes[0].assembler.filled <= 8:
             assert large.train(10**9, lambda values: False) == 1  # one step of every group
         assert engine_of(large).frames == 0  # more has come together than a small batch holds
         file = large.save(tmp_path / "a.pt")

@@ -16,7 +16,8 @@ from arl_core import UserError
 
 
 def lags(model: Any) -> tuple[float, float]:
-    return model._trainer.engine.statistics.lag_mean, model._trainer.engine.statistics.lag_max
+    (policy,) = model._trainer.engine.statistics.policies
+    return policy.lag_mean, policy.lag_max
 
 
 @pytest.mark.parametrize(

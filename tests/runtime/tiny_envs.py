@@ -204,13 +204,13 @@ class KillsAtHandOver(Bandit):
 
         plain, handed = SlotRing.hand_over, []
 
-        def hand_over(ring: SlotRing, slot: int) -> None:
+        def hand_over(ring: SlotRing, slot: int, *owned: Any) -> None:
             handed.append(slot)
             last = len(handed) == 3
             if last:
                 Path(once).touch()
             if not (last and before):
-                plain(ring, slot)
+                plain(ring, slot, *owned)
             if last:
                 os.kill(os.getpid(), signal.SIGKILL)
 

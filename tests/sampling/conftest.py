@@ -116,7 +116,7 @@ class World:
         )
         self.board = WeightsBoard(self.arena, 0)
         self.board.clear()
-        self.inbox = SlotInbox(self.arena, self.shape, 0)
+        self.inbox = SlotInbox(self.arena, 0)
         self.publish(0)
 
     def publish(self, version: int) -> None:
@@ -143,8 +143,11 @@ class World:
 
     def rows(self, slot: int) -> dict[str, Any]:
         """Copies of a slot's arrays; the policy's outputs also by their parts, `params` and `values`."""
-        names = [name for name, spec in self.arena.table.items() if spec.shape[:1] == (self.shape.num_slots,)]
-        rows = {name: self.arena[name][slot].copy() for name in names}
+        by_policy = ("slot.state", "slot.weights_epoch", "versions")
+        names = [name for name in slot_specs(self.shape) if not name.startswith("group.") and name not in by_policy]
+        rows = {name: self.arena[name][slot].copy() for name in names} | {
+            name: self.arena[name][0, slot].copy() for name in by_policy
+        }
         return rows | {"params": rows["outputs"][..., :-1], "values": rows["outputs"][..., -1]}
 
     def tensors(self, slot: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None, torch.Tensor]:

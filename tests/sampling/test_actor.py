@@ -64,11 +64,11 @@ def test_outputs_are_those_of_the_published_model(make_world: Any) -> None:
         wanted = world.model.act({"obs": torch.from_numpy(world.arena["obs.obs"][1, 3])}, None, torch.Generator())
     np.testing.assert_allclose(outputs(world, 1, 3)["params"], wanted.params, rtol=1e-6)
     np.testing.assert_allclose(outputs(world, 1, 3)["values"], wanted.value, rtol=1e-6)
-    assert world.arena["versions"][1].tolist() == [0, 0, 0, 0, 0]
+    assert world.arena["versions"][0][1].tolist() == [0, 0, 0, 0, 0]
     world.publish(9)
     actor.refresh()
     actor.act_one(0, 1, 3)
-    assert world.arena["versions"][1].tolist() == [0, 0, 0, 9, 0]
+    assert world.arena["versions"][0][1].tolist() == [0, 0, 0, 9, 0]
 
 
 def test_actions_follow_from_the_seed_and_are_drawn(make_world: Any) -> None:

@@ -48,12 +48,14 @@ def test_equals_a_loop_over_steps(data: st.DataObject) -> None:
     for length in lengths:
         part = slice(begin, begin + length)
         begin += length
-        ended = tracker.advance(rewards[part], done[part], valid[part])
+        owner = np.broadcast_to(np.arange(envs, dtype=np.int8) % 3, done[part].shape)
+        ended = tracker.advance(rewards[part], done[part], valid[part], owner)
         assert ended[0].dtype == np.float32
         assert ended[1].dtype == np.int32
         order = np.nonzero(done[part].T)[0]  # by environment, then by time
+        assert (ended[2] if len(order) else order).tolist() == (order % 3).tolist()  # who played
         assert len(order) == len(ended[0]) == len(ended[1])
-        for column, value, size in zip(order, *ended, strict=True):
+        for column, value, size in zip(order, *ended[:2], strict=True):
             returns[column].append(value)
             sizes[column].append(size)
     for column, episodes in enumerate(naive(rewards, done, valid)):
@@ -76,7 +78,7 @@ def test_long_sums_do_not_lose_small_rewards() -> None:
     end[-1] = True
     last = first.copy()
     last[-1] = -1e7
-    returns, lengths = tracker.advance(last, end, ones)
+    returns, lengths, _ = tracker.advance(last, end, ones)
     np.testing.assert_allclose(returns, [11_000 * 0.001], rtol=1e-3)
     assert lengths.tolist() == [11_000]
 

@@ -118,7 +118,7 @@ def test_frames_and_episodes_are_counted(make_world: Any) -> None:
     runner, actor = world.runner(), world.actor()
     slots = [fill_slot(world, runner, actor) for _ in range(6)]
     valid = sum(int(rows["valid"].sum()) for rows in slots)
-    assert world.arena["group.frames"][0, :2].tolist() == [valid, 0]
+    assert world.arena["group.frames"][0][0, :2].tolist() == [valid, 0]
     message = runner.report.message()
     ends = [sum(int((rows["terminated"] | rows["truncated"])[:, row].sum()) for rows in slots) for row in range(3)]
     assert message["count"] == sum(ends)
@@ -134,8 +134,8 @@ def test_groups_share_nothing(make_world: Any) -> None:
     runners = [world.runner(index) for index in range(2)]
     fill(runners[0], actor, 5)
     fill(runners[1], actor, 3)
-    assert world.arena["slot.state"].tolist() == [SlotState.FULL, SlotState.FREE, SlotState.FILLING, SlotState.FREE]
-    assert world.arena["group.frames"][:, 0].tolist() == [int(world.rows(0)["valid"].sum()), 0]
+    assert world.arena["slot.state"][0].tolist() == [SlotState.FULL, SlotState.FREE, SlotState.FILLING, SlotState.FREE]
+    assert world.arena["group.frames"][0][:, 0].tolist() == [int(world.rows(0)["valid"].sum()), 0]
 
 
 # --------------------------------------------------------------------------- recurrence
@@ -189,13 +189,13 @@ def test_restart_keeps_the_observation_and_counts_what_it_discards(make_world: A
     runner.restart_slot()
     assert not runner.stale()
     assert (runner.slot, runner.t) == (0, 0)
-    assert world.arena["group.frames"][0, :2].tolist() == [valid, valid]
+    assert world.arena["group.frames"][0][0, :2].tolist() == [valid, valid]
     np.testing.assert_array_equal(world.arena["obs.obs"][0, 0], present)
     assert [env.life for env in runner.group.envs] == life  # type: ignore[attr-defined]
     rows = fill_slot(world, runner, actor)
     assert rows["slot.weights_epoch"] == 1
     np.testing.assert_array_equal(rows["rewards"][:, 2], [step[0] for step in expected_steps(2, 8)][3:])
-    total = int(world.arena["group.frames"][0, 0])
+    total = int(world.arena["group.frames"][0][0, 0])
     assert total == valid + int(rows["valid"].sum())
 
 
@@ -219,10 +219,10 @@ def test_restart_at_row_zero_and_between_slots_discards_nothing(make_world: Any)
     assert not runner.stale()
     runner.ready()
     runner.restart_slot()
-    assert world.arena["group.frames"][0, :2].tolist() == [0, 0]
+    assert world.arena["group.frames"][0][0, :2].tolist() == [0, 0]
     rows = fill_slot(world, runner, actor)
     assert rows["slot.weights_epoch"] == 1
-    assert world.arena["group.frames"][0, 1] == 0
+    assert world.arena["group.frames"][0][0, 1] == 0
 
 
 def test_recurrent_state_goes_on_over_a_restart(make_world: Any) -> None:
@@ -259,8 +259,8 @@ def test_what_is_not_finite_is_named_and_never_handed_over(make_world: Any, bad:
     runner, actor = world.runner(2, bad={2: {4: bad}}), world.actor()
     with pytest.raises(RewardOrObservationFault, match=message):
         fill(runner, actor, 5)
-    assert (world.arena["slot.state"] != SlotState.FULL).all()
-    assert world.arena["group.frames"][2, 0] == 0
+    assert (world.arena["slot.state"][0] != SlotState.FULL).all()
+    assert world.arena["group.frames"][0][2, 0] == 0
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -286,7 +286,7 @@ def test_a_discarded_slot_is_checked_too(make_world: Any) -> None:
 def test_a_request_names_slot_and_row_and_is_answered_by_its_number(make_world: Any) -> None:
     world = make_world()
     runner, actor = world.runner(), world.actor()
-    request, answer = world.arena["group.request"][0], world.arena["group.answer"][0]
+    request, answer = world.arena["group.request"][0], world.arena["group.answer"][0][0]
     for number in range(1, 8):
         runner.ready()
         runner.request_action()
@@ -304,7 +304,7 @@ def test_a_request_names_slot_and_row_and_is_answered_by_its_number(make_world: 
 def test_a_request_made_before_a_restart_is_made_again(make_world: Any, is_answered: bool) -> None:
     world = make_world()
     runner, actor = world.runner(), world.actor()
-    request, answer = world.arena["group.request"][0], world.arena["group.answer"][0]
+    request, answer = world.arena["group.request"][0], world.arena["group.answer"][0][0]
     fill(runner, actor, 2)
     runner.request_action()
     if is_answered:

@@ -45,7 +45,13 @@ class Site:
         self.threads: list[threading.Thread] = []
         replica = ReplicaSpec(world.recipe, stream=0)
         self.rollout_spec = RolloutSpec(
-            env, world.shape, range(GROUPS), seed=4, replica=None if central else replica, consumers=(2, 1) if central else (2,)
+            env,
+            world.shape,
+            range(GROUPS),
+            seed=4,
+            replica=None if central else replica,
+            learners=(2,),
+            policy_workers=(1,) if central else (),
         )
         self.policy_spec = PolicyWorkerSpec(world.shape, replica, share=0, share_of=1, group_bells=(0, 0))
 
@@ -150,7 +156,7 @@ def test_slots_flow_pause_and_go_on(make_site: Any, central: bool, options: dict
         site.start_policy()
         site.command(Role.POLICY, Wanted.PAUSE)
         site.command(Role.POLICY, Wanted.RUN)
-    assert not world.arena["slot.state"].any(), "everything begins with a pause"
+    assert not world.arena["slot.state"][0].any(), "everything begins with a pause"
     taken = []
     for _ in range(3):
         site.command(Role.ROLLOUT, Wanted.RUN)
@@ -158,15 +164,15 @@ def test_slots_flow_pause_and_go_on(make_site: Any, central: bool, options: dict
         site.command(Role.ROLLOUT, Wanted.PAUSE)
         if central:
             site.command(Role.POLICY, Wanted.PAUSE)
-            requests, answers = world.arena["group.request"][:, 2], world.arena["group.answer"][:, 0]
+            requests, answers = world.arena["group.request"][:, 2], world.arena["group.answer"][0][:, 0]
             assert requests.tolist() == answers.tolist(), "nothing is left unanswered in a pause"
             site.command(Role.POLICY, Wanted.RUN)
         before = {name: world.arena[name].tobytes() for name in ("slot.state", "group.position", "group.frames", "rewards")}
         time.sleep(0.02)
         assert before == {name: world.arena[name].tobytes() for name in before}, "a pause is quiet"
-        full = int(np.count_nonzero(world.arena["valid"][world.arena["slot.state"] == SlotState.FULL]))
+        full = int(np.count_nonzero(world.arena["valid"][world.arena["slot.state"][0] == SlotState.FULL]))
         trained = sum(int(rows["valid"].sum()) for rows in taken)
-        assert world.arena["group.frames"][:, 0].sum() == trained + full
+        assert world.arena["group.frames"][0][:, 0].sum() == trained + full
     assert is_continuous(taken)
     for rows in taken:
         obs = {"obs": torch.from_numpy(rows["obs.obs"])}
@@ -179,7 +185,7 @@ def test_slots_flow_pause_and_go_on(make_site: Any, central: bool, options: dict
 def test_a_pausing_policy_worker_first_answers_what_was_asked(make_site: Any) -> None:
     """Else a request made with the old weights would be answered beside the restart of its slot."""
     site = make_site(central=True)
-    requests, answers = site.world.arena["group.request"][:, 2], site.world.arena["group.answer"][:, 0]
+    requests, answers = site.world.arena["group.request"][:, 2], site.world.arena["group.answer"][0][:, 0]
     site.start_rollout()
     site.command(Role.ROLLOUT, Wanted.RUN)
     site.wait(lambda: requests.tolist() == [1, 1])
@@ -248,7 +254,7 @@ def test_a_policy_worker_answers_its_share_alone(make_site: Any) -> None:
     arena["group.request"][:, 2] = 1
     arena["group.request"][:, 0] = [0, 2]
     assert worker._answer_waiting()
-    assert arena["group.answer"][:, 0].tolist() == [0, 1]
+    assert arena["group.answer"][0][:, 0].tolist() == [0, 1]
     assert arena["outputs"][2, 0].any()
     assert not arena["outputs"][0].any()
     assert site.bells[0].wait(0.0)

@@ -1,0 +1,48 @@
+"""What goes wrong in environments, and what they report: shared by the groups that step them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from arl_core.interfaces import EnvContext, EpisodeEnds
+
+
+class EnvironmentFault(RuntimeError):
+    """An environment raised or broke its contract. Says which one, where, and with which seed."""
+
+
+def failed(context: EnvContext, where: str, error: BaseException) -> str:
+    """The text of an `EnvironmentFault`."""
+    return (
+        f"environment {context.index} (worker {context.worker}, seed {context.seed}) failed in {where}: "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+def metrics_of_ends(
+    rows: NDArray[np.int64], infos: Sequence[Mapping[str, Any]] | Mapping[int, Mapping[str, Any]]
+) -> EpisodeEnds | None:
+    """Numbers in the `info` of the rows that ended; gymnasium's `episode` dict becomes `episode.r`, `episode.l`."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for position, row in enumerate(rows):
+        for key, value in _numbers(infos[row] or {}):
+            if key not in found:
+                found[key] = np.full(len(rows), np.nan)
+            found[key][position] = value
+    return EpisodeEnds(rows, found) if found else None
+
+
+def _numbers(info: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    numbers: list[tuple[str, float]] = []
+    for key, value in info.items():
+        if isinstance(value, bool | int | float | np.integer | np.floating | np.bool_):
+            numbers.append((f"{prefix}{key}", float(value)))
+        elif isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "biuf":
+            numbers.append((f"{prefix}{key}", float(value.reshape(()))))
+        elif isinstance(value, Mapping) and not prefix:
+            numbers += _numbers(value, f"{key}.")
+    return numbers
