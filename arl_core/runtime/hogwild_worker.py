@@ -73,7 +73,7 @@ class HogwildWorker(RolloutWorker):
         self.intake.train(with_metrics=due)
         self._busy_s += time.perf_counter() - begin
         if self._reached():
-            self._learner.ring()  # the keeper, which tells the trainer
+            self._learners[0].ring()  # the keeper, which tells the trainer
 
     def _step(self, runner: GroupRunner) -> None:
         runner.step()  # a full slot is our own business
@@ -83,7 +83,7 @@ class HogwildWorker(RolloutWorker):
         super()._send_report(now)
         if self._reported != now:
             return  # the trainer has not taken the last one
-        values = {"losses": self.learner.metrics, "busy_s": self._busy_s, "elapsed_s": elapsed, "slots_full": 0}
+        values = {"policy": 0, "losses": self.learner.metrics, "busy_s": self._busy_s, "elapsed_s": elapsed, "slots_full": 0}
         self.link.outbox.post(("learning", values | self.intake.drain_report()))
         self._busy_s = 0.0
 
