@@ -54,8 +54,9 @@ $(VENV)/.ready: $(VENV)/bin/python pyproject.toml plugins/maze/pyproject.toml co
 	$(PIP) -c constraints.txt -e . -e plugins/maze
 	@touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready plugins/minihack/pyproject.toml
-	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]" -e "plugins/minihack[test]"
+$(VENV)/.ready-dev: $(VENV)/.ready plugins/minihack/pyproject.toml plugins/mujoco/pyproject.toml
+	$(PIP) -c constraints.txt -e ".[dev]" -e "plugins/maze[test]" -e "plugins/minihack[test]" \
+		-e "plugins/mujoco[test]"
 	@touch $@
 
 clean:
