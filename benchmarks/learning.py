@@ -56,7 +56,7 @@ def cartpole_run(seed: int, until_goal: bool) -> None:
 def timed_child(*arguments: str) -> tuple[float, dict[str, Any]]:
     """(seconds from the start of a fresh process to its end, what it printed)."""
     begin = time.perf_counter()
-    out = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([sys.executable, __file__, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
     return time.perf_counter() - begin, json.loads(out.splitlines()[-1])
 
 
