@@ -32,6 +32,10 @@ class Targets:
         """The environments that `index` selects, as `TrainingBatch.columns`."""
         return Targets(self.advantages[:, index], self.returns[:, index])
 
+    def transitions(self) -> Targets:
+        """[1, T * B], as `TrainingBatch.transitions`."""
+        return Targets(self.advantages.reshape(1, -1), self.returns.reshape(1, -1))
+
 
 class Algorithm(Protocol):
     """Targets and loss of one policy. Pure: what it keeps between calls is not saved."""

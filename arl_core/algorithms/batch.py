@@ -42,6 +42,12 @@ class TrainingBatch:
         """The environments that `index` selects: int64 [b] (copies), or a slice (views)."""
         return self._map(lambda rows: rows[:, index], lambda state: state[index])
 
+    def transitions(self) -> TrainingBatch:
+        """The same steps as T * B trajectories of one step each, [1, T * B, ...], without row T and recurrent state: for
+        targets that are known already. Views where the batch is contiguous."""
+        horizon = self.valid.shape[0]
+        return self._map(lambda rows: rows[:horizon].flatten(0, 1).unsqueeze(0), lambda state: state[:0])
+
     def to(self, device: torch.device) -> TrainingBatch:
         """The same batch on `device`; waits until the copies are made, so the originals may be overwritten."""
         return self._map(lambda rows: rows.to(device), lambda state: state.to(device))

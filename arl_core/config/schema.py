@@ -173,7 +173,9 @@ class LearningFields(BaseModel):
     num_batches_per_iteration: Positive = Field(1, description="batches collected before training on them")
     ppo_epochs: Positive = Field(1, description="passes over the collected batches")
     shuffle_minibatches: bool = Field(
-        True, description="draw each minibatch's trajectories anew in every pass; otherwise in the order in which they came"
+        True,
+        description="draw each minibatch anew in every pass (from transitions, or from whole trajectories with V-trace or a "
+        "recurrent core); otherwise trajectories in the order in which they came",
     )
     gamma: Fraction = Field(0.99, description="discount")
     gae_lambda: Fraction = Field(0.95, description="lambda of the generalised advantage estimate (without V-trace)")
@@ -280,17 +282,20 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
             raise ValueError(
                 f"num_envs_per_worker ({self.num_envs_per_worker}) must be a multiple of worker_num_splits ({splits})"
             )
-        if self.batch_size % self.rollout:
+        draws_transitions = not (self.with_vtrace or self.use_rnn or self.losses) and self.shuffle_minibatches
+        iteration = self.batch_size * self.num_batches_per_iteration
+        if (iteration if draws_transitions else self.batch_size) % self.rollout:
+            name = "batch_size x num_batches_per_iteration" if draws_transitions else "batch_size"
             raise ValueError(
-                f"batch_size ({self.batch_size}) must be a multiple of rollout ({self.rollout}): "
-                "a batch is made of whole trajectories"
+                f"{name} ({iteration if draws_transitions else self.batch_size}) must be a multiple of rollout "
+                f"({self.rollout}): a batch is made of whole trajectories"
             )
         if self.recurrence is not None and self.use_rnn and self.rollout % self.recurrence:
             raise ValueError(
                 f"rollout ({self.rollout}) must be a multiple of recurrence ({self.recurrence}): "
                 "a trajectory is cut into pieces of that many steps"
             )
-        iteration, step = self.batch_size * self.num_batches_per_iteration, self.num_workers * self.num_envs_per_worker
+        step = self.num_workers * self.num_envs_per_worker
         if not self.async_rl and iteration % (self.rollout * step):
             raise ValueError(
                 f"without async_rl, batch_size x num_batches_per_iteration ({iteration}) must be a multiple of rollout x "

@@ -71,7 +71,7 @@ class Learner:
         self.board.publish(self.version)
 
     def train(self, batch: TrainingBatch, frames: int, *, with_metrics: bool) -> None:
-        """`ppo_epochs` passes over the batch in minibatches of whole trajectories; then publish.
+        """`ppo_epochs` passes over the batch in minibatches; then publish.
 
         `frames` valid frames are in it. `metrics` are refreshed when `with_metrics` (reading them waits for the device).
         """
@@ -82,11 +82,14 @@ class Learner:
             batch = batch.to(self.device)
         if self.auxiliaries is not None:
             batch.bonus = self.auxiliaries.bonus(batch)
+        rows, valid = {key: value[:-1].flatten(0, 1) for key, value in batch.obs.items()}, batch.valid.flatten()
         targets = self.algorithm.prepare(self.model, batch, cfg)
+        if targets is not None and self._draws_transitions(batch):
+            batch, targets = batch.transitions(), targets.transitions()
         returns: list[tuple[Tensor, Tensor]] = []  # with their validity, where they are normalised
         last: dict[str, Tensor] = {}
         for epoch in range(cfg.ppo_epochs):
-            pieces = self._minibatches(batch.rewards.shape[1])
+            pieces = self._minibatches(*batch.rewards.shape)
             for number, piece in enumerate(pieces):
                 wanted = with_metrics and epoch == cfg.ppo_epochs - 1 and number == len(pieces) - 1
                 part = batch if piece is None else batch.columns(piece)
@@ -95,8 +98,7 @@ class Learner:
                 if self.model.returns_norm is not None and epoch == 0:
                     returns.append(self._returns_of(part))
             self.learning_rate.after_epoch()
-        rows = {key: value[:-1].flatten(0, 1) for key, value in batch.obs.items()}
-        self.model.update_normalizers(rows, batch.valid.flatten())
+        self.model.update_normalizers(rows, valid)
         if self.model.returns_norm is not None:
             self.model.returns_norm.update(*(torch.cat(parts) for parts in zip(*returns, strict=True)))
         self.frames += frames
@@ -109,11 +111,23 @@ class Learner:
             if not math.isfinite(self.metrics["grad_norm"]):  # a GPU is not waited for at every step: found here
                 raise LearnerFault(f"the gradient was not finite at optimiser step {self.version}; the last checkpoint is good")
 
-    def _minibatches(self, columns: int) -> list[Tensor | slice | None]:
+    def _draws_transitions(self, batch: TrainingBatch) -> bool:
+        """Whether minibatches are drawn from all transitions (PPO: Schulman et al. 2017, algorithm 1), not from trajectories:
+        where neither network nor further losses go along trajectories. The targets are known."""
+        cfg = self.cfg
+        is_split = cfg.batch_size < batch.valid.numel()
+        return is_split and cfg.shuffle_minibatches and not self.model.state_size and self.auxiliaries is None
+
+    def _minibatches(self, horizon: int, columns: int) -> list[Tensor | slice | None]:
         """Which columns of the batch each optimiser step takes, in order; None: all as they lie."""
-        size = min(self.cfg.batch_size // self.cfg.rollout, columns)
-        if size == columns:
+        size, rest = divmod(self.cfg.batch_size, horizon)
+        if size >= columns:
             return [None]
+        if rest:
+            raise UserError(
+                f"batch_size ({self.cfg.batch_size}) must be a multiple of rollout ({horizon}): this network or algorithm "
+                "trains on whole trajectories"
+            )
         if not self.cfg.shuffle_minibatches:
             return [slice(begin, begin + size) for begin in range(0, columns, size)]
         order = torch.randperm(columns, generator=self._shuffle).to(self.device)

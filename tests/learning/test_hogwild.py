@@ -13,9 +13,8 @@ from arl_core.algorithms.a3c import A3c
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.interfaces import RunParts
 from arl_core.ipc.arena import Arena
-from arl_core.ipc.weights import weights_specs
+from arl_core.ipc.weights import WeightsBoard, weights_specs
 from arl_core.learning.hogwild import KeeperLearner, WorkerLearner, hogwild_specs
-from arl_core.learning.learner import make_board
 from arl_core.learning.process import DROPPED_EPOCH
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
@@ -35,7 +34,7 @@ class Factory:
         self.recipe = ModelRecipe(school.recipe.obs_space, school.recipe.action_space, school.cfg, parts)
         size = flatten_module(self.recipe.build()).nbytes
         self.arena = Arena.create({**weights_specs(1, size), **hogwild_specs(2, size, school.cfg.optimizer)})
-        make_board(self.arena, 0)
+        WeightsBoard(self.arena, 0).clear()
         self.keeper = KeeperLearner(self.recipe, self.arena)
         self.keeper.publish()
         self.keeper.set_hyperparameters({})

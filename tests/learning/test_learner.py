@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from arl_core.algorithms.appo import Appo
+from arl_core.algorithms.impala import Impala
+from arl_core.interfaces import UserError
 from arl_core.learning.learner import LIVE_HYPERPARAMETERS, LearnerFault
 
 
@@ -26,16 +29,28 @@ class NaiveLearner:
 
     def train(self, batch: Any) -> None:
         cfg = self.cfg
+        rows = {key: value[:-1].flatten(0, 1) for key, value in batch.obs.items()}
+        valid = batch.valid.flatten()
         targets = Appo().prepare(self.model, batch, cfg)
-        columns = batch.rewards.shape[1]
+        horizon, columns = batch.rewards.shape
         size = cfg.batch_size // cfg.rollout
+        if targets is not None and not cfg.use_rnn and size < columns:  # each transition is a trajectory of its own
+            size, columns = cfg.batch_size, horizon * columns
+            batch, targets = self.cut(batch, columns), type(targets)(*(x.reshape(1, columns) for x in vars_of(targets)))
         for _ in range(cfg.ppo_epochs):
             order = torch.randperm(columns, generator=self.shuffle) if size < columns else torch.arange(columns)
             for begin in range(0, columns, size):
                 piece = order[begin : begin + size]
                 self.step(batch.columns(piece), None if targets is None else targets.columns(piece))
-        rows = {key: value[:-1].flatten(0, 1) for key, value in batch.obs.items()}
-        self.model.update_normalizers(rows, batch.valid.flatten())
+        self.model.update_normalizers(rows, valid)
+
+    @staticmethod
+    def cut(batch: Any, count: int) -> Any:
+        """[1, T * B] by hand."""
+        parts = {name: getattr(batch, name) for name in ("actions", "log_probs", "values", "params", "rewards")}
+        parts |= {name: getattr(batch, name) for name in ("terminated", "truncated", "valid")}
+        obs = {key: rows[:-1].reshape(1, count, *rows.shape[2:]) for key, rows in batch.obs.items()}
+        return type(batch)(obs=obs, **{name: rows.reshape(1, count, *rows.shape[2:]) for name, rows in parts.items()})
 
     def step(self, batch: Any, targets: Any) -> None:
         self.optimizer.zero_grad()
@@ -43,6 +58,10 @@ class NaiveLearner:
         limit = self.cfg.max_grad_norm or math.inf
         self.norms.append(float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)))
         self.optimizer.step()
+
+
+def vars_of(targets: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    return targets.advantages, targets.returns
 
 
 def state_of(model: Any) -> dict[str, torch.Tensor]:
@@ -55,6 +74,7 @@ def state_of(model: Any) -> dict[str, torch.Tensor]:
         {"max_grad_norm": 0.05},
         {"max_grad_norm": 0.0},
         {"with_vtrace": False, "ppo_epochs": 3, "num_batches_per_iteration": 4, "max_grad_norm": 0.5},
+        {"with_vtrace": False, "use_rnn": True, "ppo_epochs": 2, "num_batches_per_iteration": 2},
         {"with_vtrace": True, "ppo_epochs": 2, "num_batches_per_iteration": 2, "kl_loss_coeff": 0.1},
         {"use_rnn": True, "actor_critic_share_weights": False},
         {"adam_beta1": 0.5, "adam_beta2": 0.9, "adam_eps": 1e-3, "learning_rate": 1e-2},
@@ -75,6 +95,39 @@ def test_updates_are_those_of_a_naive_learner(make_school: Any, options: dict[st
     if school.cfg.max_grad_norm:
         assert max(naive.norms) > school.cfg.max_grad_norm or school.cfg.max_grad_norm == 4.0
     assert school.learner.version == 4 * school.cfg.ppo_epochs * school.cfg.num_batches_per_iteration
+
+
+def test_minibatches_of_known_targets_are_drawn_from_all_transitions(make_school: Any) -> None:
+    """Each transition once in a pass, whatever trajectory it is from; and a minibatch may be shorter than a trajectory."""
+    school = make_school(with_vtrace=False, rollout=16, batch_size=8, num_batches_per_iteration=8, ppo_epochs=2)
+    seen: list[torch.Tensor] = []
+    loss = school.learner.algorithm.loss
+
+    def looked_at(model: Any, batch: Any, targets: Any, *rest: Any, **options: Any) -> Any:
+        assert batch.rewards.shape == batch.valid.shape == targets.returns.shape == (1, 8)
+        assert batch.obs["obs"].shape == (1, 8, 6)
+        seen.append(batch.obs["obs"][0, :, 0])
+        return loss(model, batch, targets, *rest, **options)
+
+    school.learner.algorithm.loss = looked_at
+    batch = school.batch(0, columns=4)
+    school.learner.train(batch, int(batch.valid.sum()), with_metrics=False)
+    assert school.learner.version == len(seen) == 2 * 8
+    whole = batch.obs["obs"][:-1, :, 0].flatten().sort().values
+    for drawn in (torch.cat(seen[:8]), torch.cat(seen[8:])):
+        assert torch.equal(drawn.sort().values, whole)
+    assert not torch.equal(torch.cat(seen[:8]), torch.cat(seen[8:]))
+
+
+def test_what_trains_on_trajectories_wants_whole_ones(make_school: Any) -> None:
+    with pytest.raises(ValidationError, match=r"batch_size \(8\) must be a multiple of rollout \(16\)"):
+        make_school(rollout=16, batch_size=8, num_batches_per_iteration=8)
+    with pytest.raises(ValidationError, match=r"num_batches_per_iteration \(24\) must be a multiple of rollout \(16\)"):
+        make_school(with_vtrace=False, rollout=16, batch_size=8, num_batches_per_iteration=3)
+    school = make_school(with_vtrace=False, rollout=16, batch_size=8, num_batches_per_iteration=8)
+    school.learner.algorithm = Impala()  # has no targets beforehand, whatever with_vtrace says
+    with pytest.raises(UserError, match="trains on whole trajectories"):
+        school.learner.train(school.batch(0, columns=4), 1, with_metrics=False)
 
 
 def test_every_update_is_published_with_its_statistics(make_school: Any) -> None:
