@@ -9,7 +9,8 @@ from typing import Any
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.fps import FpsMeter
 from arl_core.monitoring.snapshot import Snapshot
-from arl_core.runtime.plan import RunPlan
+from arl_core.runtime.plan import RunPlan, available_cores
+from arl_core.runtime.usage import UsageStatistics
 
 _SMOOTHING = 0.7  # of fractions and lags from report to report
 
@@ -32,6 +33,7 @@ class RunStatistics:
         self._first_frames = 0
         self._waiting: dict[str, float] = {}
         self._busy: dict[str, float] = {}
+        self.usage = UsageStatistics(available_cores())
 
     def start_from(self, frames: int) -> None:
         """Frames that were trained before this process began to (a resumed run)."""
@@ -41,6 +43,7 @@ class RunStatistics:
     def resume_clock(self) -> None:
         """Training time runs from now on."""
         self._since = time.monotonic()
+        self.usage.clear()
 
     def pause_clock(self) -> None:
         """Training time stands still."""
@@ -54,6 +57,8 @@ class RunStatistics:
     def take(self, sender: str, kind: str, values: Mapping[str, Any]) -> None:
         """One report of one component."""
         elapsed = max(float(values["elapsed_s"]), 1e-9)
+        if "usage" in values:
+            self.usage.take(sender, values["usage"])
         if kind == "sampling":
             message = values["episodes"]
             self.episodes.add_many(message["returns"], message["lengths"], message["metrics"], message["count"])
@@ -94,6 +99,8 @@ class RunStatistics:
             learner_busy=self._busy.get("learner", 0.0),
             sampler_waiting=sum(waiting) / len(waiting) if waiting else 0.0,
             inference_busy=self._busy.get("inference", 0.0) if self._plan.inference == "central" else None,
+            cores_busy=self.usage.cores_busy,
+            efficiency=self.usage.efficiency if self._plan.device == "cpu" else None,
             episodes=self.episodes.total,
             inference="central" if self._plan.inference == "central" else "local",
             dropped_frames=dict(dropped),

@@ -16,6 +16,7 @@ from arl_core.interfaces import ResolvedEnv
 from arl_core.ipc.bell import Bell
 from arl_core.ipc.component import ComponentLink
 from arl_core.ipc.slots import SlotShape
+from arl_core.ipc.usage import BOOKKEEPING, COPIES, INFERENCE, MESSAGES, Meter
 from arl_core.sampling.episodes import EpisodeReport
 from arl_core.sampling.group_runner import GroupRunner
 
@@ -48,11 +49,13 @@ class RolloutWorker:
         self.link = link
         size = spec.shape.group_size
         self.report = EpisodeReport()
+        self.meter = Meter(spec.shape.rollout * len(spec.groups))
+        self._size = size
         self.runners: list[GroupRunner] = []
         for group in spec.groups:
             contexts = make_contexts(spec.seed, group * size, size, link.spec.index, spec.life)
             environments = build_group(spec.env, contexts)
-            self.runners.append(GroupRunner(environments, group, link.arena, spec.shape, self.report))
+            self.runners.append(GroupRunner(environments, group, link.arena, spec.shape, self.report, meter=self.meter))
             link.control.beat()
         self._learner: Bell = link.bells[spec.consumers[0]]
         policy_bells = [link.bells[number] for number in spec.consumers[1:]]
@@ -116,12 +119,20 @@ class RolloutWorker:
     def _advance_local(self) -> bool:
         actor = self.actor
         assert actor is not None
-        progressed = False
+        progressed, meter = False, self.meter
         for runner in self.runners:
             if runner.ready():
-                actor.refresh()
-                actor.act_one(runner.index, runner.slot, runner.t)
-                self._step(runner)
+                if not meter.on:
+                    actor.refresh()
+                    actor.act_one(runner.index, runner.slot, runner.t)
+                    self._step(runner)
+                else:
+                    meter.begin()
+                    actor.refresh()
+                    meter.lap(COPIES)
+                    actor.act_one(runner.index, runner.slot, runner.t)
+                    meter.lap(INFERENCE)
+                    self._step(runner)
                 progressed = True
         return progressed
 
@@ -131,24 +142,39 @@ class RolloutWorker:
             if runner.waiting:
                 if not runner.answered():
                     continue
+                if self.meter.on:
+                    self.meter.begin()
                 self._step(runner)
                 progressed = True
             if runner.ready():
+                measured = self.meter.on
+                if measured:
+                    self.meter.begin()
                 runner.request_action()
                 self._policy[runner.index].ring()
+                if measured:
+                    self.meter.lap(MESSAGES)
                 progressed = True
         return progressed
 
     def _step(self, runner: GroupRunner) -> None:
+        meter, measured = self.meter, self.meter.on
         runner.step()
+        if measured:
+            meter.lap(BOOKKEEPING)
         if runner.slot < 0:
             self._learner.ring()
+            if measured:
+                meter.lap(MESSAGES)
+        if measured:
+            meter.end(self._size)
 
     def _send_report(self, now: float) -> None:
         """Statistics since the last report; kept for the next one if the trainer has not taken the last yet."""
         if not self.link.outbox.flush():
             return
         values = {"episodes": self.report.message(), "waited_s": self._waited_s, "elapsed_s": now - self._reported}
+        values["usage"] = self.link.usage(self.meter)
         self.report.clear()
         self._waited_s, self._reported = 0.0, now
         self.link.outbox.post(("sampling", values))
