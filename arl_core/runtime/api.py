@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -72,8 +72,8 @@ class APPO:
         env: Any,
         encoder: str | None = None,
         encodersubtype: str | None = None,
-        num_envs_per_worker: int = 2,
-        num_workers: int = 8,
+        num_envs_per_worker: int | Literal["auto"] = 2,
+        num_workers: int | Literal["auto"] = 8,
         device: str | torch.device = "cpu",
         policy_kwargs: Mapping[str, Any] | None = None,
     ) -> None:

@@ -52,13 +52,15 @@ def resolve_device(name: str) -> str:
     return device
 
 
-def choose_inference(cfg: RunConfig, device: str) -> tuple[str, str]:
-    """("local" or "central", why). Central pays where a device computes for all; elsewhere its messages cost more than
-    they save."""
+def choose_inference(cfg: RunConfig, device: str, *, small: bool) -> tuple[str, str]:
+    """("local" or "central", why). Central pays where a device computes for all; elsewhere, and for a network so `small` that
+    it acts in NumPy, its messages cost more than they save."""
     if cfg.inference != "auto":
         return cfg.inference, "as configured"
     if device == "cpu":
         return "local", "no GPU: a copy of the policy in each rollout worker needs no message per step"
+    if small:
+        return "local", "a network this small acts in a rollout worker in less time than a message takes"
     return "central", f"one batch for all environments on {device}"
 
 
@@ -186,12 +188,16 @@ def slots_per_iteration(cfg: RunConfig) -> int:
 
 def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     """Decide everything that follows from the configuration. Builds one environment and one network to measure them."""
+    from arl_core.models.dense_numpy import dense_policy
+    from arl_core.models.flat import flatten_module
+
     device = resolve_device(cfg.device)
-    inference, reason = ("local", "serial mode") if cfg.serial else choose_inference(cfg, device)
     obs_space, action_space = probe_spaces(env, cfg)
     layout = ActionLayout(action_space)
     recipe = ModelRecipe(obs_space, action_space, cfg, parts)
     model = recipe.build()
+    small = dense_policy(model) is not None
+    inference, reason = ("local", "serial mode") if cfg.serial else choose_inference(cfg, device, small=small)
     groups_per_worker, group_size = group_split(cfg, inference, device)
     num_groups = groups_per_worker * cfg.num_workers
     shape = SlotShape(
@@ -208,8 +214,6 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
         squashed=model.dist.squashed,
         slots_per_iteration=slots_per_iteration(cfg),
     )
-    from arl_core.models.flat import flatten_module
-
     return RunPlan(cfg, env, recipe, device, inference, reason, shape, groups_per_worker, flatten_module(model).nbytes)
 
 

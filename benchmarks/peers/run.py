@@ -5,7 +5,7 @@
 
 Each peer runs in a virtual environment of its own, made at first use in `.envs/` (ignored) from `requirements/`. Frames per
 second are those trained on after a warm-up. The ratios are arl's frames per second to each peer's of the same round. A peer
-that cannot be installed is named and left out. Writes <env>.json and <env>.md into FOLDER where one is given.
+that cannot be installed, or fails, is named and left out. Writes <env>.json and <env>.md into FOLDER where one is given.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-START_S = 60.0  # for imports and processes, beside the seconds of the measurement
+START_S = 110.0  # for imports and processes, beside the seconds of the measurement
 
 
 class Peer(NamedTuple):
@@ -58,7 +59,8 @@ def interpreter(peer: Peer) -> Path | None:
     return python
 
 
-def measure(python: Path, peer: Peer, arguments: argparse.Namespace) -> float:
+def measure(python: Path, peer: Peer, arguments: argparse.Namespace) -> float | None:
+    """Frames per second; None where the program failed, which is told."""
     names = ("env", "seconds", "warm_up", "workers", "envs", "rollout", "minibatches", "epochs", "hidden")
     words = [word for name in names for word in (f"--{name.replace('_', '-')}", str(getattr(arguments, name)))]
     if peer.mode:
@@ -66,13 +68,22 @@ def measure(python: Path, peer: Peer, arguments: argparse.Namespace) -> float:
     paths = [str(ROOT), *(str(path) for path in sorted(ROOT.glob("plugins/*/src")))] if not peer.requirements else []
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(os.cpu_count())}
     command = [str(python), str(HERE / "programs" / peer.program), *words]
-    timeout_s = arguments.seconds + arguments.warm_up + START_S
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=environment, timeout=timeout_s, cwd=HERE / "programs"
-    )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
-    return float(json.loads(done.stdout.splitlines()[-1])["fps"])
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=HERE / "programs",
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        out, err = process.communicate(timeout=arguments.seconds + arguments.warm_up + START_S)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)  # its children too
+        process.wait()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        out, err = "", "it did not end in time"
+    if process.returncode:
+        print(f"{' '.join(command)} failed:\n{err[-3000:]}", file=sys.stderr)
+        return None
+    return float(json.loads(out.splitlines()[-1])["fps"])
 
 
 def table(result: dict[str, Any]) -> str:
@@ -87,7 +98,7 @@ def table(result: dict[str, Any]) -> str:
     ]
     for name, entry in result["peers"].items():
         if entry is None:
-            lines.append(f"| {name} | cannot be installed here | | |")
+            lines.append(f"| {name} | does not run here | | |")
             continue
         rates, ratios = (", ".join(texts) for texts in (
             [f"{fps:,.0f}" for fps in entry["fps"]], [f"{ratio:.2f}" for ratio in entry["ratio"]]
@@ -115,15 +126,26 @@ def main() -> None:
     pythons = {name: interpreter(PEERS[name]) for name in names}
     rates: dict[str, list[float]] = {name: [] for name, python in pythons.items() if python is not None}
     for number in range(arguments.rounds):
-        for name, found in rates.items():
+        for name in list(rates):
             python = pythons[name]
             assert python is not None
-            found.append(measure(python, PEERS[name], arguments))
-            print(f"round {number + 1}: {name}: {found[-1]:,.0f}", file=sys.stderr, flush=True)
+            fps = measure(python, PEERS[name], arguments)
+            if fps is None:
+                del rates[name]
+                continue
+            rates[name].append(fps)
+            print(f"round {number + 1}: {name}: {fps:,.0f}", file=sys.stderr, flush=True)
+        report(arguments, pythons, rates)
+
+
+def report(arguments: argparse.Namespace, pythons: dict[str, Path | None], rates: dict[str, list[float]]) -> None:
+    """The table so far, to standard output and the files."""
+    if "arl" not in rates:
+        raise SystemExit("arl itself has failed: there is nothing to compare with")
     ours = rates["arl"]
     peers = {
         name: {"fps": rates[name], "ratio": [a / b for a, b in zip(ours, rates[name], strict=True)]} if name in rates else None
-        for name in names
+        for name in pythons
     }
     keys = ("env", "workers", "envs", "rollout", "minibatches", "epochs", "hidden", "seconds")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -6,6 +6,7 @@ these parts and the run is the engine's.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class PartsRequest:
     batches: tuple[int, ...]  # rows of one forward pass
     seconds: float
     training: bool = True
+    budget_s: float = math.inf  # sizes that would take longer than this in all are left out
 
 
 @dataclass
@@ -92,13 +94,18 @@ def measure_parts(request: PartsRequest) -> Parts:
     torch.set_num_threads(1)
     try:
         parts = Parts()
-        for rows in request.group_sizes:
+        begin = time.perf_counter()
+        for rows, following in zip(request.group_sizes, (*request.group_sizes[1:], 0), strict=True):
+            started = time.perf_counter()
             stage = Stage(request.plan, rows)
             try:
                 parts.build_s = stage.build_s / rows
                 parts.environment[rows] = stage.environment_seconds(request.seconds)
-                if rows == request.group_sizes[-1]:
+                now = time.perf_counter()
+                expected_s = (now - started) * following / rows
+                if not following or now - begin + expected_s > request.budget_s:
                     _network(request, stage, parts)
+                    break
             finally:
                 stage.close()
         return parts
@@ -189,22 +196,22 @@ class Stage:
         self._arena = Arena.create(self.plan.table)
         self._learner = Learner(plan.recipe, make_board(self._arena, 0), plan.device)
         self._learner.publish()
-        self._intake = SlotIntake(self._learner, self._arena, shape)
-        self._runner = GroupRunner(self.group, 0, self._arena, shape)
-        self._actor = make_actor(ReplicaSpec(plan.recipe, stream=0), self._arena, shape, range(1))
-        self._actor.refresh()
-        self._slot = self._fill_slot()
-        obs = {key: self._arena[f"obs.{key}"][self._slot, -1].copy() for key in shape.obs}
+        self.intake = SlotIntake(self._learner, self._arena, shape)
+        self.runner = GroupRunner(self.group, 0, self._arena, shape)
+        self.actor = make_actor(ReplicaSpec(plan.recipe, stream=0), self._arena, shape, range(1))
+        self.actor.refresh()
+        self.slot = self._fill_slot()
+        obs = {key: self._arena[f"obs.{key}"][self.slot, -1].copy() for key in shape.obs}
         flags = np.zeros((3, rows), bool)
         self.views = StepViews(obs, np.zeros(rows, np.float32), *flags)
 
     def _fill_slot(self) -> int:
         """Play one slot with the untrained policy; returns it, now the learner's."""
-        self._runner.reset()
-        while (slot := self._intake.inbox.oldest_full()) < 0:
-            self._runner.ready()
-            self._actor.act_one(0, self._runner.slot, self._runner.t)
-            self._runner.step()
+        self.runner.reset()
+        while (slot := self.intake.inbox.oldest_full()) < 0:
+            self.runner.ready()
+            self.actor.act_one(0, self.runner.slot, self.runner.t)
+            self.runner.step()
         return slot
 
     def environment_seconds(self, seconds: float) -> Seconds:
@@ -213,7 +220,7 @@ class Stage:
         group, views = self.group, self.views
         if ACTION_MASK in views.obs:
             return self._masked_environment_seconds(seconds)
-        actions: NDArray[Any] = self._arena["actions"][self._slot].copy()
+        actions: NDArray[Any] = self._arena["actions"][self.slot].copy()
         if self.plan.shape.squashed:
             actions = Squash(self.plan.shape.squashed)(actions)
         steps = list(actions)
@@ -232,9 +239,9 @@ class Stage:
         """The runner's steps, slot after slot, with the little that it does around the environment's own calls."""
         times: list[float] = []
         end = time.perf_counter() + seconds
-        runner, inbox, actor = self._runner, self._intake.inbox, self._actor
+        runner, inbox, actor = self.runner, self.intake.inbox, self.actor
         while not times or time.perf_counter() < end:
-            inbox.release(self._slot)
+            inbox.release(self.slot)
             spent = 0.0
             while (slot := inbox.oldest_full()) < 0:
                 runner.ready()
@@ -243,16 +250,16 @@ class Stage:
                 runner.step()
                 spent += time.perf_counter() - begin
             frames = int(np.count_nonzero(self._arena["valid"][slot]))
-            self._slot = slot
+            self.slot = slot
             times.append(spent / max(frames, 1))
         return Seconds(statistics.median(times), min(times))
 
     def training_seconds(self, seconds: float) -> Seconds:
         """Per valid frame of an iteration: all passes over it, optimiser and publication included. The batch is the one slot,
         as often as it takes; every repetition begins with the same weights."""
-        learner, assembler = self._learner, self._intake.assembler
+        learner, assembler = self._learner, self.intake.assembler
         while not assembler.complete:
-            assembler.add(self._slot)
+            assembler.add(self.slot)
         batch: TrainingBatch = assembler.take()
         frames = int(batch.valid.sum())
         weights = torch.empty(learner.flat.nbytes, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""Sample Factory 2.1.1, as its documentation trains a Gym environment; `--mode serial` is its other way to run, in one process."""
+"""Sample Factory 2.1.1, as its documentation trains a Gym environment; `--mode serial` is its way to run in one process."""
 
 from __future__ import annotations
 
