@@ -36,7 +36,9 @@ def parts(training_us: float, **sampling_us: float) -> Parts:
         # a small batch bounds all environments together
         ({"batch_size": 128}, parts(1.0, e4=100, e16=99), 64, (8, 1)),
         # groups are of equal size
-        ({"batch_size": 1024, "worker_num_splits": 3}, parts(1.0, e4=100, e16=99), 8, (8, 6)),
+        ({"batch_size": 1024, "worker_num_splits": 3, "num_envs_per_worker": 18}, parts(1.0, e4=100, e16=99), 8, (8, 6)),
+        # synchronous: every environment gives the same to each iteration of 32 trajectories
+        ({"batch_size": 1024, "async_rl": False}, parts(1.0, e4=100, e16=50), 6, (4, 8)),
         ({"batch_size": 1024, "serial": True}, parts(1.0, e4=100, e16=50), 8, (1, 16)),
     ],
 )

@@ -77,6 +77,8 @@ def choose(cfg: RunConfig, wanted: frozenset[str], parts: Parts, cores: int) -> 
         useful = math.ceil(cheapest / training)
         envs = 1 if "num_envs_per_worker" in wanted else cfg.num_envs_per_worker
         workers = 1 if cfg.serial else max(1, min(useful, cores, most // envs))
+        if not cfg.async_rl:
+            workers = _divisor(trajectories, workers)
         reason = f"sampling costs {cheapest * 1e6:.2f} us a frame, training {training * 1e6:.2f}; {cores} cores"
         if workers == most // envs < min(useful, cores):
             reason += f"; {most} environments are as many as an iteration of {trajectories} trajectories needs"
@@ -90,6 +92,8 @@ def _environments(cfg: RunConfig, costs: Mapping[int, float], workers: int, most
     cheapest = min(costs.values())
     best = min(rows for rows, cost in costs.items() if cost <= NEARLY * cheapest)
     value = max(1, min(best, most // workers))
+    if not cfg.async_rl:
+        value = _divisor(trajectories // workers, value)
     splits = cfg.worker_num_splits or 1
     value = -(-value // splits) * splits
     measured = ", ".join(f"{rows}: {cost * 1e6:.2f}" for rows, cost in costs.items())
@@ -97,6 +101,11 @@ def _environments(cfg: RunConfig, costs: Mapping[int, float], workers: int, most
     if value < best:
         reason += f"; at most {most} in all, for an iteration of {trajectories} trajectories"
     return Choice(value, reason)
+
+
+def _divisor(number: int, most: int) -> int:
+    """The greatest divisor of `number` up to `most`: without async_rl every environment gives the same to an iteration."""
+    return max(n for n in range(1, max(most, 1) + 1) if number % n == 0)
 
 
 def _cost(parts: Parts, rows: int) -> float:
