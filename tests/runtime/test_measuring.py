@@ -91,8 +91,8 @@ def test_bytes_of_a_frame_follow_from_the_table() -> None:
 
 
 def test_bench_from_the_command_line(tmp_path: Path) -> None:
-    words = ["--env", "gym:CartPole-v1", "--rounds", "1", "--seconds", "1", "--num-workers", "1"]
-    done = arl("bench", *words, "--json", "--output", "b.json", cwd=tmp_path)
+    words = ["--env", "gym:CartPole-v1", "--rounds", "1", "--seconds", "0.6", "--num-workers", "1"]
+    done = arl("bench", *words, "--json", "--output", "b.json", cwd=tmp_path, timeout_s=100.0)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "b.json").read_text())
     assert result == json.loads(done.stdout)
