@@ -61,12 +61,12 @@ def interpreter(peer: Peer) -> Path | None:
 
 def measure(python: Path, peer: Peer, arguments: argparse.Namespace) -> float | None:
     """Frames per second; None where the program failed, which is told."""
-    names = ("env", "seconds", "warm_up", "workers", "envs", "rollout", "minibatches", "epochs", "hidden")
+    names = ("env", "seconds", "warm_up", "workers", "envs", "rollout", "minibatches", "epochs", "hidden", "threads")
     words = [word for name in names for word in (f"--{name.replace('_', '-')}", str(getattr(arguments, name)))]
     if peer.mode:
         words += ["--mode", peer.mode]
     paths = [str(ROOT), *(str(path) for path in sorted(ROOT.glob("plugins/*/src")))] if not peer.requirements else []
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(os.cpu_count())}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(arguments.threads)}
     command = [str(python), str(HERE / "programs" / peer.program), *words]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=HERE / "programs",
@@ -120,6 +120,7 @@ def main() -> None:
     parser.add_argument("--minibatches", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--hidden", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=1, help="torch's, of peers that are one process (default: 1)")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     names = dict.fromkeys(["arl", *arguments.peers])  # the one that the ratios are of, first
@@ -147,7 +148,7 @@ def report(arguments: argparse.Namespace, pythons: dict[str, Path | None], rates
         name: {"fps": rates[name], "ratio": [a / b for a, b in zip(ours, rates[name], strict=True)]} if name in rates else None
         for name in pythons
     }
-    keys = ("env", "workers", "envs", "rollout", "minibatches", "epochs", "hidden", "seconds")
+    keys = ("env", "workers", "envs", "rollout", "minibatches", "epochs", "hidden", "threads", "seconds")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     result = {"setting": {**{key: getattr(arguments, key) for key in keys}, "cores": cores}, "peers": peers}
     print(table(result))

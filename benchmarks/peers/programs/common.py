@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 
 import gymnasium as gym
@@ -53,12 +52,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minibatches", type=int, required=True)
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--hidden", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True, help="torch's, where all is one process")
     parser.add_argument("--mode", default="", help="one of the peer's own ways to run")
     return parser.parse_args()
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Meter:

@@ -7,7 +7,7 @@ from functools import partial
 import gymnasium as gym
 import numpy as np
 import torch
-from common import Meter, arguments, cores, make_env
+from common import Meter, arguments, make_env
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
@@ -59,7 +59,7 @@ def update(agent: Agent, optimizer: torch.optim.Optimizer, batch: dict[str, Tens
 
 def main() -> None:
     args = arguments()
-    torch.set_num_threads(cores())
+    torch.set_num_threads(args.threads)
     envs = gym.vector.SyncVectorEnv([partial(make_env, args.env) for _ in range(args.envs)])
     inputs, actions = envs.single_observation_space.shape[0], int(envs.single_action_space.n)
     agent = Agent(inputs, args.hidden, actions)

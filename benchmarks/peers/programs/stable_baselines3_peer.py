@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from common import Meter, arguments, cores, make_env
+from common import Meter, arguments, make_env
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
@@ -26,7 +26,7 @@ class Watch(BaseCallback):
 
 if __name__ == "__main__":
     args = arguments()
-    torch.set_num_threads(cores())
+    torch.set_num_threads(args.threads)
     made = SubprocVecEnv if args.mode == "processes" else DummyVecEnv
     env = made([partial(make_env, args.env) for _ in range(args.envs)])
     model = PPO(
