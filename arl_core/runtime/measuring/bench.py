@@ -10,7 +10,8 @@ from typing import Any
 
 from arl_core.config import ResolvedConfig
 from arl_core.interfaces import ResolvedEnv
-from arl_core.ipc.usage import PARTS, USEFUL
+from arl_core.ipc.control import Role
+from arl_core.ipc.usage import PARTS
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.runtime.engine import ComponentFailure
@@ -123,13 +124,15 @@ class _Watch:
         self._end = self._begin + seconds
         self._last = self._begin + seconds * _MAX_STRETCH
         self.marks: list[_Mark] = []
+        parts = [] if trainer.cfg.serial else trainer.plan.components
+        self._reporting = {part.name for part in parts if part.role is not Role.EVALUATION}
 
     def __call__(self, snapshot: Snapshot, _episodes: EpisodeStatistics) -> bool:
         now = time.monotonic()
-        if now < self._begin or snapshot.frames == 0:
+        usage = dict(self._trainer.engine.statistics.usage.newest)
+        if now < self._begin or snapshot.frames == 0 or not usage.keys() >= self._reporting:
             return now < self._last
         if not self.marks or snapshot.frames > self.marks[-1].frames:
-            usage = dict(self._trainer.engine.statistics.usage.newest)
             self.marks.append(_Mark(now, snapshot.frames, usage, time.process_time()))
         return now < self._end or (len(self.marks) < 3 and now < self._last)
 
@@ -216,8 +219,3 @@ def _in_run(run: RunMeasure) -> dict[str, float]:
     totals["other"] = sum(share.other for share in shares)
     totals["idle"] = max(available_cores() - sum(share.cpu for share in shares), 0.0)
     return {name: seconds / run.fps for name, seconds in totals.items()}
-
-
-def useful_s(values: Mapping[str, float]) -> float:
-    """Environment, inference and training together."""
-    return sum(values[part] for part in USEFUL)
