@@ -192,7 +192,8 @@ SHELL = [line for block in blocks("README.md", "bash") for line in block.splitli
 def test_the_commands_of_the_readme_run(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`arl run` as far as its configuration; what needs a run says that there is none; targets of `make` and packages exist."""
+    """`arl run` and `arl bench` as far as their configuration; what needs a run says that there is none; targets of `make` and
+    packages exist."""
     monkeypatch.chdir(tmp_path)
     program, command, *words = shlex.split(line, comments=True)
     if program == "make":
@@ -204,4 +205,4 @@ def test_the_commands_of_the_readme_run(
         assert re.match(r"error: (arl eval: no directory|--resume: no run in) ", capsys.readouterr().err)
     else:
         assert program == "arl"
-        assert main(["config" if command == "run" and "--help" not in words else command, *words]) == 0
+        assert main(["config" if command in {"run", "bench"} and "--help" not in words else command, *words]) == 0

@@ -28,7 +28,7 @@ def command(arguments: list[str]) -> int:
     if request.others.get("json"):
         from arl_core.envs.make import resolved_to_json
 
-        values = config.config.model_dump(mode="json")
+        values = _values(config)
         origins = {name: config.origin(name) for name in values}
         print_json({"config": values, "origins": origins, "env": resolved_to_json(env)})
     elif request.others.get("explain"):
@@ -38,9 +38,13 @@ def command(arguments: list[str]) -> int:
     return 0
 
 
+def _values(config: ResolvedConfig) -> dict[str, Any]:
+    return config.config.model_dump(mode="json") | dict.fromkeys(config.auto, "auto")
+
+
 def _rows(config: ResolvedConfig) -> list[tuple[str, str, str, str]]:
     rows = []
-    values = config.config.model_dump(mode="json")
+    values = _values(config)
     for name in (name for _, names in grouped_fields() for name in names):
         origin = config.origin(name)
         default: Any = config.core_defaults[name]

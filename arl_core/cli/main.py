@@ -10,6 +10,7 @@ from importlib import import_module
 COMMANDS = {
     "run": "train: arl run --env gym:CartPole-v1",
     "eval": "play a trained run: arl eval train_dir/NAME",
+    "bench": "measure a run's parts, its limit, and where the rest of the time goes",
     "config": "show a run's configuration and where each value comes from",
     "envs": "search the environments of all installed plugins: arl envs maze",
     "plugins": "list, describe and check the installed plugins",

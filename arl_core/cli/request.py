@@ -31,10 +31,11 @@ class Request(NamedTuple):
         return [Layer(ORIGIN, self.fields), *([NO_PLUGINS] if self.others.get("no_plugins") else [])]
 
 
-def parse_request(arguments: list[str], switches: tuple[str, ...]) -> Request:
-    """Parse flags for every field of the configuration, `--config FILE`, `--no-plugins`, and the command's own `switches`."""
+def parse_request(arguments: list[str], switches: tuple[str, ...], named: tuple[str, ...] = ()) -> Request:
+    """Parse flags for every field of the configuration, `--config FILE`, `--no-plugins`, and the command's own: `switches`,
+    and those that take a value (`named`)."""
     flags = {name: field.annotation is bool for name, field in RunConfig.model_fields.items()}
-    own = {"config": False, **dict.fromkeys(("no_plugins", *switches), True)}
+    own = {**dict.fromkeys(("config", *named), False), **dict.fromkeys(("no_plugins", *switches), True)}
     parsed = parse(arguments, {**flags, **own}, legacy=LEGACY_NAMES)
     fields = {
         name: field_value(name, value) if isinstance(value, str) else value

@@ -11,8 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from arl_core.config.schema import LEGACY_NAMES, MOOT_NAMES, RunConfig
+from arl_core.config.schema import AUTO_NAMES, LEGACY_NAMES, MOOT_NAMES, RunConfig
 from arl_core.interfaces import UserError
+
+AUTO_ORIGIN = "auto: "  # begins the origin of a value that was measured; why it was chosen follows
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class ResolvedConfig:
     config: RunConfig
     origins: Mapping[str, str] = field(default_factory=dict)
     core_defaults: Mapping[str, Any] = field(default_factory=dict)
+    auto: frozenset[str] = frozenset()  # fields to be measured; until then they have a value of a weaker layer
 
     def origin(self, name: str) -> str:
         """Who set `name`."""
@@ -89,17 +92,22 @@ def merge_layers(layers: Iterable[Layer]) -> ResolvedConfig:
     """Later layers win. Raises UserError that names layer, field and the nearest valid name."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    auto: set[str] = set()
     for layer in layers:
         for name, value in layer.values.items():
             key = canonical_field(name, layer.origin)
             earlier = values.get(key)
             if key == "env_options" and isinstance(earlier, Mapping) and isinstance(value, Mapping):
                 value = {**earlier, **value}
-            values[key] = value
             origins[key] = layer.origin
+            if key in AUTO_NAMES and value == "auto":
+                auto.add(key)
+                continue
+            auto.discard(key)
+            values[key] = value
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise UserError(one_line(error, RunConfig, origins)) from None
     defaults = RunConfig.model_validate({}).model_dump()
-    return ResolvedConfig(config, origins, defaults)
+    return ResolvedConfig(config, origins, defaults, frozenset(auto))

@@ -24,6 +24,8 @@ LEGACY_NAMES: dict[str, str] = {
     "default_niceness": "niceness",
     "num_epochs": "ppo_epochs",
 }
+# Fields that also take the word `auto`: what runs is measured first (docs/command-line.md).
+AUTO_NAMES = frozenset({"num_workers", "num_envs_per_worker"})
 # Sample Factory's options that have no meaning here, and why.
 MOOT_NAMES: dict[str, str] = {
     "decorrelate_experience_max_seconds": "environments are set apart by steps, not by seconds: decorrelate_steps",
@@ -72,8 +74,8 @@ class RunFields(BaseModel):
 class SamplingFields(BaseModel):
     """Sampling"""
 
-    num_workers: Positive = Field(2, description="rollout workers (processes)")
-    num_envs_per_worker: Positive = Field(16, description="environments that each rollout worker steps")
+    num_workers: Positive = Field(2, description="rollout workers (processes), or auto: measured at the start")
+    num_envs_per_worker: Positive = Field(16, description="environments that each rollout worker steps, or auto")
     worker_num_splits: int | None = Field(
         None,
         ge=1,

@@ -24,10 +24,12 @@ class Bell:
                 for fd in fds:
                     os.set_blocking(fd, False)
         self.fds = fds
+        self.rings = 0  # by us
         self._poll: select.poll | None = None
 
     def ring(self) -> None:
         """Wake the owner, now or at its next wait."""
+        self.rings += 1
         with contextlib.suppress(BlockingIOError):  # full: the owner has not looked yet, and will
             os.write(self.fds[-1], _ONE)
 

@@ -20,6 +20,7 @@ from arl_core.ipc.arena import Arena
 from arl_core.ipc.bell import Bell
 from arl_core.ipc.control import ComponentControl, Role, Wanted, wanted_of
 from arl_core.ipc.mailbox import Mailbox
+from arl_core.ipc.usage import Meter, usage
 
 MAX_WAIT_S = 0.5  # no wait is longer; heartbeats and orphans are looked at in between
 MAX_TRACEBACK_CHARACTERS = 50_000
@@ -56,6 +57,7 @@ class ComponentLink:
         c = spec.component
         self.outbox = Mailbox(self.arena["reports.turn"][c], self.arena["reports.memory"][c], self.bells[-1])
         self.inbox = Mailbox(self.arena["commands.turn"][c], self.arena["commands.memory"][c])
+        self.waited_s = 0.0  # since the start
         self._seen = -1
         self._looked_s = 0.0  # when we last looked whether our parent lives
 
@@ -73,7 +75,12 @@ class ComponentLink:
             self._looked_s = now
             if self.control.orphaned():
                 os._exit(1)
+        self.waited_s += now - begin
         return now - begin
+
+    def usage(self, meter: Meter) -> dict[str, Any]:
+        """What this process has spent so far (see `ipc.usage`), for its report."""
+        return usage(meter, waited_s=self.waited_s, rings=sum(bell.rings for bell in self.bells))
 
     def changed(self) -> bool:
         """True when there is a command that was not acknowledged yet."""

@@ -16,6 +16,7 @@ from arl_core.ipc.arena import Arena
 from arl_core.ipc.component import ComponentLink
 from arl_core.ipc.fence import fence
 from arl_core.ipc.slots import OwnFrames, SlotInbox, SlotShape, SlotState
+from arl_core.ipc.usage import BOOKKEEPING, COPIES, MESSAGES, TRAINING, Meter
 from arl_core.learning.assembler import BatchAssembler
 from arl_core.learning.checkpoint import load_file
 from arl_core.learning.learner import Learner, make_learner
@@ -157,6 +158,7 @@ class LearnerProcess:
         self._bells = [link.bells[number] for number in spec.group_bells]
         self._synchronous = spec.shape.slots_per_iteration > 0
         self._busy_s = 0.0
+        self.meter = Meter(0)  # every round: they are few
         self._reported = time.monotonic()
         self._staging = torch.from_numpy(link.arena["weights.transfer"][spec.policy])
         self._evaluated = torch.from_numpy(link.arena["weights.evaluated"][spec.policy])
@@ -176,8 +178,12 @@ class LearnerProcess:
 
     def _advance(self) -> None:
         """Whatever can be done now, or a wait."""
-        for group in self.intake.collect():
+        self.meter.begin()
+        released = self.intake.collect()
+        self.meter.lap(COPIES)
+        for group in released:
             self._bells[group].ring()
+        self.meter.lap(MESSAGES)
         reached = self._trained.sum() >= self._target[0]
         if self.intake.assembler.complete and not reached:
             self._train()
@@ -191,12 +197,15 @@ class LearnerProcess:
         now = time.monotonic()
         due = now - self._reported > REPORT_INTERVAL_S
         begin = time.perf_counter()
+        self.meter.begin()
         group = self.intake.train(with_metrics=due)
+        self.meter.lap(TRAINING)
         if self._synchronous:
             for bell in self._bells:  # they wait for what was published
                 bell.ring()
         elif group >= 0:
             self._bells[group].ring()
+        self.meter.lap(MESSAGES)
         self._busy_s += time.perf_counter() - begin
         self.link.control.beat()
         if due:
@@ -208,6 +217,7 @@ class LearnerProcess:
             self._announce(*self.saver.save_due())
         except UserError as error:  # a full disk may be emptied: training goes on, and the next save is tried
             self.link.outbox.post(("warning", str(error)))
+        self.meter.lap(BOOKKEEPING)
 
     def _report(self, now: float) -> None:
         if not self.link.outbox.flush():
@@ -219,6 +229,8 @@ class LearnerProcess:
             "elapsed_s": now - self._reported,
         }
         values["slots_full"] = self.intake.inbox.count(SlotState.FULL)
+        self.meter.rows = self.learner.frames
+        values["usage"] = self.link.usage(self.meter)
         self.link.outbox.post(("learning", values | self.intake.drain_report()))
         self._reported, self._busy_s = now, 0.0
 

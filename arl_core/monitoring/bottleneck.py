@@ -7,6 +7,7 @@ from arl_core.monitoring.snapshot import Snapshot
 SATURATED = 0.9  # a part busier than this sets the pace
 WAITING = 0.1  # workers that wait less than this are not held up
 MUCH_DROPPED = 0.05  # of the sampled frames
+EFFICIENT = 0.65  # of the cores' time at useful work: above it more environments a worker hardly help
 
 
 def bottleneck(snapshot: Snapshot) -> str:
@@ -18,15 +19,23 @@ def bottleneck(snapshot: Snapshot) -> str:
     if dropped > MUCH_DROPPED:
         return f"lag: {dropped:.0%} dropped; lower slots_per_group"
     held_up = snapshot.sampler_waiting >= WAITING
-    learner_full = snapshot.learner_busy > SATURATED
-    if learner_full:
+    if snapshot.learner_busy > SATURATED:
         if held_up:
-            return "learner: bigger batch_size, fewer ppo_epochs"
-        return "balanced: learner and environments both busy"
+            return "learner: larger batch_size, fewer epochs"
+        return "balanced: learner and environments busy"
     if not held_up:
-        return "environments: add workers or envs per worker"
+        return _environments(snapshot)
     if snapshot.inference_busy is None:
-        return "slots: learner idles; raise slots_per_group"
+        return "slots: raise slots_per_group"
     if snapshot.inference_busy > SATURATED:
-        return "inference: more policy workers, smaller model"
-    return "latency: worker_num_splits=2 or more envs"
+        return "inference: more policy workers"
+    return "latency: worker_num_splits 2, more envs"
+
+
+def _environments(snapshot: Snapshot) -> str:
+    """The rollout workers never wait: free cores take more of them, busy ones more environments in each."""
+    if snapshot.cores_busy is not None and snapshot.cores_busy < SATURATED:
+        return "environments: add workers"
+    if snapshot.efficiency is not None and snapshot.efficiency > EFFICIENT:
+        return "balanced: the cores are at work"
+    return "environments: more envs per worker"

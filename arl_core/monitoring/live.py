@@ -71,6 +71,7 @@ def plain_line(snapshot: Snapshot, episodes: EpisodeStatistics) -> str:
         "learner_busy": snapshot.learner_busy,
         "sampler_waiting": snapshot.sampler_waiting,
         "inference_busy": snapshot.inference_busy,
+        "efficiency": snapshot.efficiency,
         "dropped_frames": sum(snapshot.dropped_frames.values()),
         "bottleneck": bottleneck(snapshot).partition(":")[0],
         **{f"env/{'_'.join(key.split())}": mean for key, mean in episodes.metric_means.items()},

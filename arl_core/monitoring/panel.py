@@ -157,4 +157,5 @@ def _grid(cells: list[Cell], width: int, ascii_only: bool) -> list[Text]:
 def _bottleneck_line(snapshot: Snapshot) -> Text:
     part, _, advice = bottleneck(snapshot).partition(": ")
     style = "bold green" if part == "balanced" else "bold" if part == "starting" else "bold yellow"
-    return Text.assemble(("limit".ljust(_LABEL_WIDTH), _LABEL), (part, style), (f": {advice}", _LABEL))
+    known = "--" if snapshot.efficiency is None else f"{snapshot.efficiency:.0%}"
+    return Text.assemble(("efficiency ", _LABEL), (f"{known:<5}", _VALUE), (part, style), (f": {advice}", _LABEL))

@@ -45,6 +45,8 @@ class Snapshot:
     learner_busy: float
     sampler_waiting: float  # part of the rollout workers' time without a free slot or without an answer
     inference_busy: float | None  # None: local inference
+    cores_busy: float | None  # part of all cores' time that the run's processes take; None: not known yet
+    efficiency: float | None  # the part of it that goes into environments, network and training; None on a GPU too
     episodes: int  # ended, of the whole run
     inference: Literal["local", "central"]
     dropped_frames: Mapping[str, int]  # by reason: lag, epoch

@@ -36,6 +36,7 @@ def scalars(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, float]
         "perf/slots_full": snapshot.slots_full,
         "perf/slots_full_fraction": snapshot.slots_full / snapshot.slots_total if snapshot.slots_total else None,
         "perf/learner_busy": snapshot.learner_busy,
+        "perf/efficiency": snapshot.efficiency,
         "perf/sampler_waiting": snapshot.sampler_waiting,
         "perf/inference_busy": snapshot.inference_busy,
         "frames/sampled": snapshot.frames_sampled,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -75,8 +75,8 @@ class APPO:
         env: Any,
         encoder: str | None = None,
         encodersubtype: str | None = None,
-        num_envs_per_worker: int = 2,
-        num_workers: int = 8,
+        num_envs_per_worker: int | Literal["auto"] = 2,
+        num_workers: int | Literal["auto"] = 8,
         device: str | torch.device = "cpu",
         policy_kwargs: Mapping[str, Any] | None = None,
     ) -> None:

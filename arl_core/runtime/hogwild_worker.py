@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from arl_core.ipc.component import ComponentLink
 from arl_core.learning.hogwild import WorkerIntake, WorkerLearner
 from arl_core.learning.process import STAGED
-from arl_core.sampling.group_runner import GroupRunner
 from arl_core.sampling.rollout_worker import REPORT_INTERVAL_S, RolloutSpec, RolloutWorker
 
 
@@ -75,8 +74,8 @@ class HogwildWorker(RolloutWorker):
         if self._reached():
             self._learners[0].ring()  # the keeper, which tells the trainer
 
-    def _step(self, runner: GroupRunner) -> None:
-        runner.step()  # a full slot is our own business
+    def _hand_over(self) -> None:
+        """Nothing: a full slot is our own business."""
 
     def _send_report(self, now: float) -> None:
         elapsed = now - self._reported

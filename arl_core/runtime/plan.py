@@ -56,15 +56,17 @@ def resolve_device(name: str) -> str:
     return device
 
 
-def choose_inference(cfg: RunConfig, device: str) -> tuple[str, str]:
-    """("local" or "central", why). Central pays where a device computes for all; elsewhere its messages cost more than
-    they save."""
+def choose_inference(cfg: RunConfig, device: str, *, small: bool) -> tuple[str, str]:
+    """("local" or "central", why). Central pays where a device computes for all; elsewhere, and for a network so `small` that
+    it acts in NumPy, its messages cost more than they save."""
     if cfg.hogwild:
         return "local", "hogwild: each rollout worker trains the policy that it acts with"
     if cfg.inference != "auto":
         return cfg.inference, "as configured"
     if device == "cpu":
         return "local", "no GPU: a copy of the policy in each rollout worker needs no message per step"
+    if small:
+        return "local", "a network this small acts in a rollout worker in less time than a message takes"
     return "central", f"one batch for all environments on {device}"
 
 
@@ -220,8 +222,10 @@ def slots_per_iteration(cfg: RunConfig, num_agents: int = 1) -> int:
 
 def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     """Decide everything that follows from the configuration. Builds one environment and one network to measure them."""
+    from arl_core.models.dense_numpy import dense_policy
+    from arl_core.models.flat import flatten_module
+
     device = resolve_device("cpu" if cfg.hogwild and cfg.device == "auto" else cfg.device)
-    inference, reason = ("local", "serial mode") if cfg.serial else choose_inference(cfg, device)
     obs_space, action_space, agents = probe_spaces(env, cfg)
     casting = casting_of(cfg, agents)
     layout = ActionLayout(action_space)
@@ -229,6 +233,8 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     model = recipe.build()
     if cfg.hogwild:
         _check_hogwild(device, dict(model.named_buffers()))
+    small = dense_policy(model) is not None
+    inference, reason = ("local", "serial mode") if cfg.serial else choose_inference(cfg, device, small=small)
     groups_per_worker, envs_per_group = group_split(cfg, inference, device)
     num_agents = max(len(agents), 1)
     group_size = envs_per_group * num_agents
@@ -249,8 +255,6 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
         num_agents=num_agents,
         snapshots_per_policy=casting.snapshots_per_policy if casting is not None else 0,
     )
-    from arl_core.models.flat import flatten_module
-
     size = flatten_module(model).nbytes
     policies = policies_of(cfg, agents)
     return RunPlan(cfg, env, recipe, device, inference, reason, shape, groups_per_worker, size, agents, casting, policies)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from arl_core._version import __version__
 from arl_core.config import ResolvedConfig
+from arl_core.config.layers import AUTO_ORIGIN
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.learning.checkpoint import checkpoints, remove_leftovers
 from arl_core.learning.saving import BEST, MILESTONES
@@ -55,6 +57,7 @@ class RunDirectory:
             "version": __version__,
             "config": resolved.config.model_dump(mode="json"),
             "origins": dict(resolved.origins),
+            "auto": self._auto(resolved),
             "env": {
                 "id": env.id,
                 "dist": env.dist,
@@ -66,6 +69,18 @@ class RunDirectory:
             "device": plan.device,
         }
         write_json_atomic(self.path / "config.json", content)
+
+    def _auto(self, resolved: ResolvedConfig) -> dict[str, str]:
+        """What was measured to choose a value: now, or when the run that is resumed with it began."""
+        chosen = {name: origin for name, origin in resolved.origins.items() if origin.startswith(AUTO_ORIGIN)}
+        try:
+            before: Any = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            saved, earlier = dict(before["config"]), dict(before["auto"])
+        except (OSError, ValueError, KeyError, TypeError):  # a new run; resuming has told of a file that cannot be read
+            return chosen
+        present = resolved.config.model_dump(mode="json")
+        kept = {name: why for name, why in earlier.items() if name in saved and present.get(name) == saved[name]}
+        return {**kept, **chosen}
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """The run's result so far."""

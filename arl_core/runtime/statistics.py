@@ -10,7 +10,8 @@ from typing import Any
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.fps import FpsMeter
 from arl_core.monitoring.snapshot import PolicySnapshot, Snapshot
-from arl_core.runtime.plan import RunPlan
+from arl_core.runtime.plan import RunPlan, available_cores
+from arl_core.runtime.usage import UsageStatistics
 
 _SMOOTHING = 0.7  # of fractions and lags from report to report
 
@@ -66,6 +67,7 @@ class RunStatistics:
         self._first_frames = 0
         self._waiting: dict[str, float] = {}
         self._busy: dict[str, dict[str, float]] = {"inference": {}, "learner": {}}  # by sender
+        self.usage = UsageStatistics(available_cores())
 
     def start_from(self, frames: int) -> None:
         """Frames that were trained before this process began to (a resumed run)."""
@@ -75,6 +77,7 @@ class RunStatistics:
     def resume_clock(self) -> None:
         """Training time runs from now on."""
         self._since = time.monotonic()
+        self.usage.clear()
 
     def pause_clock(self) -> None:
         """Training time stands still."""
@@ -88,6 +91,8 @@ class RunStatistics:
     def take(self, sender: str, kind: str, values: Mapping[str, Any]) -> None:
         """One report of one component."""
         elapsed = max(float(values["elapsed_s"]), 1e-9)
+        if "usage" in values:
+            self.usage.take(sender, values["usage"])
         if kind == "sampling":
             self._take_episodes(values["episodes"])
             self._waiting[sender] = min(float(values["waited_s"]) / elapsed, 1.0)
@@ -135,6 +140,8 @@ class RunStatistics:
             learner_busy=max(self._busy["learner"].values(), default=0.0),
             sampler_waiting=fmean(waiting) if waiting else 0.0,
             inference_busy=max(inference, default=0.0) if self._plan.inference == "central" else None,
+            cores_busy=self.usage.cores_busy,
+            efficiency=self.usage.efficiency if self._plan.device == "cpu" else None,
             episodes=self.episodes.total,
             inference="central" if self._plan.inference == "central" else "local",
             dropped_frames=_dropped(total),

@@ -25,6 +25,7 @@ from arl_core.registry.loading import cause
 from arl_core.runtime.async_engine import AsyncEngine
 from arl_core.runtime.engine import ComponentFailure, Engine, byte_vector
 from arl_core.runtime.extensions import Extensions
+from arl_core.runtime.measuring.auto import settle
 from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import RunPlan, check_group, make_plan
 from arl_core.runtime.rundir import RunDirectory
@@ -64,10 +65,12 @@ class Trainer:
         directory: RunDirectory | None = None,
         nurseries: Nurseries | None = None,
     ) -> None:
+        parts = run_parts(resolved.config, selection_of(resolved))
+        resolved = settle(resolved, env, parts, nurseries)
         self.cfg = resolved.config
         self.env = env
         self.directory = directory
-        self.plan: RunPlan = make_plan(self.cfg, env, run_parts(self.cfg, selection_of(resolved)))
+        self.plan: RunPlan = make_plan(self.cfg, env, parts)
         self.models = [self.plan.recipe.build(policy) for policy in range(self.cfg.num_policies)]
         self._flats = [flatten_module(model) for model in self.models]
         self._nurseries = nurseries

@@ -17,7 +17,7 @@ from arl_core.sampling.actor import Actor, Replica
 
 class CastActor(Actor):
     """An `Actor` of several players. Noise and recurrent state belong to rows, whoever plays them: a row changes its player
-    only between episodes, when its memory is empty. Rows of players that are not ours are left alone: another process acts there."""
+    between episodes alone, when its memory is empty. Other players' rows are left to the process that acts there."""
 
     def __init__(
         self,

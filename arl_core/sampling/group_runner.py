@@ -15,6 +15,7 @@ from arl_core.interfaces import EnvContext, EnvGroup, StepViews
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.fence import fence
 from arl_core.ipc.slots import SlotRing, SlotShape
+from arl_core.ipc.usage import ENVIRONMENT, Meter
 from arl_core.sampling.casting import Casting
 from arl_core.sampling.episodes import EpisodeReport, EpisodeTracker
 
@@ -35,8 +36,10 @@ class GroupRunner:
         shape: SlotShape,
         report: EpisodeReport | None = None,
         casting: Casting | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self.group = group
+        self._meter = meter
         self.index = index
         self.slot = -1  # -1: between slots
         self.t = 0
@@ -136,6 +139,10 @@ class GroupRunner:
         actions = self._actions[slot, t]
         self.group.send(actions if self._squash is None else self._squash(actions))
         ends = self.group.recv_into(self._views[slot][t])
+        if self._meter is not None:
+            self._meter.rows += self._shape.group_size
+            if self._meter.on:
+                self._meter.lap(ENVIRONMENT)
         if ends is not None:
             self.report.add_metrics(ends)
         self._last_valid[:] = self._valid[slot, t]

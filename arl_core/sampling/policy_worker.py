@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from arl_core.ipc.component import ComponentLink, post_metrics
 from arl_core.ipc.fence import fence
 from arl_core.ipc.slots import SlotShape
+from arl_core.ipc.usage import COPIES, INFERENCE, MESSAGES, Meter
 from arl_core.sampling.replica import ReplicaSpec, make_actor
 
 REPORT_INTERVAL_S = 0.25
+MEASURED_ANSWERS = 32  # after each report
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class PolicyWorker:
         self._bells = [link.bells[number] for number in spec.group_bells[mine]]
         self._busy_s = 0.0
         self._reported = time.monotonic()
+        self._size = spec.shape.group_size
+        self.meter = Meter(MEASURED_ANSWERS)
 
     def run(self) -> None:
         """Until STOP."""
@@ -54,7 +58,8 @@ class PolicyWorker:
                 self.link.wait()
             now = time.monotonic()
             if now - self._reported > REPORT_INTERVAL_S:
-                post_metrics(self.link, "inference", {"busy_s": self._busy_s, "elapsed_s": now - self._reported})
+                values = {"busy_s": self._busy_s, "elapsed_s": now - self._reported, "usage": self.link.usage(self.meter)}
+                post_metrics(self.link, "inference", values)
                 self._reported, self._busy_s = now, 0.0
 
     def _on_pause(self) -> None:
@@ -68,17 +73,29 @@ class PolicyWorker:
             return False
         begin = time.perf_counter()
         fence()
+        meter = self.meter
+        rows, measured = len(waiting) * self._size, meter.on
+        meter.rows += rows
+        if measured:
+            meter.begin()
         self.actor.refresh()
+        if measured:
+            meter.lap(COPIES)
         groups = self._groups[waiting].tolist()
         slots, times, _, repeated = self._request[waiting, :4].T.tolist()
         if len(groups) == 1:
             self.actor.act_one(groups[0], slots[0], times[0], repeated=bool(repeated[0]))
         else:
             self.actor.act_many(groups, slots, times, repeated)
+        if measured:
+            meter.lap(INFERENCE)
         fence()
         self._answer[waiting] = sequences[waiting]
         for bell in {self._bells[i] for i in waiting}:
             bell.ring()
+        if measured:
+            meter.lap(MESSAGES)
+            meter.end(rows)
         self.link.control.beat()
         self._busy_s += time.perf_counter() - begin
         return True

@@ -17,6 +17,7 @@ from arl_core.interfaces import EnvContext, ResolvedEnv
 from arl_core.ipc.bell import Bell
 from arl_core.ipc.component import ComponentLink
 from arl_core.ipc.slots import SlotShape
+from arl_core.ipc.usage import BOOKKEEPING, COPIES, INFERENCE, MESSAGES, Meter
 from arl_core.sampling.casting import Casting, CastingSpec
 from arl_core.sampling.episodes import EpisodeReport
 from arl_core.sampling.group_runner import GroupRunner
@@ -61,12 +62,15 @@ class RolloutWorker:
         self.link = link
         self._spec = spec
         self.report = EpisodeReport()
+        self.meter = Meter(spec.shape.rollout * len(spec.groups))
+        self._size = spec.shape.group_size
         self.runners: list[GroupRunner] = []
         for group in spec.groups:
             contexts = self._contexts(group)
             environments = build_group(spec.env, contexts)
             casting = None if spec.casting is None else Casting(spec.casting, contexts, spec.life)
-            self.runners.append(GroupRunner(environments, group, link.arena, spec.shape, self.report, casting))
+            runner = GroupRunner(environments, group, link.arena, spec.shape, self.report, casting, self.meter)
+            self.runners.append(runner)
             link.control.beat()
         self._learners = [link.bells[number] for number in spec.learners]
         self._policy = self._policy_bells(spec)
@@ -140,12 +144,20 @@ class RolloutWorker:
     def _advance_local(self) -> bool:
         actor = self.actor
         assert actor is not None
-        progressed = False
+        progressed, meter = False, self.meter
         for runner in self.runners:
             if runner.ready():
-                actor.refresh()
-                actor.act_one(runner.index, runner.slot, runner.t)
-                self._step(runner)
+                if not meter.on:
+                    actor.refresh()
+                    actor.act_one(runner.index, runner.slot, runner.t)
+                    self._step(runner)
+                else:
+                    meter.begin()
+                    actor.refresh()
+                    meter.lap(COPIES)
+                    actor.act_one(runner.index, runner.slot, runner.t)
+                    meter.lap(INFERENCE)
+                    self._step(runner)
                 progressed = True
         return progressed
 
@@ -155,26 +167,45 @@ class RolloutWorker:
             if runner.waiting:
                 if not runner.answered():
                     continue
+                if self.meter.on:
+                    self.meter.begin()
                 self._step(runner)
                 progressed = True
             if runner.ready():
+                measured = self.meter.on
+                if measured:
+                    self.meter.begin()
                 runner.request_action()
                 for bell in self._policy[runner.index]:
                     bell.ring()
+                if measured:
+                    self.meter.lap(MESSAGES)
                 progressed = True
         return progressed
 
     def _step(self, runner: GroupRunner) -> None:
+        meter, measured = self.meter, self.meter.on
         runner.step()
+        if measured:
+            meter.lap(BOOKKEEPING)
         if runner.slot < 0:
-            for bell in self._learners:
-                bell.ring()
+            self._hand_over()
+            if measured:
+                meter.lap(MESSAGES)
+        if measured:
+            meter.end(self._size)
+
+    def _hand_over(self) -> None:
+        """A slot has become full."""
+        for bell in self._learners:
+            bell.ring()
 
     def _send_report(self, now: float) -> None:
         """Statistics since the last report; kept for the next one if the trainer has not taken the last yet."""
         if not self.link.outbox.flush():
             return
         values = {"episodes": self.report.message(), "waited_s": self._waited_s, "elapsed_s": now - self._reported}
+        values["usage"] = self.link.usage(self.meter)
         self.report.clear()
         self._waited_s, self._reported = 0.0, now
         self.link.outbox.post(("sampling", values))

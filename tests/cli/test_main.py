@@ -41,7 +41,7 @@ def test_help_imports_nothing_heavy(words: str) -> None:
     ("words", "message"),
     [
         ("rum", "no command 'rum'. Did you mean 'run'?"),
-        ("xyzzy", "no command 'xyzzy'. Commands: run, eval, config, envs, plugins"),
+        ("xyzzy", "no command 'xyzzy'. Commands: run, eval, bench, config, envs, plugins"),
         ("run --gama 1", "no flag --gama. Did you mean --gamma?"),
         ("run --env gym:CartPole-v1 --serial maybe", "--serial: expected true or false, got 'maybe'"),
         (

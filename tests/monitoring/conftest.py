@@ -30,6 +30,8 @@ def make_snapshot() -> Callable[..., Snapshot]:
             "learner_busy": 0.93,
             "sampler_waiting": 0.21,
             "inference_busy": None,
+            "cores_busy": None,
+            "efficiency": 0.74,
             "episodes": 3,
             "inference": "local",
             "dropped_frames": {"lag": 32, "epoch": 0},

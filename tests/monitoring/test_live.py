@@ -27,7 +27,8 @@ def test_line_has_stable_keys_and_plain_values(make_snapshot, episodes):
     assert plain_line(make_snapshot(), episodes) == (
         "frames=421888 target_frames=1000000 seconds=11.3 seconds_left=14 fps=41233 episodes=3 return_mean=2 "
         "return_std=0.8165 length_mean=30 policy_lag_mean=1.25 policy_lag_max=4 slots_full=3 slots_total=32 "
-        "learner_busy=0.93 sampler_waiting=0.21 inference_busy=- dropped_frames=32 bottleneck=learner env/success=0.5"
+        "learner_busy=0.93 sampler_waiting=0.21 inference_busy=- efficiency=0.74 dropped_frames=32 "
+        "bottleneck=learner env/success=0.5"
     )
 
 

@@ -72,6 +72,7 @@ def test_everything_a_run_measures_is_written_over_frames(tmp_path, make_snapsho
         "perf/slots_full": 3.0,
         "perf/slots_full_fraction": 3 / 32,
         "perf/learner_busy": 0.93,
+        "perf/efficiency": 0.74,
         "perf/sampler_waiting": 0.21,
         "perf/inference_busy": 0.5,
         "frames/sampled": 430_080.0,

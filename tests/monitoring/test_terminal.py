@@ -111,7 +111,7 @@ def test_numbers_are_whole_from_60_columns_on(make_snapshot, episodes, width):
         "0.500",
     ]
     assert [part for part in parts if part not in text] == []
-    assert "limit     learner: bigger batch_size, fewer ppo_epochs" in text
+    assert "efficiency 74%  learner: larger batch_size, fewer epochs" in text
 
 
 def test_panel_is_drawn_over_itself(make_snapshot, episodes):
@@ -248,4 +248,4 @@ def test_run_without_target_or_episodes(make_snapshot):
     text = "\n".join(screen.visible())
     assert "11s elapsed, no target" in text
     assert "no episode has ended yet" in text
-    assert "limit     starting: no frame trained yet" in text
+    assert "starting: no frame trained yet" in text

@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {  # not the defaults that environments bring
 _shared: list[APPO] = []
 
 
-def small(env: Any = "gym:CartPole-v1", workers: int = 1, envs: int = 4, **fields: Any) -> APPO:
+def small(env: Any = "gym:CartPole-v1", workers: Any = 1, envs: Any = 4, **fields: Any) -> APPO:
     """A run of few environments and small batches."""
     return APPO(env=env, num_workers=workers, num_envs_per_worker=envs, policy_kwargs={**SMALL, **fields})
 

@@ -123,10 +123,15 @@ def test_a_gpu_number_that_is_none(name: str, monkeypatch: pytest.MonkeyPatch) -
 
 def test_inference_is_chosen_and_says_why() -> None:
     cfg = plan_of().cfg
-    assert choose_inference(cfg, "cpu")[0] == "local"
-    assert choose_inference(cfg, "cuda")[0] == "central"
-    assert all(choose_inference(cfg, device)[1] for device in ("cpu", "cuda"))
-    assert choose_inference(plan_of(inference="central").cfg, "cpu") == ("central", "as configured")
+    for device, small, expected in (
+        ("cpu", False, "local"),
+        ("cpu", True, "local"),
+        ("cuda", False, "central"),
+        ("cuda", True, "local"),
+    ):
+        chosen, why = choose_inference(cfg, device, small=small)
+        assert (chosen, bool(why)) == (expected, True)
+    assert choose_inference(plan_of(inference="central").cfg, "cuda", small=True) == ("central", "as configured")
     assert plan_of(inference="central", serial=True).inference == "local"
 
 

@@ -225,7 +225,7 @@ class KillsWhileTraining(Bandit):
             return
         from arl_core.learning.hogwild import WorkerIntake, WorkerLearner
 
-        owner, name = {"applied": (WorkerLearner, "_apply"), "counted": (WorkerIntake, "_count")}[when]
+        owner, name = {"applied": (WorkerLearner, "_apply"), "counted": (WorkerIntake, "_add")}[when]
         plain, calls = getattr(owner, name), []
 
         def deadly(*args: Any, **kwargs: Any) -> None:
@@ -236,3 +236,34 @@ class KillsWhileTraining(Bandit):
                 os.kill(os.getpid(), signal.SIGKILL)
 
         setattr(owner, name, deadly)
+
+
+class Slow(Bandit):
+    """Sleeps a millisecond at each step; an episode never ends, or always does."""
+
+    def __init__(self, short: bool = False) -> None:
+        self.short = short
+
+    def step(self, action: Any) -> Any:
+        time.sleep(0.001)
+        return np.zeros(2, np.float32), 0.0, self.short, False, {}
+
+
+class Gated(gym.Env):
+    """One of two actions is forbidden, now this one, now that; it raises where it is taken all the same."""
+
+    observation_space = spaces.Dict({"obs": spaces.Box(-1.0, 1.0, (2,), np.float32), "action_mask": spaces.MultiBinary(2)})
+    action_space = spaces.Discrete(2)
+
+    def _observation(self) -> Any:
+        self.open = int(self.np_random.integers(2))
+        return {"obs": np.zeros(2, np.float32), "action_mask": np.eye(2, dtype=np.int8)[self.open]}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return self._observation(), {}
+
+    def step(self, action: Any) -> Any:
+        if action != self.open:
+            raise ValueError(f"action {action} is forbidden")
+        return self._observation(), 0.0, False, False, {}

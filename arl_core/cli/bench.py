@@ -1,0 +1,150 @@
+"""`arl bench`: what a run's parts cost, the limit that follows, the run itself, and where the rest goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from arl_core.cli.output import aligned, print_json
+from arl_core.cli.request import Request, parse_request, resolve_request
+from arl_core.interfaces import UserError
+
+USAGE = """usage: arl bench --env ENV [--field VALUE ...] [--seconds S] [--rounds N] [--json] [--output FILE]
+
+Measures environment, inference and training, each alone on one thread, and the run that `arl run` with the same
+flags would be; in turn, N times. Prints seconds per frame, the limit cores / (environment + inference + training),
+frames per second, efficiency (their ratio), and what each process spends its time on. Writes no run directory.
+
+  --seconds S     of each run, after a warm-up of at most 2 s (default: 5)
+  --rounds N      how often parts and run are measured, in turn; the result is the median (default: 2)
+  --timeout S     for the parts of one round (default: 120)
+  --json          the result as JSON
+  --output FILE   write that JSON to FILE, too"""
+_COLUMNS = ("environment", "inference", "training", "copies", "messages", "bookkeeping", "other", "waiting", "no_core")
+
+
+def command(arguments: list[str]) -> int:
+    """Measure. Returns the exit code."""
+    request = parse_request(arguments, switches=("json",), named=("seconds", "rounds", "timeout", "output"))
+    if request.parsed.help:
+        print(USAGE)
+        return 0
+    seconds, timeout_s = _positive(request, "seconds", 5.0), _positive(request, "timeout", 120.0)
+    rounds = _positive(request, "rounds", 2)
+    if rounds != int(rounds):
+        raise UserError(f"--rounds: expected a whole number, got '{request.others['rounds']}'")
+    output = request.others.get("output")
+    if isinstance(output, str) and not Path(output).absolute().parent.is_dir():
+        raise UserError(f"--output {output}: there is no folder {Path(output).absolute().parent}")
+    config, env = resolve_request(request)
+    from arl_core.runtime.engine import ComponentFailure
+    from arl_core.runtime.measuring.bench import BenchOptions, bench
+
+    try:
+        result = bench(config, env, BenchOptions(seconds, int(rounds), timeout_s), _tell)
+    except ComponentFailure as failure:
+        print(f"failed: {failure}\n{failure.detail}".rstrip(), file=sys.stderr)
+        return 1
+    if isinstance(output, str):
+        _write(Path(output), result)
+    if request.others.get("json"):
+        print_json(result)
+    else:
+        print("\n".join(report(result)))
+    return 0
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _positive(request: Request, name: str, default: float) -> float:
+    text = request.others.get(name)
+    try:
+        value = default if text is None else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < 1e6:
+        raise UserError(f"--{name}: expected a number greater than 0, got '{text}'")
+    return value
+
+
+def _write(path: Path, result: Mapping[str, Any]) -> None:
+    from arl_core.monitoring.summary import write_json_atomic
+
+    try:
+        write_json_atomic(path, result)
+    except OSError as error:
+        raise UserError(f"--output {path}: cannot be written: {error.strerror}") from None
+
+
+def report(result: Mapping[str, Any]) -> list[str]:
+    """The result for people. The round whose efficiency is nearest to the median is the one that is taken apart."""
+    middle = min(result["rounds"], key=lambda entry: abs(entry["efficiency"] - result["efficiency"]))
+    shares = ", ".join(f"{entry['efficiency']:.3f}" for entry in result["rounds"])
+    return [
+        *_setting(result["setting"]),
+        "",
+        *_parts(result["setting"], middle),
+        "",
+        f"limit {result['limit_fps']:,.0f}, run {result['fps']:,.0f} frames per second: "
+        f"efficiency {result['efficiency']:.3f} (rounds: {shares})",
+        "",
+        "core microseconds per frame, alone and in the run:",
+        *_comparison(middle),
+        "",
+        "percent of each process's time:",
+        *_processes(middle["processes"]),
+        "",
+        *_traffic(result["traffic"], middle),
+    ]
+
+
+def _setting(setting: Mapping[str, Any]) -> list[str]:
+    mode = "serial" if setting["serial"] else f"{setting['inference']} inference"
+    policy = f", {setting['policy_workers']} policy workers" if setting["policy_workers"] else ""
+    batches, passes = setting["num_batches_per_iteration"], setting["ppo_epochs"]
+    return [
+        f"{setting['env']}, {setting['algo']}, {setting['cores']} cores, learner on {setting['device']}",
+        f"{setting['num_workers']} workers x {setting['num_envs_per_worker']} environments"
+        f" in {setting['groups_per_worker']} group(s){policy}, {mode}",
+        f"rollout {setting['rollout']}, {batches} batch(es) of {setting['batch_size']} frames, {passes} pass(es)",
+    ]
+
+
+def _parts(setting: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
+    rows = [
+        ("part, alone on one thread", "us/frame", "at its fastest"),
+        ("environment", _micro(entry["environment_s"]), f"{entry['environment_rows']} in one group"),
+        ("inference", _micro(entry["inference_s"]), f"batch {entry['inference_rows']}, {entry['inference_way']}"),
+        ("training", _micro(entry["training_s"]), f"an iteration on {setting['device']}"),
+    ]
+    return aligned(rows)
+
+
+def _comparison(entry: Mapping[str, Any]) -> list[str]:
+    rows = [("", "alone", "in the run")]
+    for name, seconds in entry["in_run_s"].items():
+        alone = entry.get(f"{name}_s")
+        rows.append((name, "" if alone is None else _micro(alone), _micro(seconds)))
+    return aligned(rows, indent="  ")
+
+
+def _processes(processes: Mapping[str, Mapping[str, float]]) -> list[str]:
+    rows = [("", *(name.replace("_", " ") for name in _COLUMNS))]
+    rows += [(name, *(f"{share[column]:.1%}" for column in _COLUMNS)) for name, share in processes.items()]
+    return aligned(rows, indent="  ")
+
+
+def _traffic(moved: Mapping[str, float], entry: Mapping[str, Any]) -> list[str]:
+    rings = sum(share["rings_per_s"] for share in entry["processes"].values()) / entry["fps"]
+    return [
+        f"moved per frame: {moved['slot']:,.1f} bytes into slots, {moved['batch']:,.1f} into batches "
+        f"(at least {moved['least']:,.1f} each); {rings:.4f} bells rung"
+    ]
+
+
+def _micro(seconds: float) -> str:
+    return f"{seconds * 1e6:.2f}"

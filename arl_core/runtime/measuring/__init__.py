@@ -1,0 +1,1 @@
+"""What a run's parts cost on this machine, alone and together."""

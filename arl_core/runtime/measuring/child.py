@@ -1,0 +1,84 @@
+"""Measuring in a process of its own: with the memory settings of the run's processes, and nothing of the environment's left
+in ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from arl_core.interfaces import UserError
+from arl_core.runtime.engine import ComponentFailure
+from arl_core.runtime.measuring.parts import Parts, PartsRequest, measure_parts
+from arl_core.runtime.nurseries import TORCH_PRELOAD, Nurseries
+
+_POLL_S = 0.1
+
+
+def measure_in_child(nurseries: Nurseries, request: PartsRequest, timeout_s: float) -> Parts:
+    """`measure_parts` in a process that the run's nursery starts. Raises UserError for what the user can mend,
+    ComponentFailure where the environment failed, the process died or the time is over."""
+    nursery = nurseries.get(TORCH_PRELOAD)
+    receiver, sender = os.pipe()
+    try:
+        nursery.share("parts", [sender])
+    finally:
+        os.close(sender)
+    try:
+        pid = nursery.spawn("parts", f"{__name__}:child_main", {"request": request})
+        try:
+            answer = _read(receiver, pid, time.monotonic() + timeout_s)
+        except BaseException:
+            nursery.kill(pid)
+            raise
+    finally:
+        os.close(receiver)
+    if "mistake" in answer:
+        raise UserError(answer["mistake"])
+    if "error" in answer:
+        raise ComponentFailure(answer["error"], answer["traceback"])
+    return Parts.from_json(answer["parts"])
+
+
+def _read(receiver: int, pid: int, deadline: float) -> dict[str, Any]:
+    """One line of JSON. The nursery holds the other end too, so the child's death does not close it."""
+    content = b""
+    alive = True
+    while not content.endswith(b"\n"):
+        ready, _, _ = select.select([receiver], [], [], _POLL_S)
+        if ready:
+            content += os.read(receiver, 65536)
+            continue
+        if not alive:
+            raise ComponentFailure("the process that measures has died; see the output above")
+        if time.monotonic() > deadline:
+            raise ComponentFailure("measuring took too long: an environment hangs, or is very slow; use a longer --timeout")
+        alive = _lives(pid)
+    answer: dict[str, Any] = json.loads(content)
+    return answer
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def child_main(*, fds: Mapping[str, Sequence[int]], request: PartsRequest) -> int:
+    """The process: measure, answer, end."""
+    answer: dict[str, Any]
+    try:
+        answer = {"parts": measure_parts(request).to_json()}
+    except UserError as error:
+        answer = {"mistake": str(error)}
+    except Exception as error:  # noqa: BLE001  # environments raise anything: the asker tells of it
+        answer = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+    with open(fds["parts"][-1], "wb") as pipe:
+        pipe.write(json.dumps(answer).encode() + b"\n")
+    return 0

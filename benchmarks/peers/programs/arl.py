@@ -1,0 +1,30 @@
+"""arl: asynchronous workers and learner, or `--mode serial`."""
+
+from __future__ import annotations
+
+from common import CHEAP, CheapEnv, Meter, arguments
+
+from arl_core import APPO
+
+if __name__ == "__main__":
+    args = arguments()
+    frames = args.envs * args.rollout
+    meter = Meter(args)
+    kwargs = {
+        "serial": args.mode == "serial",
+        "rollout": args.rollout,
+        "batch_size": frames // args.minibatches,
+        "num_batches_per_iteration": args.minibatches,
+        "ppo_epochs": args.epochs,
+        "hidden_size": args.hidden,
+        "learning_rate": 3e-4,
+    }
+    env = CheapEnv if args.env == CHEAP else f"gym:{args.env}"
+    model = APPO(
+        env, encoder="mlp", num_workers=args.workers, num_envs_per_worker=args.envs // args.workers, policy_kwargs=kwargs
+    )
+    with model:
+        status = model.train(1 << 60, callback=lambda values: values["frames"] == 0 or meter.add(values["frames"]))
+    if status == 2:
+        raise SystemExit(str(status.error))
+    meter.report()
