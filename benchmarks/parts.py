@@ -119,10 +119,46 @@ def inference_numpy_seconds(inputs: int, actions: int, batch: int) -> Seconds:
     return repeat(run)
 
 
+class FlatAdam:
+    """Gradient clipping and Adam on one vector that all weights and gradients are views of."""
+
+    def __init__(self, weights: list[Tensor], lr: float) -> None:
+        flat = torch.cat([weight.detach().flatten() for weight in weights])
+        self._params, self._lr, self._steps = flat, lr, 0
+        self._grads, self._first, self._second = (torch.zeros_like(flat) for _ in range(3))
+        offset = 0
+        for weight in weights:
+            part = slice(offset, offset + weight.numel())
+            weight.data, weight.grad = flat[part].view_as(weight), self._grads[part].view_as(weight)
+            offset = part.stop
+
+    def zero_grad(self) -> None:
+        self._grads.zero_()
+
+    def step(self, max_norm: float) -> None:
+        grads = self._grads
+        grads.mul_((max_norm / (grads.norm() + 1e-6)).clamp(max=1.0))
+        self._steps += 1
+        self._first.lerp_(grads, 0.1)
+        self._second.mul_(0.999).addcmul_(grads, grads, value=0.001)
+        denominator = self._second.sqrt().div_((1.0 - 0.999**self._steps) ** 0.5).add_(1e-8)
+        self._params.addcdiv_(self._first, denominator, value=-self._lr / (1.0 - 0.9**self._steps))
+
+
+def backward_sums(deltas: Tensor, decay: Tensor) -> Tensor:
+    """x[t] = deltas[t] + decay[t] x[t + 1] for all t in log2(T) steps: sums over 1, 2, 4, ... rows."""
+    sums, factors, reach = deltas, decay, 1
+    while reach < len(deltas):
+        sums = torch.cat([torch.addcmul(sums[:-reach], factors[:-reach], sums[reach:]), sums[-reach:]])
+        factors = torch.cat([factors[:-reach] * factors[reach:], torch.zeros_like(factors[-reach:])])
+        reach *= 2
+    return sums
+
+
 def training_seconds(inputs: int, actions: int, batch: int, rollout: int) -> Seconds:
     """One epoch of clipped policy loss with V-trace targets (Espeholt 2018) and Adam."""
     weights = make_network(inputs, actions)
-    optimizer = torch.optim.Adam(weights, lr=1e-4, fused=True)
+    optimizer = FlatAdam(weights, lr=1e-4)
     columns = batch // rollout
     x = torch.randn(rollout + 1, columns, inputs)
     chosen = torch.randint(actions, (rollout, columns, 1))
@@ -136,12 +172,8 @@ def training_seconds(inputs: int, actions: int, batch: int, rollout: int) -> Sec
         ratio = torch.exp(log_probs - behaviour)
         with torch.no_grad():
             v, rho = values.detach(), ratio.detach().clamp(max=1.0)
-            deltas, trace, correction = rho * (rewards + discounts * v[1:] - v[:-1]), discounts * rho, torch.zeros(columns)
-            corrections = torch.empty_like(deltas)
-            for t in range(rollout - 1, -1, -1):
-                correction = torch.addcmul(deltas[t], trace[t], correction)
-                corrections[t] = correction
-            targets = corrections + v[:-1]
+            deltas = rho * (rewards + discounts * v[1:] - v[:-1])
+            targets = backward_sums(deltas, discounts * rho) + v[:-1]
             following = torch.cat([targets[1:], v[-1:]])
             advantages = rho * (rewards + discounts * following - v[:-1])
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-5)
@@ -150,8 +182,7 @@ def training_seconds(inputs: int, actions: int, batch: int, rollout: int) -> Sec
         loss = policy + 0.5 * (values[:-1] - targets).square().mean() - 0.003 * entropy
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 4.0)
-        optimizer.step()
+        optimizer.step(4.0)
 
     def run() -> int:
         for _ in range(20):

@@ -45,11 +45,12 @@ def test_every_template_is_written_and_every_name_filled_in(tmp_path: Path, caps
         ("../x", f"'../x': {RULE} Did you mean 'x'?"),
         ("arl-plugin-demo", "'arl-plugin-demo': the project's name is made from the environment's: arl plugins new demo"),
         ("class", "'class' is a word of Python's: choose another name"),
-        ("vizdoom", "'vizdoom' is taken: arl-plugin-vizdoom provides 'vizdoom' and names that begin like it"),
+        ("neverland", "'neverland' is taken: arl-plugin-neverland provides 'neverland' and names that begin like it"),
         ("maze-hard", "'maze-hard' is taken: arl-plugin-maze provides 'maze' and names that begin like it"),
         ("x" * 21, f"'{'x' * 21}' has 21 letters, and more than 20 are hard to type"),
     ],
 )
+@pytest.mark.usefixtures("neverland")
 def test_names_that_are_refused(name: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "new", name, "--dir", str(tmp_path)]) == 2
     assert capsys.readouterr() == ("", f"error: {message}\n")

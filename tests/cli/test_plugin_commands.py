@@ -121,13 +121,17 @@ def test_show_of_what_cannot_be_used_says_why(fakes: Any) -> None:
         ("show", "arl plugins show: name a plugin or a distribution, such as maze (arl plugins list has them)"),
         ("docs", "arl plugins docs: name a plugin or a distribution, such as maze (arl plugins list has them)"),
         ("show gmy", "no plugin or distribution 'gmy'. Did you mean 'gym'?"),
-        ("show nasim", "plugin 'nasim' is provided by arl-plugin-nasim, which is not installed: pip install arl-plugin-nasim"),
+        (
+            "show neverland",
+            "plugin 'neverland' is provided by arl-plugin-neverland, which is not installed: pip install arl-plugin-neverland",
+        ),
         (
             "docs gym --output /no/such/folder/x.md",
             "--output /no/such/folder/x.md: cannot be written: No such file or directory",
         ),
     ],
 )
+@pytest.mark.usefixtures("neverland")
 def test_mistakes(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", *words.split()]) == 2
     assert capsys.readouterr() == ("", f"error: {message}\n")

@@ -35,7 +35,7 @@ def learnt(env: Any, frames: int, **fields: Any) -> APPO:
 
 def outputs(model: APPO, observations: dict[str, Any]) -> tuple[Any, Any]:
     """Most probable actions [n] and values [n]."""
-    network = model._trainer.model
+    network = model._trainer.models[0]
     with torch.inference_mode():
         out = network.act({k: torch.as_tensor(v) for k, v in observations.items()}, None, None, deterministic=True)
         return out.actions[:, 0].numpy(), network.denormalize_values(out.value).numpy()

@@ -239,10 +239,18 @@ def test_parameters_of_policies(tmp_path: Path) -> None:
         assert same(model.get_parameters()[1], model.get_parameters()[0])
 
 
+def evaluated(model: Any) -> Any:
+    """Train until there was an evaluation: they come with the engine's ticks, ten a second."""
+    for _ in range(100):
+        model.train(1_000)
+        if model._trainer.engine.statistics.evaluation:
+            break
+    return model._trainer.engine.statistics.evaluation
+
+
 def test_evaluation_during_training_plays_every_policy() -> None:
     with serial(Opposites, num_policies=2, eval_every_frames=300, eval_episodes=3) as model:
-        model.train(1_000)
-        evaluation = model._trainer.engine.statistics.evaluation
+        evaluation = evaluated(model)
     assert evaluation["episodes"] == 6
     assert {"policy_0/return_mean", "policy_1/return_mean"} <= evaluation.keys()
 
@@ -251,8 +259,7 @@ def test_a_policy_s_best_is_its_own_in_an_evaluation(tmp_path: Path) -> None:
     fields = {"eval_every_frames": 400, "save_best_metric": "eval/return_mean", "save_best_after": 0}
     place = {"train_dir": str(tmp_path), "experiment": "r"}
     with serial(OneIsPaid, num_policies=2, **fields, **place) as model:
-        model.train(1_500)
-        evaluation = model._trainer.engine.statistics.evaluation
+        evaluation = evaluated(model)
         values = [best.value for best in model._trainer.best]
     assert values[1] == 0.0 == evaluation["policy_1/return_mean"], "agent b is never paid"
     assert values[0] is not None

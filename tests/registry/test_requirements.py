@@ -75,11 +75,13 @@ def test_which_requirements_are_on_the_core(text: str, bounds: str | None) -> No
             "'nobody-has-this>=1' is not satisfied, nobody-has-this is not installed: install it, or change the requirement",
         ),
         (
-            "arl_plugin_nasim>=1",
-            "'arl_plugin_nasim>=1' is not satisfied, arl_plugin_nasim is not installed: pip install 'arl_plugin_nasim>=1'",
+            "arl_plugin_neverland>=1",
+            "'arl_plugin_neverland>=1' is not satisfied, arl_plugin_neverland is not installed: "
+            "pip install 'arl_plugin_neverland>=1'",
         ),
     ],
 )
+@pytest.mark.usefixtures("neverland")
 def test_what_a_run_requires(requirement: str, complaint: str) -> None:
     assert unsatisfied(["pluggy", requirement]) == complaint.format(pytest=pytest.__version__)
 

@@ -64,7 +64,7 @@ def test_one_worker_is_the_serial_run_bit_for_bit(fields: dict[str, Any]) -> Non
             for key, value in weights(serial).items():
                 assert torch.equal(value, weights(one)[key]), key
             assert_books(one)
-        assert one._trainer.engine.statistics.lag_max == serial._trainer.engine.statistics.lag_max
+        assert one._trainer.engine.statistics.policies[0].lag_max == serial._trainer.engine.statistics.policies[0].lag_max
 
 
 def test_serial_hogwild_is_the_serial_run() -> None:
@@ -90,8 +90,8 @@ def test_two_workers_solve_the_bandit_and_every_frame_is_accounted_for(model: AP
             break
     assert best >= 3.8  # 4 is perfect, 2 is chance
     statistics = model._trainer.engine.statistics
-    assert statistics.lag_max >= 1, "both moved the parameters"
-    assert {"policy_loss", "grad_norm", "learning_rate"} <= set(statistics.losses)
+    assert statistics.policies[0].lag_max >= 1, "both moved the parameters"
+    assert {"policy_loss", "grad_norm", "learning_rate"} <= set(statistics.policies[0].losses)
     snapshot = model._trainer.snapshot
     assert snapshot is not None
     assert snapshot.learner_busy > 0

@@ -75,11 +75,15 @@ def test_trouble_at_import_is_told_with_a_cure(source: str, message: str, fake_d
     ("words", "message"),
     [
         ("mase", "no plugin 'mase' is installed. Did you mean 'maze'?"),
-        ("nasim", "plugin 'nasim' is provided by arl-plugin-nasim, which is not installed: pip install arl-plugin-nasim"),
+        (
+            "neverland",
+            "plugin 'neverland' is provided by arl-plugin-neverland, which is not installed: pip install arl-plugin-neverland",
+        ),
         ("maze --timeout never", "--timeout: expected seconds, got 'never'"),
         ("maze --al", "no flag --al. Did you mean --all?"),
     ],
 )
+@pytest.mark.usefixtures("neverland")
 def test_a_users_mistake_is_one_line_and_exit_code_2(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "check", *words.split()]) == 2
     assert capsys.readouterr() == ("", f"error: {message}\n")

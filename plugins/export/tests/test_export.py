@@ -143,7 +143,7 @@ def test_the_file_plays_as_the_policy_does(name: str, tmp_path: Path) -> None:
 
 def test_values_are_in_units_of_rewards_and_normalisers_are_inside() -> None:
     model = trained("discrete")
-    policy, network = model.policy(), model._trainer.model
+    policy, network = model.policy(), model._trainer.models[0]
     obs = torch.randn(5, 3)
     out = policy(obs)
     with torch.inference_mode():
