@@ -21,7 +21,7 @@ from arl_core.registry.resolve import resolve_env
 from arl_core.registry.selection import CORE, normalized
 from arl_core.testing.agents import build_joint
 
-FURTHER_VARIANTS = 3  # besides the default one; `--all` takes all
+FURTHER_VARIANTS = 1  # besides the default one; `--all` takes all
 ALGORITHM = "appo"
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ class Subject:
 
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
-        """The variants whose environments are built: the named one, or the default one and a few others, or all."""
+        """The variants whose environments are built: the named one, or the default one and another, or all."""
         if self.family is None:
             return ()
         return tuple(Variant(self, name) for name in self._names(self.family))
@@ -96,8 +96,8 @@ class Subject:
         first = family.default_variant or next(iter(names), None)
         others = [name for name in names if name != first]
         if not self.all_variants and len(others) > FURTHER_VARIANTS:
-            last = len(others) - 1  # evenly spread: neighbours in a list are alike
-            others = [others[round(i * last / (FURTHER_VARIANTS - 1))] for i in range(FURTHER_VARIANTS)]
+            share = len(others) / FURTHER_VARIANTS  # evenly spread: neighbours in a list are alike
+            others = [others[int((i + 0.5) * share)] for i in range(FURTHER_VARIANTS)]
         return [] if first is None else [first, *others]
 
 

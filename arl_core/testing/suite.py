@@ -81,7 +81,7 @@ def run_checks(
 def plugin_checks(name: str, *, all_variants: bool = False) -> list[Check]:
     """Every check of the plugins that `name` (a plugin, `plugin:variant`, a distribution) names, for pytest's `parametrize`.
 
-    Of many variants the default one and three others are built, or all. Raises UserError where nothing of that name is
+    Of many variants the default one and another are built, or all. Raises UserError where nothing of that name is
     installed. Of a plugin that cannot be loaded only those checks are listed that tell why.
     """
     subjects = find_subjects(name, all_variants=all_variants)

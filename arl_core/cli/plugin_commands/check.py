@@ -26,7 +26,7 @@ checked in a process of its own. Exit code 0: all is well, 1: a check failed.
 
   NAME               a plugin (maze), one of its environments (maze:random-5x5), or a distribution (arl-plugin-maze);
                      default: every plugin but the core's own
-  --all              build every variant, not only the default one and three others
+  --all              build every variant, not only the default one and another
   --core             the core's own plugins too
   --timeout SECONDS  how long one check may take (default: 150)
   --json             the results for programs"""
