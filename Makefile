@@ -18,7 +18,8 @@ run: $(VENV)/.ready
 	@echo "The solved path: maze.png"
 
 test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report=term:skip-covered tests
+	$(BIN)/python -m pytest -q -m "not slow" plugins
 
 test-all: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered
