@@ -110,3 +110,9 @@ def test_mistakes_are_one_clear_line(fields: dict[str, Any], agents: tuple[str, 
 def test_configurations_that_cannot_be(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         cfg(**fields)
+
+
+def test_a_population_that_learns_from_each_other_is_refused() -> None:
+    with pytest.raises(ValueError, match="with_pbt: several policies do not learn from each other yet: leave it out"):
+        RunConfig(env="game", num_policies=2, with_pbt=True)
+    assert RunConfig(env="game", with_pbt=True).num_policies == 1
