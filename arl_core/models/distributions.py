@@ -24,6 +24,12 @@ from arl_core.spaces import action_parts, children_of
 MASKED_LOGIT = -1e9
 
 
+def _log_exponential_(noise: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Fill `noise` with logarithms of exponentially distributed numbers: log E = log(-log U), in half the time of
+    `exponential_().log_()`. U is a multiple of 2^-24: E is infinite at U = 0 and never below 6e-8."""
+    return noise.uniform_(generator=generator).log_().neg_().log_()
+
+
 class Categorical(ActionDist):
     """`Discrete(n)`: `params` are logits [..., n], actions one column of 0-based indices."""
 
@@ -39,7 +45,7 @@ class Categorical(ActionDist):
         return torch.log_softmax(logits, -1)
 
     def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return noise.exponential_(generator=generator).log_()
+        return _log_exponential_(noise, generator)
 
     def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
         """Exponential race: argmax of p_i / E_i with E_i ~ Exp(1) picks i with probability p_i; `noise` is log E."""
@@ -92,7 +98,7 @@ class MultiCategorical(ActionDist):
         return [None] * len(self._sizes) if joined is None else list(joined.split_with_sizes(self._sizes, -1))
 
     def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return noise.exponential_(generator=generator).log_()
+        return _log_exponential_(noise, generator)
 
     def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
         columns = zip(
