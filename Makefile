@@ -10,16 +10,27 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DIST   ?= dist
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: run test test-all test-newest check format setup setup-dev bench dist clean
+.PHONY: run test test-runs test-parts test-all test-newest check format setup setup-dev bench dist clean
 
 run: $(VENV)/.ready
 	$(BIN)/arl run --env maze --experiment maze-demo-$$(date +%Y%m%d-%H%M%S) --train-dir train_dir
 	$(BIN)/arl eval $$(ls -td train_dir/maze-demo-* | head -1) --episodes 20 --picture maze.png
 	@echo "The solved path: maze.png"
 
+# Two halves side by side: whole runs with their processes, and everything else. Each is printed when it ends.
 test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest -q -m "not slow" --cov --cov-report=term:skip-covered tests
-	$(BIN)/python -m pytest -q -m "not slow" plugins
+	@rm -f .coverage*
+	@echo "Testing, some minutes: two halves side by side, each is printed when it ends."
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-runs test-parts
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --skip-covered
+
+RUNS := tests/end_to_end tests/faults tests/runtime
+PYTEST = COVERAGE_FILE=.coverage.$@ $(BIN)/python -m pytest -q -m "not slow" --cov --cov-report= -p no:cacheprovider
+test-runs: $(VENV)/.ready-dev
+	$(PYTEST) $(RUNS)
+test-parts: $(VENV)/.ready-dev
+	$(PYTEST) tests plugins $(RUNS:%=--ignore=%)
 
 test-all: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered
@@ -72,4 +83,4 @@ $(VENV)/.ready-dev: $(VENV)/.ready $(PLUGINS:%=%/pyproject.toml)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
+	rm -rf $(VENV) .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .coverage* htmlcov

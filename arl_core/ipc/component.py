@@ -23,6 +23,7 @@ from arl_core.ipc.mailbox import Mailbox
 from arl_core.ipc.usage import Meter, usage
 
 MAX_WAIT_S = 0.5  # no wait is longer; heartbeats and orphans are looked at in between
+PENDING_WAIT_S = 0.1  # while messages of ours wait for their reader to empty the mailbox
 MAX_TRACEBACK_CHARACTERS = 50_000
 
 
@@ -66,9 +67,11 @@ class ComponentLink:
         self.bells[-1].ring()
 
     def wait(self, timeout_s: float = MAX_WAIT_S) -> float:
-        """Sleep until rung; returns the seconds slept. Ends the process when its parent is gone."""
+        """Send what is pending, sleep until rung; returns the seconds slept. Ends the process when its parent is gone."""
         begin = time.perf_counter()
-        self.bell.wait(min(timeout_s, MAX_WAIT_S))
+        # no bell says that the mailbox is free again: who has more to say looks often
+        longest_s = MAX_WAIT_S if self.outbox.flush() else PENDING_WAIT_S
+        self.bell.wait(min(timeout_s, longest_s))
         self.control.beat()
         now = time.perf_counter()
         if now - self._looked_s > MAX_WAIT_S / 2:
@@ -103,7 +106,6 @@ class ComponentLink:
             if wanted_of(word) is not Wanted.PAUSE:
                 return wanted_of(word) is Wanted.RUN
             on_idle()
-            self.outbox.flush()
             if self.control.word() == word:
                 self.wait()
 

@@ -252,12 +252,16 @@ class AsyncEngine:
                     self.statistics.take(component.name, kind, content[0])
 
     def _ask_learner(self, policy: int, command: str, argument: Any = None) -> Any:
-        """Give a learner a command and wait for its answer."""
+        """Give a learner a command and wait for its answer. Raises ComponentFailure where none comes."""
         self._command_number += 1
         number = self._command_number
         learner = self._numbers(Role.LEARNER)[policy]
         self._commands[learner].post((number, command, argument))
+        limit_s = 2.0 * self.plan.cfg.heartbeat_timeout_s  # of one that lives: a silent one is found by `_watch`
+        deadline = time.monotonic() + limit_s
         while number not in self._replies:
+            if time.monotonic() > deadline:
+                self._failure = ComponentFailure(f"learner-{policy} has not answered '{command}' for {limit_s:g} s")
             self._commands[learner].flush()
             self._bells[-1].wait(TICK_S)
             self._watch()

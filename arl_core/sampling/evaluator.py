@@ -103,7 +103,6 @@ class Evaluator:
             if commands:
                 self.play.begin(commands[-1])
             else:
-                self.link.outbox.flush()
                 self.link.wait()
             return
         result = self.play.step()

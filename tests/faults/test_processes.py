@@ -158,6 +158,18 @@ def test_a_dead_learner_ends_the_run_at_once_and_nobody_waits_for_it(tmp_path: P
         assert not (tmp_path / "x.pt").exists()
 
 
+def test_an_answer_that_never_comes_ends_the_run_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with small(Bandit, heartbeat_timeout_s=1.0) as model:
+        model.train(100)
+        for mailbox in model._trainer.engine._commands:
+            monkeypatch.setattr(mailbox, "post", lambda message: None)  # lost on its way
+        begin = time.monotonic()
+        with pytest.raises(RuntimeError, match=r"learner-0 has not answered 'save' for 2 s"):
+            model.save(tmp_path / "x.pt")
+        assert 2.0 <= time.monotonic() - begin < 8.0
+    assert not descendants()
+
+
 def test_the_end_of_the_nursery_is_a_failure() -> None:
     with small(Bandit) as model:
         model.train(100)

@@ -82,6 +82,17 @@ def test_a_process_pauses_resumes_and_ends_on_command(run: Run, children: Any, w
     assert run.acknowledged(stop)
 
 
+def test_what_is_pending_is_sent_by_who_waits(run: Run) -> None:
+    """A reply posted while the mailbox was not emptied yet: its sender has nothing else to do, and its reader waits for it."""
+    link = run.link()
+    link.outbox.post("first")
+    link.outbox.post("reply")
+    assert link.wait(timeout_s=5.0) < 1.0, "the reader rings nobody when it empties the mailbox"
+    assert run.reports.take() == ["first"]
+    link.wait(timeout_s=0.01)
+    assert run.reports.take() == ["reply"]
+
+
 def test_stop_ends_a_paused_process_and_one_that_has_not_begun(run: Run, children: Any, wait_until: Any) -> None:
     word = run.command(Wanted.PAUSE)
     pid = children.start("component", run.arena, run.bells, behaviour="follow")
