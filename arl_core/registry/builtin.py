@@ -47,7 +47,8 @@ _PENDULUM = {
 }
 _LUNAR_LANDER = {
     "num_envs_per_worker": 16,
-    "rollout": 128,
+    "async_rl": False,
+    "rollout": 64,
     "batch_size": 1024,
     "num_batches_per_iteration": 4,
     "ppo_epochs": 8,
