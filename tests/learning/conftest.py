@@ -44,8 +44,15 @@ class Children:
 
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
+        self.end_of(pid)
+
+    def end_of(self, pid: int) -> int:
+        """The exit code of a child that is about to end."""
         deadline = time.monotonic() + 20.0
-        while all(exit_.pid != pid for exit_ in self._zygote.exits()):
+        while True:
+            for exit_ in self._zygote.exits():
+                if exit_.pid == pid:
+                    return exit_.code
             assert time.monotonic() < deadline
             time.sleep(0.001)
 

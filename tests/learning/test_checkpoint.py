@@ -5,6 +5,8 @@ import io
 import os
 import pickle
 import resource
+import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -277,3 +279,25 @@ def test_a_process_killed_at_any_moment_leaves_a_checkpoint(folder: Path, childr
     assert partials > 0, "no kill hit a save: the test shows nothing"
     save(folder, versions(folder)[0] + 1, keep=2)
     assert len(list(folder.iterdir())) == 2
+
+
+def test_a_process_killed_at_every_operation_of_a_save_leaves_a_checkpoint(folder: Path, children: Any) -> None:
+    newest, last_words = [], []
+    for call in range(1, 30):
+        shutil.rmtree(folder, ignore_errors=True)
+        save(folder, 1, keep=2)
+        save(folder, 2, keep=2)
+        status = children.end_of(children.start("save_killed_at", folder=str(folder), version=3, call=call))
+        found = load_newest(folder, quiet)
+        assert found is not None
+        state, _ = found
+        assert (state["weights"] == state["version"]).all()
+        newest.append(state["version"])
+        last_words.append(status)
+        save(folder, 4, keep=2)
+        assert len(list(folder.iterdir())) == 2, "the next save clears up"
+        if status == 0:
+            break
+    # killed before: opening, writing half, writing the rest, syncing the file, renaming | syncing the folder, removing the oldest
+    assert newest == [2, 2, 2, 2, 2, 3, 3, 3]
+    assert last_words == [*[-signal.SIGKILL] * 7, 0]
