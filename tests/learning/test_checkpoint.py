@@ -298,6 +298,6 @@ def test_a_process_killed_at_every_operation_of_a_save_leaves_a_checkpoint(folde
         assert len(list(folder.iterdir())) == 2, "the next save clears up"
         if status == 0:
             break
-    # killed before: opening, writing half, writing the rest, syncing the file, renaming | syncing the folder, removing the oldest
+    # killed before: opening, writing half, writing the rest, syncing, renaming | syncing the folder, removing the oldest
     assert newest == [2, 2, 2, 2, 2, 3, 3, 3]
     assert last_words == [*[-signal.SIGKILL] * 7, 0]
