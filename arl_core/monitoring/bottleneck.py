@@ -8,6 +8,7 @@ SATURATED = 0.9  # a part busier than this sets the pace
 WAITING = 0.1  # workers that wait less than this are not held up
 MUCH_DROPPED = 0.05  # of the sampled frames
 EFFICIENT = 0.65  # of the cores' time at useful work: above it more environments a worker hardly help
+_BALANCED = "balanced: the cores are at work"
 
 
 def bottleneck(snapshot: Snapshot) -> str:
@@ -25,6 +26,8 @@ def bottleneck(snapshot: Snapshot) -> str:
         return "balanced: learner and environments busy"
     if not held_up:
         return _environments(snapshot)
+    if _at_work(snapshot):
+        return _BALANCED  # who waits, waits for a core: no setting has one to give
     if snapshot.inference_busy is None:
         return "slots: raise slots_per_group"
     if snapshot.inference_busy > SATURATED:
@@ -32,10 +35,16 @@ def bottleneck(snapshot: Snapshot) -> str:
     return "latency: worker_num_splits 2, more envs"
 
 
+def _at_work(snapshot: Snapshot) -> bool:
+    """No core is free, and what they do is useful."""
+    busy, useful = snapshot.cores_busy, snapshot.efficiency
+    return busy is not None and useful is not None and busy >= SATURATED and useful > EFFICIENT
+
+
 def _environments(snapshot: Snapshot) -> str:
     """The rollout workers never wait: free cores take more of them, busy ones more environments in each."""
     if snapshot.cores_busy is not None and snapshot.cores_busy < SATURATED:
         return "environments: add workers"
     if snapshot.efficiency is not None and snapshot.efficiency > EFFICIENT:
-        return "balanced: the cores are at work"
+        return _BALANCED
     return "environments: more envs per worker"

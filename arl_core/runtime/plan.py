@@ -118,6 +118,11 @@ class RunPlan:
         return policy_workers(self.cfg, self.device) * self.cfg.num_policies if self.inference == "central" else 0
 
     @property
+    def cores(self) -> int:
+        """Processors that the run can use: in serial mode those of its kernels' threads."""
+        return min(self.cfg.torch_threads, available_cores()) if self.cfg.serial else available_cores()
+
+    @property
     def decorrelation(self) -> Decorrelation | None:
         """What environments play before their first frame."""
         steps = self.cfg.decorrelate_steps
