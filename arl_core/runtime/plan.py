@@ -61,7 +61,7 @@ def choose_inference(cfg: RunConfig, device: str, *, small: bool) -> tuple[str, 
     it acts in NumPy, its messages cost more than they save."""
     if cfg.hogwild:
         return "local", "hogwild: each rollout worker trains the policy that it acts with"
-    if cfg.inference != "auto":
+    if cfg.inference in {"local", "central"}:
         return cfg.inference, "as configured"
     if device == "cpu":
         return "local", "no GPU: a copy of the policy in each rollout worker needs no message per step"
