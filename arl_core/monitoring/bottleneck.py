@@ -6,19 +6,22 @@ from arl_core.monitoring.snapshot import Snapshot
 
 SATURATED = 0.9  # a part busier than this sets the pace
 WAITING = 0.1  # workers that wait less than this are not held up
+TAKEN = 0.25  # of the cores' time: where others have more, any other advice would be about them
 MUCH_DROPPED = 0.05  # of the sampled frames
 EFFICIENT = 0.65  # of the cores' time at useful work: above it more environments a worker hardly help
 _BALANCED = "balanced: the cores are at work"
 
 
 def bottleneck(snapshot: Snapshot) -> str:
-    """One short line, `"<part>: <what helps>"`, where the part is one of starting, lag, learner, inference,
+    """One short line, `"<part>: <what helps>"`, where the part is one of starting, lag, machine, learner, inference,
     environments, latency, slots, balanced."""
     if snapshot.frames_sampled == 0 or snapshot.fps <= 0:
         return "starting: no frame trained yet"
     dropped = snapshot.dropped_frames.get("lag", 0) / snapshot.frames_sampled
     if dropped > MUCH_DROPPED:
         return f"lag: {dropped:.0%} dropped; lower slots_per_group"
+    if snapshot.cores_taken is not None and snapshot.cores_taken > TAKEN:
+        return f"machine: others use {snapshot.cores_taken:.0%} of the cores"
     held_up = snapshot.sampler_waiting >= WAITING
     if snapshot.learner_busy > SATURATED:
         if held_up:

@@ -141,6 +141,7 @@ class RunStatistics:
             sampler_waiting=fmean(waiting) if waiting else 0.0,
             inference_busy=max(inference, default=0.0) if self._plan.inference == "central" else None,
             cores_busy=self.usage.cores_busy,
+            cores_taken=self.usage.cores_taken,
             efficiency=self.usage.efficiency if self._plan.device == "cpu" else None,
             episodes=self.episodes.total,
             inference="central" if self._plan.inference == "central" else "local",

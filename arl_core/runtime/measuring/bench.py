@@ -156,7 +156,7 @@ def _run(trainer: Trainer, options: BenchOptions) -> RunMeasure:
         waiting = 0.0
     else:
         waiting = 1.0 - cpu  # it sleeps between its looks at the run
-        processes[TRAINER] = ProcessShare(dict.fromkeys(PARTS, 0.0), cpu, waiting, 0.0, 0.0)
+        processes[TRAINER] = ProcessShare(dict.fromkeys(PARTS, 0.0), cpu, waiting, rows_per_s=0.0, rings_per_s=0.0, starved=0.0)
     return RunMeasure((last.frames - first.frames) / seconds, processes)
 
 
