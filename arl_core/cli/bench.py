@@ -121,7 +121,7 @@ def report(result: Mapping[str, Any], width: int = WIDTH) -> list[str]:
 
 def _setting(setting: Mapping[str, Any]) -> list[str]:
     mode = "serial" if setting["serial"] else f"{setting['inference']} inference"
-    policy = f", {setting['policy_workers']} policy workers" if setting["policy_workers"] else ""
+    policy = f", {setting['policy_workers']} policy worker(s)" if setting["policy_workers"] else ""
     batches, passes = setting["num_batches_per_iteration"], setting["ppo_epochs"]
     trainer = "every worker trains (hogwild)" if setting["hogwild"] else f"learner on {setting['device']}"
     cores = "1 core" if setting["cores"] == 1 else f"{setting['cores']} cores"
@@ -138,7 +138,11 @@ def _parts(setting: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
         ("part, alone on one thread", "us/frame", "at its fastest"),
         ("environment", _micro(entry["environment_s"]), f"{entry['environment_rows']} in one group"),
         ("inference", _micro(entry["inference_s"]), f"batch {entry['inference_rows']}, {entry['inference_way']}"),
-        ("training", _micro(entry["training_s"]), f"an iteration on {setting['device']}"),
+        (
+            "training",
+            _micro(entry["training_s"]),
+            "none" if not entry["training_s"] else f"an iteration on {setting['device']}",
+        ),
     ]
     return aligned(rows)
 

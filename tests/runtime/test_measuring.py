@@ -140,6 +140,14 @@ def test_where_every_worker_trains_all_of_it_is_charged() -> None:
     assert report(result)[0].endswith("every worker trains (hogwild)")
 
 
+def test_who_trains_nothing_is_not_measured_against_training() -> None:
+    fields = {"sampler_only": True, "num_workers": 1, "num_envs_per_worker": 8, "batch_size": 256, "rollout": 32}
+    config, env = resolve_run(Layer("test", {"env": "gym:CartPole-v1", **fields}), environ={})
+    (entry,) = bench(config, env, BenchOptions(0.6, 1, 60.0), lambda _: None)["rounds"]
+    assert entry["training_s"] == 0
+    assert entry["limit_fps"] == pytest.approx(available_cores() / (entry["environment_s"] + entry["inference_s"]))
+
+
 def test_processes_that_do_not_fit_are_shown_by_their_kind() -> None:
     share = dict.fromkeys((*PARTS, "other", "waiting", "no_core"), 0.25)
     processes = {f"rollout-{number}": {**share, "training": number / 100} for number in range(9)} | {"trainer": share}

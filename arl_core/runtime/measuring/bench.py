@@ -16,7 +16,7 @@ from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.runtime.engine import ComponentFailure
 from arl_core.runtime.measuring.child import measure_in_child
-from arl_core.runtime.measuring.parts import Parts, PartsRequest
+from arl_core.runtime.measuring.parts import Parts, PartsRequest, Seconds
 from arl_core.runtime.measuring.traffic import traffic
 from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import RunPlan
@@ -93,7 +93,7 @@ def request_of(plan: RunPlan, seconds: float) -> PartsRequest:
     shape, worker = plan.shape, plan.cfg.num_envs_per_worker
     everyone = plan.cfg.num_workers * worker * shape.num_agents
     groups, batches = {shape.envs_per_group, worker}, {shape.group_size, everyone}
-    return PartsRequest(plan, tuple(sorted(groups)), tuple(sorted(batches)), seconds)
+    return PartsRequest(plan, tuple(sorted(groups)), tuple(sorted(batches)), seconds, training=not plan.cfg.sampler_only)
 
 
 # --------------------------------------------------------------------------- the run
@@ -191,17 +191,17 @@ def _result(plan: RunPlan, rounds: list[tuple[Parts, RunMeasure]]) -> dict[str, 
 def _round(plan: RunPlan, parts: Parts, run: RunMeasure) -> dict[str, Any]:
     rows, env_s = min(parts.environment.items(), key=lambda item: item[1].median)
     (batch, way), inference_s = min(parts.inference.items(), key=lambda item: item[1].median)
-    assert parts.training is not None
+    training = parts.training or Seconds(0.0, 0.0)  # none with sampler_only
     where = plan.cores, plan.device, plan.cfg.serial
-    limit = Limit(env_s.median, inference_s.median, parts.training.median, *where)
-    fastest = Limit(env_s.fastest, inference_s.fastest, parts.training.fastest, *where)
+    limit = Limit(env_s.median, inference_s.median, training.median, *where)
+    fastest = Limit(env_s.fastest, inference_s.fastest, training.fastest, *where)
     return {
         "environment_s": env_s.median,
         "environment_rows": rows,
         "inference_s": inference_s.median,
         "inference_rows": batch,
         "inference_way": way,
-        "training_s": parts.training.median,
+        "training_s": training.median,
         "limit_fps": limit.fps,
         "fastest_limit_fps": fastest.fps,
         "fps": run.fps,
