@@ -114,7 +114,7 @@ def test_bench_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_a_serial_run_is_taken_apart_and_measured_against_one_core(tmp_path: Path) -> None:
-    words = ["--env", "gym:CartPole-v1", "--serial", "--rounds", "1", "--seconds", "0.6", "--output", "b.json"]
+    words = ["--env", "gym:CartPole-v1", "--serial", "--rounds", "1", "--seconds", "0.4", "--output", "b.json"]
     done = arl("bench", *words, cwd=tmp_path, timeout_s=100.0, COLUMNS="60")
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 60
@@ -159,12 +159,12 @@ def test_processes_that_do_not_fit_are_shown_by_their_kind() -> None:
 
 def test_a_signal_ends_a_measurement_without_a_result(tmp_path: Path) -> None:
     process = start_arl(
-        "bench", "--env", "gym:CartPole-v1", "--seconds", "4", "--rounds", "1", "--num-workers", "1", cwd=tmp_path
+        "bench", "--env", "gym:CartPole-v1", "--seconds", "2", "--rounds", "1", "--num-workers", "1", cwd=tmp_path
     )
     assert process.stderr is not None
     while "run" not in process.stderr.readline():
         assert process.poll() is None
-    time.sleep(1.0)
+    time.sleep(0.7)
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=20)
     assert (process.returncode, out) == (143, "")
