@@ -142,13 +142,12 @@ def run(options: argparse.Namespace) -> int:
     from arl_core import APPO
     from arl_core.monitoring.summary import write_json_atomic
 
-    settings = dict(setting.split("=", 1) for setting in options.set)
     model = APPO(
         ENV,
         num_workers=options.num_workers,
         num_envs_per_worker=options.num_envs_per_worker,
         device=options.device,
-        policy_kwargs={"seed": options.seed, "stats_window": WINDOW, **settings},
+        policy_kwargs={"seed": options.seed, "stats_window": WINDOW, **dict(options.set)},
     )
     with model:
         result = describe(model, options)
@@ -256,21 +255,34 @@ def closing(result: Mapping[str, Any]) -> str:
     )
 
 
-def number_or_auto(text: str) -> int | str:
-    return text if text == "auto" else int(text)
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got '{text}'")
+    return int(text)
+
+
+def positive_or_auto(text: str) -> int | str:
+    return text if text == "auto" else positive(text)
+
+
+def setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"expected FIELD=VALUE, got '{text}'")
+    return name, value
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--calls", type=int, default=16)
-    parser.add_argument("--frames", type=int, default=10_000_000, help="environment transitions of each call")
-    parser.add_argument("--num-workers", type=number_or_auto, default=cores(), help="default: as many as cores")
-    parser.add_argument("--num-envs-per-worker", type=number_or_auto, default=32)
+    parser.add_argument("--calls", type=positive, default=16)
+    parser.add_argument("--frames", type=positive, default=10_000_000, help="environment transitions of each call")
+    parser.add_argument("--num-workers", type=positive_or_auto, default=cores(), help="default: as many as cores")
+    parser.add_argument("--num-envs-per-worker", type=positive_or_auto, default=32)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--goal", type=float, default=20.0, help="mean return that is noted when it is reached")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="any other field of the configuration"
+        "--set", type=setting, action="append", default=[], metavar="FIELD=VALUE", help="any other field of the configuration"
     )
     parser.add_argument("--simulation-seconds", type=float, default=5.0, help="of pure simulation, before and after")
     parser.add_argument("--json", metavar="FILE")

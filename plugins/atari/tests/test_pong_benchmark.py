@@ -62,6 +62,23 @@ def test_a_mistake_is_one_line(module: Any, monkeypatch: pytest.MonkeyPatch, cap
     assert capsys.readouterr().err == "error: policy_kwargs: no configuration field 'rolout'. Did you mean 'rollout'?\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--calls", "0"], "--calls: expected a whole number from 1 on, got '0'"),
+        (["--num-workers", "many"], "--num-workers: expected a whole number from 1 on, got 'many'"),
+        (["--set", "rollout"], "--set: expected FIELD=VALUE, got 'rollout'"),
+    ],
+)
+def test_a_value_that_means_nothing(
+    words: list[str], message: str, module: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pong_16x10M.py", *words])
+    with pytest.raises(SystemExit, match="2"):
+        module.main()
+    assert message in capsys.readouterr().err
+
+
 def test_the_goal_counts_over_a_full_window_and_once(module: Any) -> None:
     watch = module.Watch(20.0)
     for games, mean, frames in ((5, 20.5, 100), (100, 19.9, 200), (110, 20.0, 300), (120, 20.9, 400)):
