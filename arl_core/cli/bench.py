@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from arl_core.cli.output import aligned, print_json
+from arl_core.cli.output import WIDTH, aligned, line_width, print_json, wrapped
 from arl_core.cli.request import Request, parse_request, resolve_request
 from arl_core.interfaces import UserError
 
@@ -15,14 +16,15 @@ USAGE = """usage: arl bench --env ENV [--field VALUE ...] [--seconds S] [--round
 
 Measures environment, inference and training, each alone on one thread, and the run that `arl run` with the same
 flags would be; in turn, N times. Prints seconds per frame, the limit cores / (environment + inference + training),
-frames per second, efficiency (their ratio), and what each process spends its time on. Writes no run directory.
+frames per second, efficiency (their ratio), and what each process spends its time on. A serial run uses one core, and
+is measured against one. Writes no run directory.
 
   --seconds S     of each run, after a warm-up of at most 2 s (default: 5)
   --rounds N      how often parts and run are measured, in turn; the result is the median (default: 2)
   --timeout S     for the parts of one round (default: 120)
   --json          the result as JSON
   --output FILE   write that JSON to FILE, too"""
-_COLUMNS = ("environment", "inference", "training", "copies", "messages", "bookkeeping", "other", "waiting", "no_core")
+_SHARES = ("environment", "inference", "training", "copies", "messages", "bookkeeping", "other", "waiting", "no_core")
 
 
 def command(arguments: list[str]) -> int:
@@ -36,8 +38,8 @@ def command(arguments: list[str]) -> int:
     if rounds != int(rounds):
         raise UserError(f"--rounds: expected a whole number, got '{request.others['rounds']}'")
     output = request.others.get("output")
-    if isinstance(output, str) and not Path(output).absolute().parent.is_dir():
-        raise UserError(f"--output {output}: there is no folder {Path(output).absolute().parent}")
+    if isinstance(output, str):
+        _check_output(Path(output))
     config, env = resolve_request(request)
     from arl_core.runtime.engine import ComponentFailure
     from arl_core.runtime.measuring.bench import BenchOptions, bench
@@ -47,12 +49,12 @@ def command(arguments: list[str]) -> int:
     except ComponentFailure as failure:
         print(f"failed: {failure}\n{failure.detail}".rstrip(), file=sys.stderr)
         return 1
-    if isinstance(output, str):
-        _write(Path(output), result)
     if request.others.get("json"):
         print_json(result)
     else:
-        print("\n".join(report(result)))
+        print("\n".join(report(result, line_width())))
+    if isinstance(output, str):
+        _write(Path(output), result)
     return 0
 
 
@@ -71,6 +73,17 @@ def _positive(request: Request, name: str, default: float) -> float:
     return value
 
 
+def _check_output(path: Path) -> None:
+    """Before anything is measured. Raises UserError."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UserError(f"--output {path}: there is no folder {folder}")
+    if path.is_dir():
+        raise UserError(f"--output {path}: that is a folder; name a file")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"--output {path}: the folder {folder} is not writable")
+
+
 def _write(path: Path, result: Mapping[str, Any]) -> None:
     from arl_core.monitoring.summary import write_json_atomic
 
@@ -80,34 +93,40 @@ def _write(path: Path, result: Mapping[str, Any]) -> None:
         raise UserError(f"--output {path}: cannot be written: {error.strerror}") from None
 
 
-def report(result: Mapping[str, Any]) -> list[str]:
-    """The result for people. The round whose efficiency is nearest to the median is the one that is taken apart."""
+def report(result: Mapping[str, Any], width: int = WIDTH) -> list[str]:
+    """The result for people, in lines of `width` characters (but tables of 60). The round whose efficiency is nearest to the
+    median is the one that is taken apart."""
     middle = min(result["rounds"], key=lambda entry: abs(entry["efficiency"] - result["efficiency"]))
     shares = ", ".join(f"{entry['efficiency']:.3f}" for entry in result["rounds"])
     return [
-        *_setting(result["setting"]),
+        *(line for text in _setting(result["setting"]) for line in wrapped(text, width=width)),
         "",
         *_parts(result["setting"], middle),
         "",
-        f"limit {result['limit_fps']:,.0f}, run {result['fps']:,.0f} frames per second: "
-        f"efficiency {result['efficiency']:.3f} (rounds: {shares})",
+        *wrapped(
+            f"limit {result['limit_fps']:,.0f}, run {result['fps']:,.0f} frames per second: "
+            f"efficiency {result['efficiency']:.3f} (rounds: {shares})",
+            width=width,
+        ),
         "",
         "core microseconds per frame, alone and in the run:",
         *_comparison(middle),
         "",
         "percent of each process's time:",
-        *_processes(middle["processes"]),
+        *_processes(middle["processes"], width),
         "",
-        *_traffic(result["traffic"], middle),
+        *wrapped(_traffic(result["traffic"], middle), width=width),
     ]
 
 
 def _setting(setting: Mapping[str, Any]) -> list[str]:
     mode = "serial" if setting["serial"] else f"{setting['inference']} inference"
-    policy = f", {setting['policy_workers']} policy workers" if setting["policy_workers"] else ""
+    policy = f", {setting['policy_workers']} policy worker(s)" if setting["policy_workers"] else ""
     batches, passes = setting["num_batches_per_iteration"], setting["ppo_epochs"]
+    trainer = "every worker trains (hogwild)" if setting["hogwild"] else f"learner on {setting['device']}"
+    cores = "1 core" if setting["cores"] == 1 else f"{setting['cores']} cores"
     return [
-        f"{setting['env']}, {setting['algo']}, {setting['cores']} cores, learner on {setting['device']}",
+        f"{setting['env']}, {setting['algo']}, {cores}, {trainer}",
         f"{setting['num_workers']} workers x {setting['num_envs_per_worker']} environments"
         f" in {setting['groups_per_worker']} group(s){policy}, {mode}",
         f"rollout {setting['rollout']}, {batches} batch(es) of {setting['batch_size']} frames, {passes} pass(es)",
@@ -119,7 +138,11 @@ def _parts(setting: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
         ("part, alone on one thread", "us/frame", "at its fastest"),
         ("environment", _micro(entry["environment_s"]), f"{entry['environment_rows']} in one group"),
         ("inference", _micro(entry["inference_s"]), f"batch {entry['inference_rows']}, {entry['inference_way']}"),
-        ("training", _micro(entry["training_s"]), f"an iteration on {setting['device']}"),
+        (
+            "training",
+            _micro(entry["training_s"]),
+            "none" if not entry["training_s"] else f"an iteration on {setting['device']}",
+        ),
     ]
     return aligned(rows)
 
@@ -132,18 +155,34 @@ def _comparison(entry: Mapping[str, Any]) -> list[str]:
     return aligned(rows, indent="  ")
 
 
-def _processes(processes: Mapping[str, Mapping[str, float]]) -> list[str]:
-    rows = [("", *(name.replace("_", " ") for name in _COLUMNS))]
-    rows += [(name, *(f"{share[column]:.1%}" for column in _COLUMNS)) for name, share in processes.items()]
+def _processes(processes: Mapping[str, Mapping[str, float]], width: int) -> list[str]:
+    """A column for each process; where that is too wide, for each kind of process: their mean."""
+    each = {name: [share] for name, share in processes.items()}
+    lines = _shares(each)
+    return lines if max(map(len, lines)) <= width else _shares(_by_kind(processes))
+
+
+def _shares(columns: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
+    rows = [("", *columns)]
+    for name in _SHARES:
+        means = (sum(share[name] for share in shares) / len(shares) for shares in columns.values())
+        rows.append((name.replace("_", " "), *(f"{100 * mean:.1f}" for mean in means)))
     return aligned(rows, indent="  ")
 
 
-def _traffic(moved: Mapping[str, float], entry: Mapping[str, Any]) -> list[str]:
+def _by_kind(processes: Mapping[str, Mapping[str, float]]) -> dict[str, list[Mapping[str, float]]]:
+    kinds: dict[str, list[Mapping[str, float]]] = {}
+    for name, share in processes.items():
+        kinds.setdefault(name.partition("-")[0], []).append(share)
+    return {f"{len(shares)} x {kind}" if len(shares) > 1 else kind: shares for kind, shares in kinds.items()}
+
+
+def _traffic(moved: Mapping[str, float], entry: Mapping[str, Any]) -> str:
     rings = sum(share["rings_per_s"] for share in entry["processes"].values()) / entry["fps"]
-    return [
+    return (
         f"moved per frame: {moved['slot']:,.1f} bytes into slots, {moved['batch']:,.1f} into batches "
         f"(at least {moved['least']:,.1f} each); {rings:.4f} bells rung"
-    ]
+    )
 
 
 def _micro(seconds: float) -> str:

@@ -8,6 +8,7 @@ from arl_core.cli.helptext import grouped_fields
 from arl_core.cli.output import print_json, print_table, shown
 from arl_core.cli.request import parse_request, resolve_request
 from arl_core.config.layers import ResolvedConfig
+from arl_core.config.schema import AUTO_WORDS
 from arl_core.interfaces import ResolvedEnv
 
 USAGE = """usage: arl config --env ENV [--field VALUE ...] [--config FILE.yaml] [--no-plugins] [--explain | --json]
@@ -39,7 +40,7 @@ def command(arguments: list[str]) -> int:
 
 
 def _values(config: ResolvedConfig) -> dict[str, Any]:
-    return config.config.model_dump(mode="json") | dict.fromkeys(config.auto, "auto")
+    return config.config.model_dump(mode="json") | {name: AUTO_WORDS[name] for name in config.auto}
 
 
 def _rows(config: ResolvedConfig) -> list[tuple[str, str, str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -44,10 +45,15 @@ def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
     return [indent + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
-def wrapped(text: str, indent: str = "") -> list[str]:
-    """A paragraph as lines of at most `WIDTH` characters; the further ones are indented by two more. Words stay whole."""
+def line_width() -> int:
+    """Characters of a line: those of the terminal, at most `WIDTH`."""
+    return min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
+
+
+def wrapped(text: str, indent: str = "", width: int = WIDTH) -> list[str]:
+    """A paragraph as lines of at most `width` characters; the further ones are indented by two more. Words stay whole."""
     return textwrap.wrap(
-        text, WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False
+        text, width, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False
     )
 
 

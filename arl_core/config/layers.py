@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from arl_core.config.schema import AUTO_NAMES, LEGACY_NAMES, MOOT_NAMES, RunConfig
+from arl_core.config.schema import AUTO_WORDS, LEGACY_NAMES, MOOT_NAMES, RunConfig
 from arl_core.interfaces import UserError
 
 AUTO_ORIGIN = "auto: "  # begins the origin of a value that was measured; why it was chosen follows
@@ -100,7 +100,7 @@ def merge_layers(layers: Iterable[Layer]) -> ResolvedConfig:
             if key == "env_options" and isinstance(earlier, Mapping) and isinstance(value, Mapping):
                 value = {**earlier, **value}
             origins[key] = layer.origin
-            if key in AUTO_NAMES and value == "auto":
+            if key in AUTO_WORDS and value == AUTO_WORDS[key]:
                 auto.add(key)
                 continue
             auto.discard(key)

@@ -24,8 +24,8 @@ LEGACY_NAMES: dict[str, str] = {
     "default_niceness": "niceness",
     "num_epochs": "ppo_epochs",
 }
-# Fields that also take the word `auto`: what runs is measured first (docs/command-line.md).
-AUTO_NAMES = frozenset({"num_workers", "num_envs_per_worker"})
+# Fields, and the word that leaves each to a measurement before the run (docs/command-line.md).
+AUTO_WORDS = {"num_workers": "auto", "num_envs_per_worker": "auto", "inference": "measured"}
 # Sample Factory's options that have no meaning here, and why.
 MOOT_NAMES: dict[str, str] = {
     "decorrelate_experience_max_seconds": "environments are set apart by steps, not by seconds: decorrelate_steps",
@@ -81,8 +81,10 @@ class SamplingFields(BaseModel):
         ge=1,
         description="environment groups per worker; 2 is double-buffered, the default where it hides latency",
     )
-    inference: Literal["auto", "local", "central"] = Field(
-        "auto", description="where actions are computed: in the rollout workers (local) or in policy workers (central)"
+    inference: Literal["auto", "measured", "local", "central"] = Field(
+        "auto",
+        description="where actions are computed: in the rollout workers (local) or in policy workers (central); auto: a rule "
+        "of device and network, and a measurement where num_workers or num_envs_per_worker is auto; measured: a measurement",
     )
     policy_workers_per_policy: int | None = Field(
         None,

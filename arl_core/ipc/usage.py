@@ -42,6 +42,12 @@ class Meter:
         self._sample[part] = self._sample.get(part, 0.0) + max(now - self._mark - self._cost, 0.0)
         self._mark = now
 
+    def charge(self, part: str) -> None:
+        """As `lap`, for work that is rare: the clock is read each time, and no sample stands for it."""
+        now = time.process_time()
+        self._total[part] += max(now - self._mark - self._cost, 0.0)
+        self._mark = now
+
     def end(self, rows: int) -> None:
         """A measured round, which was about `rows` environment rows, has ended."""
         self._sampled += rows
@@ -69,12 +75,22 @@ def _cost_of_clock() -> float:
 
 def usage(meter: Meter, *, waited_s: float, rings: int) -> dict[str, Any]:
     """What a component adds to its reports. All counts and seconds are running totals of the process; the difference of two
-    reports is what happened between their `at_s`. `rings`: of others' bells."""
+    reports is what happened between their `at_s`. `rings`: of others' bells; `starved_s`: ready to run, without a core."""
     return {
         "at_s": time.monotonic(),
         "cpu_s": time.process_time(),
         "waited_s": waited_s,
+        "starved_s": _starved_s(),
         "rings": rings,
         "rows": meter.rows,
         "parts_s": meter.total(),
     }
+
+
+def _starved_s() -> float:
+    """Seconds in which the main thread was ready and others had the cores; 0 where the kernel does not tell."""
+    try:
+        with open("/proc/self/schedstat", "rb") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from arl_core.interfaces import ArraySpec
 from arl_core.ipc.arena import Arena
-from arl_core.ipc.component import ComponentLink
+from arl_core.ipc.component import ComponentLink, post_metrics
 from arl_core.ipc.slots import SlotShape, SlotState
 from arl_core.ipc.weights import WeightsBoard
 from arl_core.learning.learner import LIVE_HYPERPARAMETERS, Learner
@@ -205,6 +205,7 @@ class Keeper(LearnerProcess):
         if self.learner.frames >= self._target[0]:
             self.link.ring_trainer()
         self._save_due()
+        post_metrics(self.link, "keeping", {"usage": self.link.usage(self.meter), "elapsed_s": REPORT_INTERVAL_S})
         self.link.wait(REPORT_INTERVAL_S)
 
     def _on_pause(self) -> None:

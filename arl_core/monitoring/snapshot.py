@@ -46,6 +46,7 @@ class Snapshot:
     sampler_waiting: float  # part of the rollout workers' time without a free slot or without an answer
     inference_busy: float | None  # None: local inference
     cores_busy: float | None  # part of all cores' time that the run's processes take; None: not known yet
+    cores_taken: float | None  # part of it that others had while a process of the run was ready to run; None: not known yet
     efficiency: float | None  # the part of it that goes into environments, network and training; None on a GPU too
     episodes: int  # ended, of the whole run
     inference: Literal["local", "central"]

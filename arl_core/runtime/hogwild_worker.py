@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from arl_core.ipc.component import ComponentLink
+from arl_core.ipc.usage import COPIES, TRAINING
 from arl_core.learning.hogwild import WorkerIntake, WorkerLearner
 from arl_core.learning.process import STAGED
 from arl_core.sampling.rollout_worker import REPORT_INTERVAL_S, RolloutSpec, RolloutWorker
@@ -52,7 +53,9 @@ class HogwildWorker(RolloutWorker):
         if self.runners[0].slot >= 0:
             return super()._advance_local()
         self._follow_weights()
+        self.meter.begin()
         self.intake.collect()
+        self.meter.charge(COPIES)
         if not self.intake.assembler.complete:
             return super()._advance_local()
         if not self._reached():
@@ -70,6 +73,7 @@ class HogwildWorker(RolloutWorker):
             self._measured = begin
         self.learner.follow_hyperparameters()
         self.intake.train(with_metrics=due)
+        self.meter.charge(TRAINING)
         self._busy_s += time.perf_counter() - begin
         if self._reached():
             self._learners[0].ring()  # the keeper, which tells the trainer

@@ -61,7 +61,7 @@ def choose_inference(cfg: RunConfig, device: str, *, small: bool) -> tuple[str, 
     it acts in NumPy, its messages cost more than they save."""
     if cfg.hogwild:
         return "local", "hogwild: each rollout worker trains the policy that it acts with"
-    if cfg.inference != "auto":
+    if cfg.inference in {"local", "central"}:
         return cfg.inference, "as configured"
     if device == "cpu":
         return "local", "no GPU: a copy of the policy in each rollout worker needs no message per step"
@@ -116,6 +116,11 @@ class RunPlan:
     def num_policy_workers(self) -> int:
         """Policy workers of the run; none where inference is local."""
         return policy_workers(self.cfg, self.device) * self.cfg.num_policies if self.inference == "central" else 0
+
+    @property
+    def cores(self) -> int:
+        """Processors that the run can use: in serial mode those of its kernels' threads."""
+        return min(self.cfg.torch_threads, available_cores()) if self.cfg.serial else available_cores()
 
     @property
     def decorrelation(self) -> Decorrelation | None:

@@ -18,6 +18,7 @@ from arl_core.envs.group import build_group, make_contexts
 from arl_core.interfaces import EnvContext, UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotState
+from arl_core.ipc.usage import BOOKKEEPING, COPIES, INFERENCE, TRAINING, Meter, usage
 from arl_core.learning.checkpoint import load_file
 from arl_core.learning.learner import Learner, make_learner
 from arl_core.learning.process import SlotIntake
@@ -49,6 +50,7 @@ class SerialEngine:
         self.learners: list[Learner] = []
         self._episodes = EpisodeReport()
         self.runners: list[GroupRunner] = []
+        self._meter = Meter(plan.shape.rollout * plan.shape.num_groups)
         self._evaluator: FrozenPlay | None = None
         self._begun = False  # the environments have played
 
@@ -76,7 +78,7 @@ class SerialEngine:
                 contexts = self._contexts(group)
                 casting = None if plan.casting is None else Casting(plan.casting, contexts)
                 environments = build_group(plan.env, contexts)
-                self.runners.append(GroupRunner(environments, group, arena, plan.shape, self._episodes, casting))
+                self.runners.append(GroupRunner(environments, group, arena, plan.shape, self._episodes, casting, self._meter))
             for runner in self.runners:
                 runner.reset()
         except UserError:
@@ -130,16 +132,36 @@ class SerialEngine:
         """One step of every group, then whatever the learners can do."""
         for runner in self.runners:
             if runner.ready():
-                self.actor.refresh()
-                self.actor.act_one(runner.index, runner.slot, runner.t)
-                runner.step()
+                self._step(runner)
+        if all(runner.slot >= 0 for runner in self.runners):
+            return  # no slot has become full
+        meter = self._meter
+        meter.begin()
         for intake in self.intakes:
             intake.collect()
             while intake.assembler.complete:
                 begin = time.perf_counter()
+                meter.charge(COPIES)
                 intake.train(with_metrics=True)
+                meter.charge(TRAINING)
                 intake.collect()
                 self._busy_s += time.perf_counter() - begin
+        meter.charge(COPIES)
+
+    def _step(self, runner: GroupRunner) -> None:
+        meter, measured = self._meter, self._meter.on
+        if measured:
+            meter.begin()
+        self.actor.refresh()
+        if measured:
+            meter.lap(COPIES)
+        self.actor.act_one(runner.index, runner.slot, runner.t)
+        if measured:
+            meter.lap(INFERENCE)
+        runner.step()
+        if measured:
+            meter.lap(BOOKKEEPING)
+            meter.end(self.plan.shape.group_size)
 
     def _save_due(self) -> None:
         """All at the same moment, policy 0 last: its checkpoint has what is on its way for all, and is read as the newest."""
@@ -151,6 +173,7 @@ class SerialEngine:
     def _report(self, now: float) -> None:
         elapsed = now - self._reported
         sampling = {"episodes": self._episodes.message(), "waited_s": 0.0, "elapsed_s": elapsed}
+        sampling["usage"] = usage(self._meter, waited_s=0.0, rings=0)
         self._episodes.clear()
         self.statistics.take("serial", "sampling", sampling)
         for intake, learner in zip(self.intakes, self.learners, strict=True):

@@ -10,7 +10,7 @@ from typing import Any
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.fps import FpsMeter
 from arl_core.monitoring.snapshot import PolicySnapshot, Snapshot
-from arl_core.runtime.plan import RunPlan, available_cores
+from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.usage import UsageStatistics
 
 _SMOOTHING = 0.7  # of fractions and lags from report to report
@@ -67,7 +67,7 @@ class RunStatistics:
         self._first_frames = 0
         self._waiting: dict[str, float] = {}
         self._busy: dict[str, dict[str, float]] = {"inference": {}, "learner": {}}  # by sender
-        self.usage = UsageStatistics(available_cores())
+        self.usage = UsageStatistics(plan.cores)
 
     def start_from(self, frames: int) -> None:
         """Frames that were trained before this process began to (a resumed run)."""
@@ -141,6 +141,7 @@ class RunStatistics:
             sampler_waiting=fmean(waiting) if waiting else 0.0,
             inference_busy=max(inference, default=0.0) if self._plan.inference == "central" else None,
             cores_busy=self.usage.cores_busy,
+            cores_taken=self.usage.cores_taken,
             efficiency=self.usage.efficiency if self._plan.device == "cpu" else None,
             episodes=self.episodes.total,
             inference="central" if self._plan.inference == "central" else "local",

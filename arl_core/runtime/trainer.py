@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from arl_core.config import ResolvedConfig
+from arl_core.config.layers import AUTO_ORIGIN
 from arl_core.interfaces import ResolvedEnv, RunInfo, UserError
 from arl_core.learning.checkpoint import load_newest
 from arl_core.learning.optimizers import OPTIMIZERS, check_moments
@@ -55,6 +57,12 @@ _STATUS: dict[Outcome, Literal["completed", "interrupted", "failed"]] = {
 }
 
 
+def _explained(plan: RunPlan, resolved: ResolvedConfig) -> RunPlan:
+    """A plan that says where its inference follows from a measurement; which one, the origin says."""
+    measured = resolved.origin("inference").startswith(AUTO_ORIGIN)
+    return replace(plan, inference_reason="measured at the start") if measured else plan
+
+
 class Trainer:
     """A run. Processes start with the first `train` and live until `close`."""
 
@@ -70,7 +78,7 @@ class Trainer:
         self.cfg = resolved.config
         self.env = env
         self.directory = directory
-        self.plan: RunPlan = make_plan(self.cfg, env, parts)
+        self.plan: RunPlan = _explained(make_plan(self.cfg, env, parts), resolved)
         self.models = [self.plan.recipe.build(policy) for policy in range(self.cfg.num_policies)]
         self._flats = [flatten_module(model) for model in self.models]
         self._nurseries = nurseries

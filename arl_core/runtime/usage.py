@@ -21,6 +21,7 @@ class ProcessShare:
     waiting: float
     rows_per_s: float
     rings_per_s: float  # of others' bells
+    starved: float  # seconds in which it was ready and had no core, as the kernel counts them
 
     @property
     def other(self) -> float:
@@ -41,7 +42,7 @@ def share_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> Proces
         return (float(after[name]) - float(before[name])) / seconds
 
     parts = {part: (after["parts_s"][part] - before["parts_s"][part]) / seconds for part in PARTS}
-    return ProcessShare(parts, rate("cpu_s"), rate("waited_s"), rate("rows"), rate("rings"))
+    return ProcessShare(parts, rate("cpu_s"), rate("waited_s"), rate("rows"), rate("rings"), rate("starved_s"))
 
 
 class UsageStatistics:
@@ -52,6 +53,7 @@ class UsageStatistics:
         self.newest: dict[str, Mapping[str, Any]] = {}
         self._useful: dict[str, float] = {}
         self._busy: dict[str, float] = {}
+        self._starved: dict[str, float] = {}
 
     def clear(self) -> None:
         """Training was paused: no difference of two reports may span that."""
@@ -63,7 +65,8 @@ class UsageStatistics:
         if before is None or report["cpu_s"] < before["cpu_s"]:  # its first, or that of the process that replaced it
             return
         share = share_between(before, report)
-        for totals, value in ((self._useful, sum(share.parts[part] for part in USEFUL)), (self._busy, share.cpu)):
+        useful = sum(share.parts[part] for part in USEFUL)
+        for totals, value in ((self._useful, useful), (self._busy, share.cpu), (self._starved, share.starved)):
             totals[sender] = _SMOOTHING * totals.get(sender, value) + (1 - _SMOOTHING) * value
 
     @property
@@ -75,3 +78,11 @@ class UsageStatistics:
     def cores_busy(self) -> float | None:
         """Part of the cores' time that the run's processes take, 0..1; None before it is known."""
         return min(sum(self._busy.values()) / self._cores, 1.0) if self._busy else None
+
+    @property
+    def cores_taken(self) -> float | None:
+        """Part of the cores' time, 0..1, in which others had a core that a process of the run was ready for: no more than the
+        run's processes lacked, and no more than they had not themselves. None before it is known."""
+        if not self._busy:
+            return None
+        return min(sum(self._starved.values()), max(self._cores - sum(self._busy.values()), 0.0)) / self._cores

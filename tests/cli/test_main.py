@@ -50,7 +50,8 @@ def test_help_imports_nothing_heavy(words: str) -> None:
         ),
         (
             "run --env gym:CartPole-v1 --inference=locl",
-            "inference (from command line): input should be 'auto', 'local' or 'central', got 'locl'. Did you mean 'local'?",
+            "inference (from command line): input should be 'auto', 'measured', 'local' or 'central', got 'locl'. "
+            "Did you mean 'local'?",
         ),
         (
             "run --env gym:CartPole-v1 --maze.size 3",

@@ -31,6 +31,7 @@ def make_snapshot() -> Callable[..., Snapshot]:
             "sampler_waiting": 0.21,
             "inference_busy": None,
             "cores_busy": None,
+            "cores_taken": None,
             "efficiency": 0.74,
             "episodes": 3,
             "inference": "local",

@@ -118,7 +118,8 @@ def test_an_environment_given_as_a_class() -> None:
         ({"gamma": 2}, "gamma (from keyword): input should be less than or equal to 1, got 2"),
         (
             {"inference": "locl"},
-            "inference (from keyword): input should be 'auto', 'local' or 'central', got 'locl'. Did you mean 'local'?",
+            "inference (from keyword): input should be 'auto', 'measured', 'local' or 'central', got 'locl'. "
+            "Did you mean 'local'?",
         ),
         ({"encoder": "mpl"}, "no encoder 'mpl'. Did you mean 'mlp'?"),
         ({"env_options": "x"}, "env_options (from keyword): input should be a valid dictionary, got 'x'"),

@@ -1,4 +1,4 @@
-"""`--num-workers auto`, `--num-envs-per-worker auto`."""
+"""`--num-workers auto`, `--num-envs-per-worker auto`, `--inference measured`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 from run_support import arl, small
+from tiny_envs import Bandit
 
 from arl_core.config import RunConfig
 from arl_core.config.layers import Layer, merge_layers
-from arl_core.runtime.measuring.auto import choose
-from arl_core.runtime.measuring.parts import Parts, Seconds
+from arl_core.registry import run_parts, selection_of
+from arl_core.registry.runs import resolve_run
+from arl_core.runtime.measuring.auto import choose, settle
+from arl_core.runtime.measuring.parts import ON_CPU, Parts, Seconds
 
 BOTH = frozenset({"num_workers", "num_envs_per_worker"})
 
@@ -55,6 +58,65 @@ def test_a_given_number_is_kept_and_bounds_the_other() -> None:
     assert "64 environments are as many as" in found["num_workers"].because
 
 
+def acting(parts: Parts, **us: float) -> Parts:
+    """`gpu64=2.0`: acting costs 2 us a row in batches of 64 on a GPU; `cpu4`: in a worker beside it, in batches of 4."""
+    ways = {"any": "torch", "gpu": "torch", "cpu": f"{ON_CPU}numpy"}
+    parts.inference = {(int(name[3:]), ways[name[:3]]): Seconds(cost * 1e-6, cost * 1e-6) for name, cost in us.items()}
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("envs", "measured", "device", "expected"),
+    [
+        # a GPU answers hundreds of rows in the time in which a core answers four
+        (4, acting(parts(20.0, e4=100), cpu4=500, gpu4=100, gpu32=12), "cuda", "central"),
+        # a network that is so small that messages, and the GPU's time beside training, cost more
+        (4, acting(parts(1.0, e4=5), cpu4=0.5, gpu4=20, gpu32=2.5), "cuda", "local"),
+        # the learner sets the pace, whoever acts: central takes of its time
+        (4, acting(parts(500.0, e4=10), cpu4=50, gpu4=100, gpu32=50), "cuda", "local"),
+        # processors alone: a batch of 32 costs as much a row as one of 4, and messages come to it
+        (4, acting(parts(1.0, e4=5), any4=0.5, any32=0.4), "cpu", "local"),
+        # ... but for a network that only a large batch makes cheap
+        (1, acting(parts(50.0, e1=100), any1=1000, any8=200), "cpu", "central"),
+    ],
+)
+def test_inference_follows_from_the_same_figures(envs: int, measured: Parts, device: str, expected: str) -> None:
+    cfg = RunConfig.model_validate({"num_workers": 8, "num_envs_per_worker": envs})
+    choice = choose(cfg, frozenset({"inference"}), measured, 8, device)["inference"]
+    assert choice.value == expected
+    assert f"on {device}" in choice.because
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"inference": "measured"}, {"inference"}),
+        ({"num_workers": "auto"}, {"num_workers", "inference"}),
+        ({"num_workers": "auto", "inference": "central"}, {"num_workers"}),
+        ({"inference": "measured", "hogwild": True}, set()),
+    ],
+)
+def test_inference_is_measured_where_it_is_asked_for_or_costs_nothing(
+    given: dict[str, Any], wanted: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = {"env": Bandit, "num_workers": 1, "num_envs_per_worker": 2, "rollout": 8, "batch_size": 32, **given}
+    resolved, env = resolve_run(Layer("test", fields), environ={})
+    with caplog.at_level("INFO", logger="arl"):
+        settled = settle(resolved, env, run_parts(resolved.config, selection_of(resolved)), None)
+    assert {name for name, origin in settled.origins.items() if origin.startswith("auto: ")} == wanted
+    assert not settled.auto
+    if "inference" in wanted:
+        assert settled.config.inference in {"local", "central"}
+        assert f"inference {settled.config.inference} (auto: " in caplog.text
+    else:
+        assert settled.config.inference == given.get("inference", "auto").replace("measured", "auto")
+
+
+def test_nothing_is_measured_for_the_rule() -> None:
+    resolved, env = resolve_run(Layer("test", {"env": Bandit, "inference": "auto"}), environ={})
+    assert settle(resolved, env, run_parts(resolved.config, selection_of(resolved)), None) is resolved
+
+
 def test_auto_is_a_value_of_its_own_until_somebody_stronger_gives_another() -> None:
     resolved = merge_layers([Layer("plugin", {"num_workers": 6}), Layer("command line", {"num_workers": "auto"})])
     assert (resolved.auto, resolved.origin("num_workers")) == ({"num_workers"}, "command line")
@@ -81,7 +143,11 @@ def test_what_was_chosen_is_logged_saved_and_reused_on_resume(tmp_path: Path) ->
     assert again.returncode == 0, again.stderr
     resumed = json.loads((tmp_path / "train_dir/a/config.json").read_text())
     assert (resumed["config"]["num_envs_per_worker"], resumed["auto"]["num_envs_per_worker"]) == (chosen, why)
-    assert (tmp_path / "train_dir/a/run.log").read_text().count("(auto: ") == 1, "measured once"
+    assert (tmp_path / "train_dir/a/run.log").read_text().count("num_envs_per_worker") == 1, "measured once"
+    for content in (saved, resumed):
+        assert content["config"]["inference"] == content["inference"]["chosen"]
+        assert "frames per second expected of local" in content["auto"]["inference"]
+    assert saved["inference"]["because"] == "measured at the start"
 
 
 def test_auto_from_python() -> None:

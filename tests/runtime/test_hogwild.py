@@ -95,6 +95,9 @@ def test_two_workers_solve_the_bandit_and_every_frame_is_accounted_for(model: AP
     snapshot = model._trainer.snapshot
     assert snapshot is not None
     assert snapshot.learner_busy > 0
+    training = {name: report["parts_s"]["training"] for name, report in statistics.usage.newest.items()}
+    assert training.keys() == {"rollout-0", "rollout-1", "learner-0"}
+    assert training["rollout-0"] > 0 == training["learner-0"], "who trains is charged with it"
     assert model._trainer.engine.version == model._trainer.engine.counts()["optimiser_steps"]
 
 

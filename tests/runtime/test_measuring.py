@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_support import arl
+from run_support import arl, start_arl
 from tiny_envs import Faulty, Gated, Slow
 
+from arl_core.cli.bench import _processes, report
 from arl_core.config.layers import Layer
 from arl_core.interfaces import ArraySpec
 from arl_core.ipc.slots import SlotShape
+from arl_core.ipc.usage import PARTS, USEFUL
 from arl_core.registry import run_parts, selection_of
 from arl_core.registry.runs import resolve_run
 from arl_core.runtime.engine import ComponentFailure
-from arl_core.runtime.measuring.bench import Limit, request_of
+from arl_core.runtime.measuring.bench import BenchOptions, Limit, bench, request_of
 from arl_core.runtime.measuring.child import measure_in_child
 from arl_core.runtime.measuring.parts import Parts, PartsRequest, measure_parts
 from arl_core.runtime.measuring.traffic import traffic
@@ -78,6 +82,7 @@ def test_what_fails_while_parts_are_measured_is_told(nurseries: Nurseries) -> No
 def test_the_limit_is_that_of_the_slower_of_cores_and_gpu() -> None:
     assert Limit(3e-6, 1e-6, 1e-6, 2, "cpu").fps == pytest.approx(400_000)
     assert Limit(8e-6, 1e-6, 1e-6, 2, "cuda").fps == pytest.approx(250_000)
+    assert Limit(8e-6, 1e-6, 1e-6, 1, "cuda", serial=True).fps == pytest.approx(100_000), "one after the other"
     assert Limit(8e-6, 3e-6, 3e-6, 2, "cuda").fps == pytest.approx(1 / 6e-6)
 
 
@@ -108,11 +113,69 @@ def test_bench_from_the_command_line(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("train_dir*")), "it writes no run directory"
 
 
+def test_a_serial_run_is_taken_apart_and_measured_against_one_core(tmp_path: Path) -> None:
+    words = ["--env", "gym:CartPole-v1", "--serial", "--rounds", "1", "--seconds", "0.4", "--output", "b.json"]
+    done = arl("bench", *words, cwd=tmp_path, timeout_s=100.0, COLUMNS="60")
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 60
+    assert done.stdout.startswith("gym:CartPole-v1, appo, 1 core, learner on cpu\n")
+    result = json.loads((tmp_path / "b.json").read_text())
+    (entry,) = result["rounds"]
+    assert result["limit_fps"] == pytest.approx(1 / (entry["environment_s"] + entry["inference_s"] + entry["training_s"]))
+    (share,) = entry["processes"].values()
+    assert min(share["environment"], share["inference"], share["training"]) > 0
+    assert sum(share[part] for part in USEFUL) < 1.1
+    assert share["rows_per_s"] == pytest.approx(result["fps"], rel=0.5)
+
+
+def test_where_every_worker_trains_all_of_it_is_charged() -> None:
+    fields = {"algo": "a3c", "hogwild": True, "num_workers": 2, "num_envs_per_worker": 8, "batch_size": 256, "rollout": 32}
+    config, env = resolve_run(Layer("test", {"env": "gym:CartPole-v1", **fields}), environ={})
+    (entry,) = (result := bench(config, env, BenchOptions(0.8, 1, 60.0), lambda _: None))["rounds"]
+    for worker in ("rollout-0", "rollout-1"):
+        share = entry["processes"][worker]
+        assert share["training"] > share["copies"] > 0
+        assert share["other"] < share["training"] / 2
+    assert entry["processes"]["learner-0"]["training"] == 0
+    assert report(result)[0].endswith("every worker trains (hogwild)")
+
+
+def test_who_trains_nothing_is_not_measured_against_training() -> None:
+    fields = {"sampler_only": True, "num_workers": 1, "num_envs_per_worker": 8, "batch_size": 256, "rollout": 32}
+    config, env = resolve_run(Layer("test", {"env": "gym:CartPole-v1", **fields}), environ={})
+    (entry,) = bench(config, env, BenchOptions(0.6, 1, 60.0), lambda _: None)["rounds"]
+    assert entry["training_s"] == 0
+    assert entry["limit_fps"] == pytest.approx(available_cores() / (entry["environment_s"] + entry["inference_s"]))
+
+
+def test_processes_that_do_not_fit_are_shown_by_their_kind() -> None:
+    share = dict.fromkeys((*PARTS, "other", "waiting", "no_core"), 0.25)
+    processes = {f"rollout-{number}": {**share, "training": number / 100} for number in range(9)} | {"trainer": share}
+    lines = _processes(processes, 60)
+    assert lines[0].split() == ["9", "x", "rollout", "trainer"]
+    assert next(line for line in lines if "training" in line).split() == ["training", "4.0", "25.0"]
+    assert len(_processes(processes, 130)[0].split()) == 10
+
+
+def test_a_signal_ends_a_measurement_without_a_result(tmp_path: Path) -> None:
+    process = start_arl(
+        "bench", "--env", "gym:CartPole-v1", "--seconds", "2", "--rounds", "1", "--num-workers", "1", cwd=tmp_path
+    )
+    assert process.stderr is not None
+    while "run" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(0.7)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (143, "")
+
+
 def test_bench_tells_a_mistake_in_one_line(tmp_path: Path) -> None:
     for words, message in (
         (["--seconds", "-1"], "--seconds: expected a number greater than 0, got '-1'"),
         (["--rounds", "1.5"], "--rounds: expected a whole number, got '1.5'"),
         (["--output", "nowhere/b.json"], f"--output nowhere/b.json: there is no folder {tmp_path / 'nowhere'}"),
+        (["--output", "."], "--output .: that is a folder; name a file"),
         (["--sekonds", "3"], "no flag --sekonds. Did you mean --seconds?"),
     ):
         done = arl("bench", "--env", "maze", *words, cwd=tmp_path)

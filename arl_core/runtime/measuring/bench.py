@@ -16,10 +16,10 @@ from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.runtime.engine import ComponentFailure
 from arl_core.runtime.measuring.child import measure_in_child
-from arl_core.runtime.measuring.parts import Parts, PartsRequest
+from arl_core.runtime.measuring.parts import Parts, PartsRequest, Seconds
 from arl_core.runtime.measuring.traffic import traffic
 from arl_core.runtime.nurseries import Nurseries
-from arl_core.runtime.plan import RunPlan, available_cores
+from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.trainer import Outcome, Trainer
 from arl_core.runtime.usage import ProcessShare, share_between
 
@@ -56,17 +56,19 @@ class Limit:
     training_s: float
     cores: int
     device: str
+    serial: bool = False
 
     @property
     def fps(self) -> float:
-        """All parts on the cores; where a GPU computes, the slower of the cores' and the GPU's share."""
-        if self.device == "cpu":
+        """All parts on the cores; where a GPU computes beside them, the slower of the cores' and the GPU's share."""
+        if self.device == "cpu" or self.serial:
             return self.cores / (self.environment_s + self.inference_s + self.training_s)
         return 1.0 / max(self.environment_s / self.cores, self.inference_s + self.training_s)
 
 
 def bench(resolved: ResolvedConfig, env: ResolvedEnv, options: BenchOptions, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Parts and run in turn, `rounds` times; plain values. `tell` hears of each step. Raises UserError, ComponentFailure."""
+    """Parts and run in turn, `rounds` times; plain values. `tell` hears of each step. Raises UserError, ComponentFailure,
+    and SystemExit after a signal: half a measurement is none."""
     nurseries = Nurseries()
     trainer: Trainer | None = None
     try:
@@ -91,7 +93,7 @@ def request_of(plan: RunPlan, seconds: float) -> PartsRequest:
     shape, worker = plan.shape, plan.cfg.num_envs_per_worker
     everyone = plan.cfg.num_workers * worker * shape.num_agents
     groups, batches = {shape.envs_per_group, worker}, {shape.group_size, everyone}
-    return PartsRequest(plan, tuple(sorted(groups)), tuple(sorted(batches)), seconds)
+    return PartsRequest(plan, tuple(sorted(groups)), tuple(sorted(batches)), seconds, training=not plan.cfg.sampler_only)
 
 
 # --------------------------------------------------------------------------- the run
@@ -142,6 +144,8 @@ def _run(trainer: Trainer, options: BenchOptions) -> RunMeasure:
     outcome = trainer.train(_FOREVER, observer=watch)
     if outcome is Outcome.FAILURE:
         raise ComponentFailure(str(trainer.failure), trainer.failure.detail if trainer.failure else "")
+    if trainer.signal:
+        raise SystemExit(128 + trainer.signal)
     if len(watch.marks) < 2:
         raise ComponentFailure("the run trained on no two batches in the time given; use more --seconds or a smaller batch")
     first, last = watch.marks[0], watch.marks[-1]
@@ -152,7 +156,7 @@ def _run(trainer: Trainer, options: BenchOptions) -> RunMeasure:
         waiting = 0.0
     else:
         waiting = 1.0 - cpu  # it sleeps between its looks at the run
-        processes[TRAINER] = ProcessShare(dict.fromkeys(PARTS, 0.0), cpu, waiting, 0.0, 0.0)
+        processes[TRAINER] = ProcessShare(dict.fromkeys(PARTS, 0.0), cpu, waiting, rows_per_s=0.0, rings_per_s=0.0, starved=0.0)
     return RunMeasure((last.frames - first.frames) / seconds, processes)
 
 
@@ -168,8 +172,9 @@ def _result(plan: RunPlan, rounds: list[tuple[Parts, RunMeasure]]) -> dict[str, 
         "env": plan.env.id,
         "algo": cfg.algo,
         "device": plan.device,
-        "cores": available_cores(),
+        "cores": plan.cores,
         "serial": cfg.serial,
+        "hogwild": cfg.hogwild,
         "inference": plan.inference,
         "num_workers": cfg.num_workers,
         "num_envs_per_worker": cfg.num_envs_per_worker,
@@ -186,23 +191,24 @@ def _result(plan: RunPlan, rounds: list[tuple[Parts, RunMeasure]]) -> dict[str, 
 def _round(plan: RunPlan, parts: Parts, run: RunMeasure) -> dict[str, Any]:
     rows, env_s = min(parts.environment.items(), key=lambda item: item[1].median)
     (batch, way), inference_s = min(parts.inference.items(), key=lambda item: item[1].median)
-    assert parts.training is not None
-    limit = Limit(env_s.median, inference_s.median, parts.training.median, available_cores(), plan.device)
-    fastest = Limit(env_s.fastest, inference_s.fastest, parts.training.fastest, available_cores(), plan.device)
+    training = parts.training or Seconds(0.0, 0.0)  # none with sampler_only
+    where = plan.cores, plan.device, plan.cfg.serial
+    limit = Limit(env_s.median, inference_s.median, training.median, *where)
+    fastest = Limit(env_s.fastest, inference_s.fastest, training.fastest, *where)
     return {
         "environment_s": env_s.median,
         "environment_rows": rows,
         "inference_s": inference_s.median,
         "inference_rows": batch,
         "inference_way": way,
-        "training_s": parts.training.median,
+        "training_s": training.median,
         "limit_fps": limit.fps,
         "fastest_limit_fps": fastest.fps,
         "fps": run.fps,
         "efficiency": run.fps / limit.fps,
         "parts": parts.to_json(),
         "processes": {name: _process(share) for name, share in run.processes.items()},
-        "in_run_s": _in_run(run),
+        "in_run_s": _in_run(run, plan.cores),
     }
 
 
@@ -212,10 +218,10 @@ def _process(share: ProcessShare) -> dict[str, float]:
     return {**share.parts, "other": share.other, "waiting": share.waiting, "no_core": share.no_core, **rates}
 
 
-def _in_run(run: RunMeasure) -> dict[str, float]:
+def _in_run(run: RunMeasure, cores: int) -> dict[str, float]:
     """Core seconds per trained frame, all processes together, by what they went into; `idle`: cores without work of ours."""
     shares = run.processes.values()
     totals = {part: sum(share.parts[part] for share in shares) for part in PARTS}
     totals["other"] = sum(share.other for share in shares)
-    totals["idle"] = max(available_cores() - sum(share.cpu for share in shares), 0.0)
+    totals["idle"] = max(cores - sum(share.cpu for share in shares), 0.0)
     return {name: seconds / run.fps for name, seconds in totals.items()}

@@ -34,6 +34,7 @@ from arl_core.sampling.group_runner import GroupRunner
 from arl_core.sampling.replica import ReplicaSpec, make_actor
 
 FIRST_INDEX = 1 << 21  # environments that are measured are numbered from here: no training's stream is one of theirs
+ON_CPU = "cpu "  # begins a way of acting on a processor, where others are on a GPU
 _BLOCK_S = 0.004  # repetitions take about so long: a clock's resolution is nothing beside it
 _FORWARD_PASSES = 32  # for which noise is drawn at once, as for a slot
 
@@ -54,6 +55,7 @@ class PartsRequest:
     batches: tuple[int, ...]  # rows of one forward pass
     seconds: float
     training: bool = True
+    local: bool = False  # where a GPU computes, acting on a processor too (ways "cpu ..."), for the rows of `group_sizes`
     budget_s: float = math.inf  # sizes that would take longer than this in all are left out
 
 
@@ -120,6 +122,9 @@ def _network(request: PartsRequest, stage: Stage, parts: Parts) -> None:
         obs = {key: np.resize(array, (rows, *array.shape[1:])) for key, array in stage.views.obs.items()}
         for way, seconds in inference_seconds(model, obs, request.plan.device, request.seconds).items():
             parts.inference[rows, way] = seconds
+        if request.local and request.plan.device != "cpu" and rows in request.group_sizes:
+            for way, seconds in inference_seconds(request.plan.recipe.build(), obs, "cpu", request.seconds).items():
+                parts.inference[rows, f"{ON_CPU}{way}"] = seconds
     if request.training:
         torch.set_num_threads(request.plan.cfg.torch_threads)
         parts.training = stage.training_seconds(request.seconds)
