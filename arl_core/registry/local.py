@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -32,11 +36,26 @@ def resolve_target(variant: str) -> LocalEnvSpec:
     module, _, attribute = variant.partition(":")
     if not module or not attribute:
         raise UserError(f"environment 'py:{variant}': write py:module:attr, such as py:my_package.envs:MyEnv")
+    look_here(module)
     try:
         target = load_object(variant)
     except (Exception, SystemExit) as error:
         raise UserError(f"environment 'py:{variant}' cannot be imported: {cause(error)}") from error
     return _described(target, variant, named=module != "__main__")
+
+
+def look_here(module: str) -> None:
+    """Let `module` be found in the present folder where nothing else has it; workers search where this process does.
+
+    The script `arl`, unlike `python -m`, does not search the present folder. It goes last: no file there hides a library.
+    """
+    top = module.partition(".")[0]
+    here = Path.cwd()
+    if top in sys.modules or not ((here / f"{top}.py").is_file() or (here / top).is_dir()):
+        return
+    if importlib.util.find_spec(top) is None:
+        sys.path.append(str(here))
+        importlib.invalidate_caches()
 
 
 def describe_target(target: Any) -> LocalEnvSpec:

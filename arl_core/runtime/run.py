@@ -84,17 +84,24 @@ def _train(
                 observe(trainer.snapshot, trainer.engine.statistics.episodes)
         finally:
             board.close()
-        return _ending(trainer, outcome, directory.path)
+        return _ending(trainer, outcome, directory.path, begin)
     finally:
         trainer.close()
 
 
-def _ending(trainer: Trainer, outcome: Outcome, path: Path) -> tuple[int, str]:
-    """(exit code, last line)."""
+def _ending(trainer: Trainer, outcome: Outcome, path: Path, begin: int | None) -> tuple[int, str]:
+    """(exit code, last line). `begin` are the frames of a resumed run."""
+    from arl_core.learning.checkpoint import checkpoints
+
     if trainer.failure is not None:
-        return 1, f"failed: {trainer.failure}. The log is {path / 'run.log'}; --resume goes on from the last checkpoint"
+        is_saved = bool(checkpoints(path / "checkpoints" / "p0"))
+        again = "--resume goes on from the last checkpoint" if is_saved else "nothing was saved yet"
+        return 1, f"failed: {trainer.failure}. The log is {path / 'run.log'}; {again}"
     snapshot = trainer.snapshot
     assert snapshot is not None
+    if begin is not None and snapshot.frames == begin and not trainer.signal:
+        more = "--train_for_env_steps N, with a larger N, trains on"
+        return int(outcome), f"nothing to do: the run has its {begin:,} frames; {more}. See it play: arl eval {path}"
     done = f"{snapshot.frames:,} frames in {snapshot.seconds:.1f} s ({snapshot.fps_total:,.0f} FPS)"
     mean = trainer.engine.statistics.episodes.return_mean
     result = f", mean return {mean:.3f}" if mean is not None else ""
