@@ -61,7 +61,8 @@ def look_here(module: str) -> None:
 def describe_target(target: Any) -> LocalEnvSpec:
     """An environment class, or callable that returns an environment, given as an object."""
     if not callable(target):
-        raise UserError(f"environment: expected a name, a gymnasium.Env class or a callable, got {target!r}")
+        made = "; each worker makes its own: give the class, or a lambda that makes one" if hasattr(target, "step") else ""
+        raise UserError(f"environment: expected a name, a gymnasium.Env class or a callable, got {target!r}{made}")
     qualified = getattr(target, "__qualname__", type(target).__qualname__)
     name = f"{getattr(target, '__module__', None) or '__main__'}:{qualified}"
     return _described(target, name, named=_importable(target, name))

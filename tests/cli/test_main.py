@@ -74,6 +74,7 @@ def test_help_imports_nothing_heavy(words: str) -> None:
             "its options: arl plugins show cpca",
         ),
         ("run --ent-coef 0.01", "--ent-coef: 'ent_coef' is not an option here. Instead: exploration_loss_coeff"),
+        ("run maze", "'maze' is not a flag; flags are written --name VALUE, such as --env maze"),
         ("plugins lst", "no command 'arl plugins lst'. Did you mean 'list'?"),
         ("eval", "arl eval: name the run's directory, such as train_dir/NAME"),
         ("eval nowhere", "arl eval: no directory nowhere"),

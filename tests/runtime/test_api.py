@@ -75,6 +75,7 @@ def test_the_constructor_starts_no_process_and_weights_are_there_by_value() -> N
         ({"env": Bandit, "encoder": "conv"}, r"image"),
         ({"env": Bandit, "encodersubtype": "mlp_mojoco"}, r"mlp_mujoco"),
         ({"env": 5}, r"class or a callable"),
+        ({"env": gym.make("CartPole-v1")}, r"each worker makes its own: give the class, or a lambda that makes one"),
         ({"env": "py:tiny_envs:Nothing"}, r"Nothing"),
         ({"env": Bandit, "device": "tpu"}, r"auto, cpu, gpu"),
     ],
