@@ -237,7 +237,7 @@ class LearningFields(BaseModel):
 class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
     """The whole configuration of a run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     env_options: dict[str, Any] = Field(default_factory=dict, description="the environment's own options")
     wrappers: list[dict[str, Any]] = Field(

@@ -51,6 +51,10 @@ def test_help_imports_nothing_heavy(words: str) -> None:
             "gamma (from command line): input should be a valid number, unable to parse string as a number, got 'x'",
         ),
         (
+            "config --env gym:CartPole-v1 --learning_rate inf",
+            "learning_rate (from command line): input should be a finite number, got 'inf'",
+        ),
+        (
             "run --env gym:CartPole-v1 --inference=locl",
             "inference (from command line): input should be 'auto', 'local' or 'central', got 'locl'. Did you mean 'local'?",
         ),
