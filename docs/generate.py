@@ -24,6 +24,7 @@ from annotated_types import BaseMetadata
 from pydantic.fields import FieldInfo
 
 from arl_core import interfaces
+from arl_core.config.foreign import FOREIGN_NAMES
 from arl_core.config.schema import FIELD_GROUPS, LEGACY_NAMES, MOOT_NAMES, RunConfig
 from arl_core.hookspecs import HOOK_NAMES, ArlHooks
 from arl_core.interfaces import load_object
@@ -79,6 +80,9 @@ def configuration_page() -> str:
     lines += [f"| `{old}` | `{new}` |" for old, new in LEGACY_NAMES.items()]
     lines += ["", "Not options here:", ""]
     lines += [f"- `{old}`: {why}." for old, why in MOOT_NAMES.items()]
+    lines += ["", "## Coming from Sample Factory, Stable-Baselines3 or CleanRL", ""]
+    lines += ["Not accepted, but answered with what to write instead:", "", "| there | here |", "|---|---|"]
+    lines += [f"| `{there}` | {here} |" for there, here in FOREIGN_NAMES.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from arl_core.cli.helptext import kind
@@ -25,7 +26,7 @@ from arl_core.registry.catalog import family_description, overrides_of, provides
 from arl_core.registry.discovery import PluginRecord, header_lines, plugin_records, prefixes
 from arl_core.registry.known import install_hint, known_family
 from arl_core.registry.loading import load
-from arl_core.registry.options import options_model
+from arl_core.registry.options import import_model, options_model
 from arl_core.registry.selection import PluginSelection, normalized
 
 # what they describe is listed: `arl_encoders` -> "encoders"; environments are described family by family
@@ -141,7 +142,7 @@ def _family(record: PluginRecord) -> dict[str, Any]:
         "docs_url": family.docs_url,
         "open_ended": family.resolver is not None,
         "variants": variants,
-        "options": _options(family),
+        "options": _options(options_model(family)),
         "encoder": family.encoder,
         "wrappers": [_wrapper(ref) for ref in family.wrappers],
         "defaults_changed": _defaults_changed(record, family),
@@ -166,9 +167,8 @@ def default_text(option: Mapping[str, Any]) -> str:
     return "" if option["default"] in (None, "", [], {}) else shown(option["default"])
 
 
-def _options(family: EnvFamily) -> list[dict[str, Any]]:
-    """The environment's own options; `required` ones have no default."""
-    model = options_model(family)
+def _options(model: type[BaseModel] | None) -> list[dict[str, Any]]:
+    """The options that a model has; `required` ones have no default."""
     options = []
     for name, field in (model.model_fields if model else {}).items():
         default = field.get_default(call_default_factory=True)
@@ -212,6 +212,11 @@ def _shared(changes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _listed(record: PluginRecord, hook: str) -> list[dict[str, Any]]:
-    """A listing hook's descriptions, as data."""
-    kind_of_item = described_type(hook) or object
-    return [to_jsonable_python(asdict(item), fallback=repr) for item in load(record).described(hook, kind_of_item)]
+    """A listing hook's descriptions, as data; the options of those that name a model of them, one by one."""
+    items = load(record).described(hook, described_type(hook) or object)
+    return [to_jsonable_python(asdict(item), fallback=repr) | _own_options(item) for item in items]
+
+
+def _own_options(item: Any) -> dict[str, Any]:
+    reference = getattr(item, "options", None)
+    return {"options": _options(import_model(reference, f"'{item.name}'"))} if reference else {}

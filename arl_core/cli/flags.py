@@ -56,7 +56,8 @@ def parse(
         elif len(parsed.positional) < len(positional):
             parsed.positional.append(token)
         else:
-            raise mistake(f"'{token}' is not a flag; flags are written --name VALUE")
+            example = f", such as --env {token}" if "env" in flags else ""
+            raise mistake(f"'{token}' is not a flag; flags are written --name VALUE{example}")
     return parsed
 
 

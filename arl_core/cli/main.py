@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -18,13 +19,13 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit code: 0, 2 for a user's mistake (told in one line), 130 when interrupted."""
+    """Run a command. Returns the exit code: 0, 2 for a user's mistake (told in one line), 130 or 143 when interrupted."""
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # here, where a reader that has left is still an exception that we see
         return code
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as interrupt:  # of a run: with the signal's number; Python's own: without
+        return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
         return 141

@@ -29,10 +29,11 @@ def find_saved_run(request: Request) -> SavedRun:
     if experiment:
         file = train_dir / experiment / "config.json"
         if not file.is_file():
-            names = [path.parent.name for path in train_dir.glob("*/config.json")]
-            raise UserError(f"--resume: no run '{experiment}' in {train_dir}.{nearest(experiment, names)}")
+            names = [path.parent.name for path in _newest_first(train_dir)]
+            others = f" The newest there is '{names[0]}'" if names else " It has none; --train_dir names another folder"
+            raise UserError(f"--resume: no run '{experiment}' in {train_dir}.{nearest(experiment, names) or others}")
         return read_saved_run(file)
-    files = sorted(train_dir.glob("*/config.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    files = _newest_first(train_dir)
     wanted = _resolved_id(request)
     for file in files:
         saved = read_saved_run(file)
@@ -40,6 +41,11 @@ def find_saved_run(request: Request) -> SavedRun:
             return saved
     of_env = f" of '{wanted}'" if wanted else ""
     raise UserError(f"--resume: no run{of_env} in {train_dir}; name one with --train_dir and --experiment")
+
+
+def _newest_first(train_dir: Path) -> list[Path]:
+    """The saved configurations of its runs."""
+    return sorted(train_dir.glob("*/config.json"), key=lambda file: file.stat().st_mtime, reverse=True)
 
 
 def read_saved_run(file: Path) -> SavedRun:

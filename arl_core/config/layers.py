@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from arl_core.config.foreign import FOREIGN_NAMES
 from arl_core.config.schema import AUTO_WORDS, LEGACY_NAMES, MOOT_NAMES, RunConfig
 from arl_core.interfaces import UserError
 
@@ -62,9 +63,11 @@ def canonical_field(name: str, origin: str) -> str:
 
 
 def check_moot(name: str, where: str = "") -> None:
-    """Raises UserError for an option of Sample Factory's that has no meaning here; `where` begins the message."""
+    """Raises UserError for another library's name that means nothing, or is another, here; `where` begins the message."""
     if name in MOOT_NAMES:
         raise UserError(f"{where}'{name}' is not an option here: {MOOT_NAMES[name]}. Leave it out")
+    if name in FOREIGN_NAMES and name not in RunConfig.model_fields:
+        raise UserError(f"{where}'{name}' is not an option here. Instead: {FOREIGN_NAMES[name]}")
 
 
 def complaint(error: ErrorDetails) -> str:

@@ -43,7 +43,11 @@ class RunFields(BaseModel):
     train_dir: str = Field("train_dir", description="folder that holds the run directories")
     seed: int = Field(0, ge=0, description="one seed fixes environments, actions, initialisation and shuffling")
     device: str = Field("auto", description="auto, cpu, gpu (= cuda) or cuda:N; where the learner and central inference run")
-    train_for_env_steps: int = Field(1_000_000, ge=0, description="stop after so many frames (environment transitions)")
+    train_for_env_steps: int = Field(
+        1_000_000,
+        ge=0,
+        description="stop after so many frames (environment transitions); of several policies: for each, on average",
+    )
     train_for_seconds: float = Field(0.0, ge=0.0, description="stop after so many seconds of training; 0: no limit")
     save_every_sec: float = Field(60.0, gt=0.0, description="seconds between checkpoints")
     keep_checkpoints: Positive = Field(3, description="how many of the newest checkpoints to keep")
@@ -222,7 +226,7 @@ class LearningFields(BaseModel):
     rmsprop_momentum: Fraction = Field(0.0, description="RMSprop's momentum")
     max_grad_norm: NonNegative = Field(4.0, description="gradients are clipped to this norm; 0: not clipped")
     losses: list[dict[str, Any]] = Field(
-        default_factory=list, description='further losses and intrinsic rewards: [{"name": ..., "options": {...}}]'
+        default_factory=list, description='further losses and intrinsic rewards: names, or [{"name": ..., "options": {...}}]'
     )
     hogwild: bool = Field(
         False,
@@ -235,11 +239,11 @@ class LearningFields(BaseModel):
 class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
     """The whole configuration of a run."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
     env_options: dict[str, Any] = Field(default_factory=dict, description="the environment's own options")
     wrappers: list[dict[str, Any]] = Field(
-        default_factory=list, description='further wrappers, outermost last: [{"name": ..., "options": {...}}]'
+        default_factory=list, description='further wrappers, outermost last: names, or [{"name": ..., "options": {...}}]'
     )
     extensions: list[str] = Field(
         default_factory=list, description="plugins that are told of the run's beginning, metrics and end: [my-logger]"
@@ -259,6 +263,14 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
     @classmethod
     def _names_are_separated_by_commas(cls, value: Any) -> Any:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("losses", "wrappers", mode="before")
+    @classmethod
+    def _a_name_alone_is_an_entry(cls, value: Any) -> Any:
+        entries = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        if not isinstance(entries, list):
+            return entries
+        return [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
 
     @field_validator("plugins_require", mode="before")
     @classmethod

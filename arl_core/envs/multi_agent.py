@@ -227,7 +227,8 @@ class MultiAgentGroup:
         faults = []
         for context, env in zip(self._contexts, envs, strict=False):  # strict: closed before
             try:
-                env.close()
+                if hasattr(env, "close"):  # one that is no subclass of PettingZoo's may have nothing to close
+                    env.close()
             except (Exception, SystemExit) as error:  # noqa: BLE001, PERF203  # the others are closed too
                 faults.append(EnvironmentFault(failed(context, "close", error)))
         if faults:

@@ -132,5 +132,16 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
                 code_name(record, f"the vector_maker of {what} '{name}'", spec.vector_maker)
             return spec
     described = [spec.name for spec in specs]
+    hint = nearest(plain, described) or ("" if slash else _of_namesake(plain, hook, kind, selection))
     listing = f" {record.owner} has: {', '.join(described)}" if described else f" {record.owner} has none"
-    raise UserError(f"no {what} '{name}'.{nearest(plain, described) or listing}")
+    raise UserError(f"no {what} '{name}'.{hint or listing}")
+
+
+def _of_namesake(name: str, hook: str, kind: type[S], selection: PluginSelection) -> str:
+    """A hint for who wrote a plugin's name alone where "plugin/name" was meant; "" where no plugin is called so."""
+    for record in plugin_records(selection):
+        if record.name == name and record.usable:
+            found = [spec.name for spec in load(record).described(hook, kind)]
+            return f" Plugin '{name}' has: {', '.join(found)}" if found else ""
+    dist = KNOWN_PARTS.get(name)
+    return f" It is in {dist}: pip install {dist}" if dist else ""

@@ -15,7 +15,7 @@ from typing import Any
 from arl_core.config.layers import nearest
 from arl_core.interfaces import UserError, load_object
 from arl_core.registry.loading import cause
-from arl_core.registry.local import LocalEnvSpec, by_value
+from arl_core.registry.local import LocalEnvSpec, by_value, look_here
 
 MAKER = "arl_core.envs.make:make_gymnasium"
 LEGACY_MAKER = "arl_core.envs.legacy_gym:make"
@@ -50,6 +50,7 @@ def list_gym() -> dict[str, str]:
 
 
 def _import(module: str, variant: str) -> None:
+    look_here(module)
     try:
         import_module(module)
     except (Exception, SystemExit) as error:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -32,6 +36,7 @@ def resolve_target(variant: str) -> LocalEnvSpec:
     module, _, attribute = variant.partition(":")
     if not module or not attribute:
         raise UserError(f"environment 'py:{variant}': write py:module:attr, such as py:my_package.envs:MyEnv")
+    look_here(module)
     try:
         target = load_object(variant)
     except (Exception, SystemExit) as error:
@@ -39,10 +44,25 @@ def resolve_target(variant: str) -> LocalEnvSpec:
     return _described(target, variant, named=module != "__main__")
 
 
+def look_here(module: str) -> None:
+    """Let `module` be found in the present folder where nothing else has it; workers search where this process does.
+
+    The script `arl`, unlike `python -m`, does not search the present folder. It goes last: no file there hides a library.
+    """
+    top = module.partition(".")[0]
+    here = Path.cwd()
+    if top in sys.modules or not ((here / f"{top}.py").is_file() or (here / top).is_dir()):
+        return
+    if importlib.util.find_spec(top) is None:
+        sys.path.append(str(here))
+        importlib.invalidate_caches()
+
+
 def describe_target(target: Any) -> LocalEnvSpec:
     """An environment class, or callable that returns an environment, given as an object."""
     if not callable(target):
-        raise UserError(f"environment: expected a name, a gymnasium.Env class or a callable, got {target!r}")
+        made = "; each worker makes its own: give the class, or a lambda that makes one" if hasattr(target, "step") else ""
+        raise UserError(f"environment: expected a name, a gymnasium.Env class or a callable, got {target!r}{made}")
     qualified = getattr(target, "__qualname__", type(target).__qualname__)
     name = f"{getattr(target, '__module__', None) or '__main__'}:{qualified}"
     return _described(target, name, named=_importable(target, name))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from arl_core.config.layers import nearest
 from arl_core.interfaces import UserError
 from arl_core.registry.discovery import PluginRecord, Prefix, plugin_records, prefixes
-from arl_core.registry.known import KNOWN_FAMILIES, install_hint, known_family, provides
+from arl_core.registry.known import KNOWN_FAMILIES, KNOWN_PARTS, install_hint, known_family, provides
 from arl_core.registry.selection import ALL, PluginSelection, normalized
 
 
@@ -91,12 +91,13 @@ def _unknown(name: str, records: Collection[PluginRecord]) -> str:
     known = known_family(name)
     if known:
         return _not_there(f"environment '{name}'", known, records)
-    installed = sorted({record.name for record in records if record.usable})
+    installed = sorted({record.name for record in records if record.usable} - set(KNOWN_PARTS))
     head = name.partition(":")[0]
     hint = nearest(head, [*installed, *KNOWN_FAMILIES])
     if not hint:
-        gym_id = f" Gymnasium's ids are written gym:{name}." if re.fullmatch(r"[\w./-]+-v\d+", name) else ""
-        return f"no environment '{name}'.{gym_id} Installed: {', '.join(installed)}"
+        if re.fullmatch(r"[\w./-]+-v\d+", name):
+            return f"no environment '{name}'. Gymnasium's ids are written gym:{name}"
+        return f"no environment '{name}'. Installed: {', '.join(installed)}; arl envs PATTERN searches their variants"
     near = hint.split("'")[1]
     more = "" if near in installed else f"\n  {_not_there(repr(near), near, records)}"
     return f"no environment '{name}'.{hint}{more}"

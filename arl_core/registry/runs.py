@@ -24,12 +24,13 @@ def resolve_run(
     config_file: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
     saved: Layer | None = None,
+    layout: Layer | None = None,
 ) -> tuple[ResolvedConfig, ResolvedEnv]:
-    """Core < the algorithm < the environment's plugin < `config_file` (YAML) < `ARL_*` in `environ` < `layers` in order.
+    """Core < `layout` < the algorithm < the environment's plugin < `config_file` (YAML) < `ARL_*` in `environ` < `layers`.
 
     `environ` is the process's own by default. `env` in a layer may be a class or callable. On resume, `saved` (the
     saved configuration) stands above what is merely around (`ARL_*`) and below what is named now (`config_file`,
-    `layers`).
+    `layers`). `layout`, numbers that belong together, is left out as a whole where the environment's plugin sets one of them.
     Raises UserError for whatever does not fit, with its origin, and for a file that names code of its own to run.
     """
     around = [environment_layer(os.environ if environ is None else environ)]
@@ -47,7 +48,7 @@ def resolve_run(
         )
     resolved = resolve_env(naming.env if env is None else env, naming.env_options, naming.wrappers, selection)
     model = merge_layers(layer.only(frozenset({"model"})) for layer in stack).config.model
-    merged = merge_layers([*_defaults(resolved, naming.algo, model, selection), *stack])
+    merged = merge_layers([*_defaults(resolved, naming.algo, model, selection, layout), *stack])
     run_parts(merged.config, selection)  # every name means something
     dist, separator, _ = naming.env.partition("::")
     typed: dict[str, Any] = {
@@ -58,7 +59,9 @@ def resolve_run(
     return replace(merged, config=merged.config.model_copy(update=typed)), resolved
 
 
-def _defaults(resolved: ResolvedEnv, algo: str, model: str | None, selection: PluginSelection) -> list[Layer]:
+def _defaults(
+    resolved: ResolvedEnv, algo: str, model: str | None, selection: PluginSelection, layout: Layer | None
+) -> list[Layer]:
     """What the algorithm sets, and above it the environment's plugin; a whole network takes the place of its encoder."""
     spec = algorithm_spec(algo, selection)
     layers = [Layer(f"algorithm {spec.name}", dict(spec.defaults))]
@@ -66,7 +69,9 @@ def _defaults(resolved: ResolvedEnv, algo: str, model: str | None, selection: Pl
     if overrides is not None:
         kept = {name: value for name, value in overrides.values.items() if model is None or name != "encoder"}
         layers.append(Layer(overrides.origin, kept))
-    return layers
+    if layout is None or (overrides is not None and overrides.only(frozenset(layout.values)).values):
+        return layers
+    return [layout, *layers]
 
 
 def check_required(selection: PluginSelection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -31,6 +31,7 @@ from arl_core.runtime.trainer import Outcome, Trainer
 from arl_core.sampling.playing import Cast
 from arl_core.spaces import children_of, leaves_of
 
+LAYOUT = Layer("APPO", {"num_workers": 8, "num_envs_per_worker": 2})  # where the environment's plugin sets neither
 Callback = Callable[[Mapping[str, Any]], bool | None]
 
 
@@ -63,7 +64,9 @@ class APPO:
     """Asynchronous PPO on one environment family (Petrenko et al., 2020).
 
     `env` is a name (`arl run --env`), a `gymnasium.Env` class, or a callable that makes one. `policy_kwargs` takes any field
-    of the run's configuration. The constructor starts no process; a wrong name or value is a `UserError` here.
+    of the run's configuration. What is left out has the defaults of `arl run`, the environment's plugin's among them; where
+    that says nothing of workers, there are 8 with 2 environments each. The constructor starts no process; a wrong name or value
+    is a `UserError` here.
     Processes start with the first `train` and live, environments and all, until `close` (or the end of the `with` block).
     With `experiment` in `policy_kwargs` the run has a directory like that of `arl run`; without, it writes nothing.
     """
@@ -75,21 +78,25 @@ class APPO:
         env: Any,
         encoder: str | None = None,
         encodersubtype: str | None = None,
-        num_envs_per_worker: int | Literal["auto"] = 2,
-        num_workers: int | Literal["auto"] = 8,
+        num_envs_per_worker: int | Literal["auto"] | None = None,
+        num_workers: int | Literal["auto"] | None = None,
         device: str | torch.device = "cpu",
         policy_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         given: dict[str, Any] = {
             "env": env,
             "algo": self.algo,
+            "encoder": encoder,
+            "encoder_subtype": encodersubtype,
             "num_envs_per_worker": num_envs_per_worker,
             "num_workers": num_workers,
             "device": str(device),
         }
-        given |= {k: v for k, v in (("encoder", encoder), ("encoder_subtype", encodersubtype)) if v is not None}
-        layers = Layer("arguments", given), Layer("policy_kwargs", dict(policy_kwargs or {}))
-        resolved, self.resolved_env = resolve_run(*layers)
+        if not isinstance(policy_kwargs, (Mapping, NoneType)):
+            raise UserError(f"policy_kwargs: expected a dict of configuration fields, got {policy_kwargs!r}")
+        arguments = {name: value for name, value in given.items() if value is not None or name == "env"}
+        layers = Layer("arguments", arguments), Layer("policy_kwargs", dict(policy_kwargs or {}))
+        resolved, self.resolved_env = resolve_run(*layers, layout=LAYOUT)
         cfg = resolved.config
         directory = RunDirectory(Path(cfg.train_dir) / cfg.experiment, resume=False) if cfg.experiment else None
         try:
@@ -107,19 +114,21 @@ class APPO:
     # ----------------------------------------------------------------- training
 
     def train(self, train_for_env_steps: int, callback: Callback | None = None) -> Status:
-        """Train on `train_for_env_steps` more frames, the sum over all policies; blocks.
+        """Train on `train_for_env_steps` more frames for each policy, on average over the policies; blocks.
 
         Overshoots by at most the frames of one iteration (`batch_size` x `num_batches_per_iteration`) of each policy.
 
         `callback` receives statistics (`frames`, `fps`, `return_mean`, `length_mean`, `episodes`, `policy_lag_mean`, `losses`,
         `metrics`, `evaluation`, `policies`) a few times a second; when it returns False the call ends as interrupted.
         """
+        if not isinstance(train_for_env_steps, (int, float)) or not 0 <= train_for_env_steps == train_for_env_steps // 1:
+            raise UserError(f"train: expected a whole number of frames, such as 100_000, got {train_for_env_steps!r}")
         trainer = self._trainer
 
         def observer(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool | None:
             return callback(_statistics(snapshot, episodes)) if callback is not None else None
 
-        outcome = trainer.train(train_for_env_steps, observer=observer, additional=True)
+        outcome = trainer.train(int(train_for_env_steps), observer=observer, additional=True)
         mean = trainer.episodes.return_mean if trainer.episodes else None
         return Status.of(outcome, trainer.snapshot, mean, str(trainer.failure or ""))
 

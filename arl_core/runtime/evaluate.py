@@ -130,12 +130,20 @@ def load_run(
     return run.cfg, run.env, *run.network(checkpoint, policy)
 
 
+def _runs_in(folder: Path) -> str:
+    """The newest run in a folder of runs, for who named the folder; otherwise what a run directory is."""
+    runs = sorted(folder.glob("*/config.json"), key=lambda file: file.stat().st_mtime)
+    return f" Name one of the runs in it, such as {runs[-1].parent}" if runs else " A run's is <train_dir>/<experiment>"
+
+
 class _SavedRun:
     """A run directory's configuration, environment and networks. Raises UserError."""
 
     def __init__(self, run_dir: Path, *layers: Layer) -> None:
         self._run_dir = run_dir
         file = run_dir / "config.json"
+        if not file.is_file():
+            raise UserError(f"{run_dir} is not a run directory: it has no {file.name}.{_runs_in(run_dir)}")
         try:
             saved = json.loads(file.read_text(encoding="utf-8"))
             values, described = dict(saved["config"]), saved["env"]

@@ -90,6 +90,9 @@ def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> Probe:
     try:
         if is_parallel(instance):
             return Probe(*shared_spaces(instance, env.id), tuple(instance.possible_agents))
+        missing = [name for name in ("observation_space", "action_space") if not hasattr(instance, name)]
+        if missing:
+            raise UserError(f"environment '{env.id}' has no {' and no '.join(missing)}: set it in its class or in __init__")
         return Probe(instance.observation_space, instance.action_space, ())
     finally:
         close_quietly(instance)  # it served its purpose; a fault in close() is reported by its own group

@@ -44,6 +44,9 @@ def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, re
     try:
         code, final = _train(resolved, env, directory, nurseries, view, resume=resume)
         return code
+    except KeyboardInterrupt:  # the second one
+        final = f"ended at once; {_saved(path)}"
+        raise
     finally:
         view.close(final)
         close_run_log()
@@ -84,17 +87,20 @@ def _train(
                 observe(trainer.snapshot, trainer.engine.statistics.episodes)
         finally:
             board.close()
-        return _ending(trainer, outcome, directory.path)
+        return _ending(trainer, outcome, directory.path, begin)
     finally:
         trainer.close()
 
 
-def _ending(trainer: Trainer, outcome: Outcome, path: Path) -> tuple[int, str]:
-    """(exit code, last line)."""
+def _ending(trainer: Trainer, outcome: Outcome, path: Path, begin: int | None) -> tuple[int, str]:
+    """(exit code, last line). `begin` are the frames of a resumed run."""
     if trainer.failure is not None:
-        return 1, f"failed: {trainer.failure}. The log is {path / 'run.log'}; --resume goes on from the last checkpoint"
+        return 1, f"failed: {trainer.failure}. The log is {path / 'run.log'}; {_saved(path)}"
     snapshot = trainer.snapshot
     assert snapshot is not None
+    if begin is not None and snapshot.frames == begin and not trainer.signal:
+        more = "--train_for_env_steps N, with a larger N, trains on"
+        return int(outcome), f"nothing to do: the run has its {begin:,} frames; {more}. See it play: arl eval {path}"
     done = f"{snapshot.frames:,} frames in {snapshot.seconds:.1f} s ({snapshot.fps_total:,.0f} FPS)"
     mean = trainer.engine.statistics.episodes.return_mean
     result = f", mean return {mean:.3f}" if mean is not None else ""
@@ -102,5 +108,14 @@ def _ending(trainer: Trainer, outcome: Outcome, path: Path) -> tuple[int, str]:
         name = trainer.cfg.experiment or path.name
         train_dir = trainer.cfg.train_dir
         again = f"arl run --resume --experiment {name}" + (f" --train-dir {train_dir}" if train_dir != "train_dir" else "")
+        if not trainer.env.dist or trainer.env.imports:  # code of the user's own: a file alone may not name it
+            again += f" --env {trainer.cfg.env}"
         return 128 + trainer.signal, f"interrupted after {done}{result}. Saved; go on with: {again}"
     return int(outcome), f"{done}{result}. See it play: arl eval {path}"
+
+
+def _saved(path: Path) -> str:
+    """What of a run that did not end well is there to go on with."""
+    from arl_core.learning.checkpoint import checkpoints
+
+    return "--resume goes on from the last checkpoint" if checkpoints(path / "checkpoints" / "p0") else "nothing was saved yet"

@@ -10,7 +10,8 @@ from typing import Any
 
 
 class EndSignals:
-    """A context in which the first signal is noted (`received`) and announced, the second raises KeyboardInterrupt.
+    """A context in which the first signal is noted (`received`) and announced, the second raises KeyboardInterrupt
+    with its number.
 
     Outside the main thread, where Python gives signals to nobody, it does nothing.
     """
@@ -32,6 +33,6 @@ class EndSignals:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.received:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         self.received = number
         self._announce(number)

@@ -183,8 +183,9 @@ class Trainer:
     def train(
         self, frames: int, seconds: float = 0.0, observer: Observer | None = None, *, additional: bool = False
     ) -> Outcome:
-        """Train until `frames` frames in total (or so many more, where `additional`), or for `seconds` (0: no limit); then,
-        where there is a run directory, write the last checkpoint and the summary. Extensions are told.
+        """Train until `frames` frames (or so many more, where `additional`) for each policy, on average: until their sum is so
+        often as much; or for `seconds` (0: no limit). Then, where there is a run directory, write the last checkpoint and the
+        summary. Extensions are told.
 
         `observer(snapshot, episodes)` is called a few times a second and may return False to end the call. A failure is
         logged, kept in `failure`, and ends the run's processes; weights of the last checkpoint stay.
@@ -212,7 +213,7 @@ class Trainer:
     def _train(self, frames: int, seconds: float, observer: Observer | None, additional: bool) -> Outcome:
         self.signal, self.failure = 0, None
         stopped = False
-        target = frames
+        target = frames * self.cfg.num_policies
 
         def tick() -> bool:
             nonlocal stopped
@@ -227,7 +228,7 @@ class Trainer:
         with EndSignals(_announce) as signals:
             try:
                 engine = self.engine
-                target = engine.frames + frames if additional else frames
+                target += engine.frames if additional else 0
                 engine.train(target, seconds, tick)
             except ComponentFailure as failure:
                 self._fail(failure)

@@ -19,7 +19,7 @@ from arl_core.envs.make import resolved_to_json
 from arl_core.envs.spaces import ActionLayout, obs_specs
 from arl_core.interfaces import UserError
 from arl_core.models.spaces import network_space
-from arl_core.testing.playing import Moment, first_difference, play
+from arl_core.testing.playing import Moment, first_difference, obeying_mask, play
 from arl_core.testing.processes import in_fresh_process
 from arl_core.testing.results import CheckFailed, Result, Rule, ok, skip
 from arl_core.testing.subject import Variant
@@ -83,7 +83,7 @@ def gymnasium_says(env: gymnasium.Env[Any, Any], *, thoroughly: bool) -> tuple[s
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             if thoroughly:
-                check_env(env.unwrapped, skip_render_check=True)
+                check_env(obeying_mask(env.unwrapped), skip_render_check=True)
             play(PassiveEnvChecker(_Inside(env)), seed=1, steps=100)
     except (AssertionError, TypeError, ValueError, KeyError) as error:
         raise CheckFailed(f"gymnasium says: {' '.join(str(error).split())}") from error

@@ -50,6 +50,32 @@ def sampled_action(space: spaces.Space[Any], observation: Any) -> Any:
     return space.sample()
 
 
+class _ObeysMask(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Plays the first allowed action in place of one that the mask forbids."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], space: spaces.Discrete) -> None:
+        super().__init__(env)
+        self._first = space.start
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(seed=seed, options=options)
+        self._mask = observation[ACTION_MASK]
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        allowed = np.flatnonzero(self._mask) + self._first
+        observation, *others = self.env.step(action if not len(allowed) or action in allowed else allowed[0])
+        self._mask = observation[ACTION_MASK]
+        return observation, *others
+
+
+def obeying_mask(env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+    """`env` for gymnasium's checks, which know no masks: a run never plays what the "action_mask" forbids."""
+    space, seen = env.action_space, env.observation_space
+    masked = isinstance(seen, spaces.Dict) and ACTION_MASK in seen.spaces
+    return _ObeysMask(env, space) if masked and isinstance(space, spaces.Discrete) else env
+
+
 def digest(space: spaces.Space[Any], observation: Any) -> str:
     """A short digest of an observation's values, key by key."""
     found = hashlib.blake2b(digest_size=8)

@@ -12,6 +12,8 @@ import pytest
 
 from arl_core import __version__
 from arl_core.cli.main import COMMANDS, main
+from arl_core.config.foreign import FOREIGN_NAMES
+from arl_core.config.schema import LEGACY_NAMES, MOOT_NAMES, RunConfig
 from arl_core.registry.builtin import _PARAMS
 
 
@@ -49,6 +51,10 @@ def test_help_imports_nothing_heavy(words: str) -> None:
             "gamma (from command line): input should be a valid number, unable to parse string as a number, got 'x'",
         ),
         (
+            "config --env gym:CartPole-v1 --learning_rate inf",
+            "learning_rate (from command line): input should be a finite number, got 'inf'",
+        ),
+        (
             "run --env gym:CartPole-v1 --inference=locl",
             "inference (from command line): input should be 'auto', 'measured', 'local' or 'central', got 'locl'. "
             "Did you mean 'local'?",
@@ -67,9 +73,17 @@ def test_help_imports_nothing_heavy(words: str) -> None:
             "experiment (from command line): must be a plain folder name; use train_dir for the folder that holds it, "
             "got 'a/b'",
         ),
+        (
+            "run --use_cpc",
+            "--use_cpc: 'use_cpc' is not an option here. Instead: losses cpca/cpca, of arl-plugin-cpca; "
+            "its options: arl plugins show cpca",
+        ),
+        ("run --ent-coef 0.01", "--ent-coef: 'ent_coef' is not an option here. Instead: exploration_loss_coeff"),
+        ("run maze", "'maze' is not a flag; flags are written --name VALUE, such as --env maze"),
         ("plugins lst", "no command 'arl plugins lst'. Did you mean 'list'?"),
         ("eval", "arl eval: name the run's directory, such as train_dir/NAME"),
         ("eval nowhere", "arl eval: no directory nowhere"),
+        ("eval .", ". is not a run directory: it has no config.json. A run's is <train_dir>/<experiment>"),
         ("eval . --episodes many", "--episodes: expected a whole number of at least 1, got 'many'"),
         ("eval . --seed -1", "--seed: expected a whole number of at least 0, got '-1'"),
         (
@@ -80,11 +94,34 @@ def test_help_imports_nothing_heavy(words: str) -> None:
             "run --resume --train_dir nowhere",
             "--resume: no run in nowhere; name one with --train_dir and --experiment",
         ),
+        (
+            "run --resume --train_dir nowhere --experiment x",
+            "--resume: no run 'x' in nowhere. It has none; --train_dir names another folder",
+        ),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_2(words: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line_and_exit_2(
+    words: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert main(words.split()) == 2
     assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+def test_of_a_folder_of_runs_one_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train_dir" / "mine").mkdir(parents=True)
+    (tmp_path / "train_dir" / "mine" / "config.json").write_text("{}")
+    assert main(["eval", "train_dir"]) == 2
+    assert capsys.readouterr().err.endswith("no config.json. Name one of the runs in it, such as train_dir/mine\n")
+    assert main(["run", "--resume", "--experiment", "yours-7"]) == 2
+    assert capsys.readouterr().err == "error: --resume: no run 'yours-7' in train_dir. The newest there is 'mine'\n"
+
+
+def test_no_foreign_name_is_a_field_or_an_older_name() -> None:
+    assert not set(FOREIGN_NAMES) & (set(RunConfig.model_fields) | set(LEGACY_NAMES) | set(MOOT_NAMES))
 
 
 def config_json(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
@@ -202,6 +239,12 @@ def test_an_interrupt_is_exit_130_without_a_traceback(fakes: Any) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
     assert (process.returncode, errors) == (130, "")
+
+
+def test_an_end_at_once_has_the_signals_number(fakes: Any) -> None:
+    fakes.dist("arl-plugin-ended", plugins={"ended": "ended"})
+    fakes.module("ended", "raise KeyboardInterrupt(15)")
+    assert fakes.arl("run", "--env", "ended").returncode == 143
 
 
 def test_a_reader_that_leaves_is_no_traceback() -> None:

@@ -61,17 +61,19 @@ def test_once_saves_and_says_how_to_go_on(number: signal.Signals, code: int, tmp
     assert not any(alive(process) for process in below)
 
 
-def test_twice_ends_at_once_even_if_an_environment_hangs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_twice_ends_at_once_even_if_an_environment_hangs(number: signal.Signals, code: int, tmp_path: Path) -> None:
     hanging = ("run", "--env", "py:tiny_envs:faulty", *RUN, "--train_for_env_steps", "1000000000")
     run = start_arl(*hanging, cwd=tmp_path, TINY_FAULT=f"hang,step,50,{tmp_path / 'hangs'}")
     assert eventually((tmp_path / "hangs").exists, 30.0)
-    run.send_signal(signal.SIGINT)
+    run.send_signal(number)
     time.sleep(1.0)
     assert run.poll() is None  # it waits for the environment
     below = processes(run)
-    run.send_signal(signal.SIGINT)
+    run.send_signal(number)
     out, err = run.communicate(timeout=10)
-    assert run.returncode == 130, (out, err)
+    assert run.returncode == code, (out, err)
+    assert "ended at once; nothing was saved yet" in out + err
     assert "Traceback" not in out + err
     assert not any(alive(process) for process in below)
 

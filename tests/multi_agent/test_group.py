@@ -181,6 +181,16 @@ def test_a_name_leads_to_a_group_of_agents() -> None:
         build_any(resolve_env("py:agent_envs:TakesTurns"), context)
 
 
+def test_an_environment_may_have_nothing_to_close() -> None:
+    class Plain(Parallel):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "close":
+                raise AttributeError(name)
+            return super().__getattribute__(name)
+
+    group_of(Plain).close()
+
+
 def test_observations_of_parts() -> None:
     class Parts(Parallel):
         def observation_space(self, agent: str) -> spaces.Space[Any]:

@@ -48,7 +48,7 @@ def test_one_policy_plays_all_agents() -> None:
 
 def test_agents_that_want_opposites_need_two_policies() -> None:
     with serial(Opposites, num_policies=2, learning_rate=1e-2) as model:
-        model.train(5_000)
+        model.train(2_500)
         assert exact(model)
         result = model.evaluate(6)
         assert min(result["policy_0/return_mean"], result["policy_1/return_mean"]) > 3.5
@@ -56,6 +56,9 @@ def test_agents_that_want_opposites_need_two_policies() -> None:
         policies = model._trainer.snapshot.policies  # type: ignore[union-attr]
         assert all(policy.return_mean > 2.5 for policy in policies if policy.return_mean is not None)
         assert sum(policy.frames for policy in policies) == model._trainer.frames
+        batches = model.config.batch_size * model.config.num_batches_per_iteration * 2
+        assert 2 * 2_500 <= model._trainer.frames <= 2 * 2_500 + batches, "train counts for each policy"
+        assert model._trainer.snapshot.target_frames == 2 * 2_500  # type: ignore[union-attr]
         observations = np.ones((5, 1), np.float32)
         assert [model.predict(observations, deterministic=True, policy=p)[0].tolist() for p in (0, 1)] == [[1] * 5, [0] * 5]
 

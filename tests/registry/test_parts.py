@@ -164,6 +164,8 @@ def test_mistakes_are_one_line(parts: Any) -> None:
         ("--model", "parts/table", "--encoder", "mlp"): "model 'parts/table' is a whole network: it takes no encoder ('mlp')",
         ("--losses", '[{"name": "parts/novelty", "options": {"scael": 1}}]'): "has no option 'scael'. Did you mean 'scale'?",
         ("--losses", '[{"name": "parts/novelti"}]'): "no loss 'parts/novelti'. Did you mean 'parts/novelty'?",
+        ("--losses", "parts/novelti"): "no loss 'parts/novelti'. Did you mean 'parts/novelty'?",
+        ("--losses", "parts"): "no loss 'parts'. Plugin 'parts' has: parts/novelty",
         ("--losses", '[{"nam": "x"}]'): 'losses: expected {"name": ..., "options": {...}}',
         ("--algo", "part/reinforce"): "no algorithm 'part/reinforce': no plugin 'part' is installed. Did you mean 'parts'?",
     }
@@ -178,3 +180,8 @@ def test_they_are_shown(parts: Any) -> None:
     done = parts.arl("plugins", "show", "parts")
     assert done.returncode == 0, done.stderr
     assert all(name in done.stdout for name in ("parts/table", "parts/reinforce", "parts/novelty"))
+    assert '  options of parts/novelty: {"name": "parts/novelty", "options": {...}}' in done.stdout
+    assert "    scale X                           size of the bonus (default: 0.5)" in done.stdout
+    page = parts.arl("plugins", "docs", "parts").stdout
+    assert "### Options of parts/novelty" in page
+    assert "| `scale` | `X` | `0.5` | size of the bonus |" in page

@@ -82,7 +82,7 @@ def test_message(name: str, corridor_results: dict[str, str]) -> None:
 
 
 def test_gymnasium_ids_are_hinted_at() -> None:
-    with pytest.raises(UserError, match=r"no environment 'CartPole-v1'\. Gymnasium's ids are written gym:CartPole-v1\."):
+    with pytest.raises(UserError, match=r"no environment 'CartPole-v1'\. Gymnasium's ids are written gym:CartPole-v1$"):
         resolve_env("CartPole-v1")
 
 

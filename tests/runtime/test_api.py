@@ -68,11 +68,14 @@ def test_the_constructor_starts_no_process_and_weights_are_there_by_value() -> N
         ({"env": "gym_CartPole-v1", "encoder": "mpl"}, r"mlp"),
         ({"env": Bandit, "policy_kwargs": {"learning_rat": 1e-3}}, r"learning_rate"),
         ({"env": Bandit, "policy_kwargs": {"gamma": 2.0}}, r"gamma"),
+        ({"env": Bandit, "policy_kwargs": [1]}, r"policy_kwargs: expected a dict"),
+        ({"env": Bandit, "policy_kwargs": {"clip_range": 0.2}}, r"'clip_range' is not an option here. Instead: ppo_clip_ratio"),
         ({"env": Bandit, "policy_kwargs": {"rollout": 7, "batch_size": 64}}, r"multiple of rollout"),
         ({"env": Bandit, "num_workers": 0}, r"num_workers"),
         ({"env": Bandit, "encoder": "conv"}, r"image"),
         ({"env": Bandit, "encodersubtype": "mlp_mojoco"}, r"mlp_mujoco"),
         ({"env": 5}, r"class or a callable"),
+        ({"env": gym.make("CartPole-v1")}, r"each worker makes its own: give the class, or a lambda that makes one"),
         ({"env": "py:tiny_envs:Nothing"}, r"Nothing"),
         ({"env": Bandit, "device": "tpu"}, r"auto, cpu, gpu"),
     ],
@@ -91,6 +94,27 @@ def test_policy_kwargs_and_legacy_spellings() -> None:
     cfg = model.config
     assert (cfg.encoder, cfg.encoder_subtype, cfg.num_envs_per_worker, cfg.reward_scale) == ("mlp", "mlp_mujoco", 8, 0.01)
     assert cfg.env == "gym:CartPole-v1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "layout"),
+    [
+        ({"env": Bandit}, (8, 2)),
+        ({"env": Bandit, "num_workers": 3}, (3, 2)),
+        ({"env": "gym:CartPole-v1"}, (2, 32)),  # whose plugin, here the core, was tuned with that
+        ({"env": "gym:CartPole-v1", "num_workers": 3}, (3, 32)),
+        ({"env": "gym:CartPole-v1", "policy_kwargs": {"num_envs_per_worker": 4}}, (2, 4)),
+    ],
+)
+def test_what_is_left_out_is_the_environments(arguments: dict[str, Any], layout: tuple[int, int]) -> None:
+    cfg = APPO(**arguments).config
+    assert (cfg.num_workers, cfg.num_envs_per_worker) == layout
+
+
+@pytest.mark.parametrize("frames", [-1, 1.5, "many", None, float("nan"), float("inf")])
+def test_a_number_of_frames_is_a_whole_one(frames: Any) -> None:
+    with pytest.raises(UserError, match="train: expected a whole number of frames"):
+        small().train(frames)
 
 
 def test_predict_before_training() -> None:

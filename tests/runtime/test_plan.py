@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium as gym
 import pytest
 import torch
 from tiny_envs import Bandit, DictBandit
@@ -140,6 +141,11 @@ def test_observations_and_actions_reach_the_slots() -> None:
     assert shape.obs["picture"] == ((1, 12, 12), "uint8")
     assert shape.obs["vector"] == ((3,), "float32")
     assert (shape.action_size, shape.action_dtype, shape.params_size, shape.state_size) == (1, "int64", 2, 32)
+
+
+def test_an_environment_without_spaces_is_named() -> None:
+    with pytest.raises(UserError, match="has no observation_space and no action_space: set it in its class or in __init__"):
+        plan_of(gym.Env)
 
 
 def test_an_environment_that_cannot_be_built_is_named() -> None:

@@ -64,6 +64,23 @@ with APPO(Beside, {COMMON}) as model:
     assert done.stdout.split() == ["0"], done.stderr
 
 
+def test_a_module_in_the_present_folder_reaches_the_workers_of_arl(tmp_path: Path) -> None:
+    """The script `arl`, unlike `python -m`, does not search it; a library's name is not hidden by a file there."""
+    (tmp_path / "in_this_folder.py").write_text("from tiny_envs import Bandit\n\nclass Mine(Bandit):\n    pass\n")
+    (tmp_path / "yaml.py").write_text("raise RuntimeError('hides a library')\n")
+    words = "run --env py:in_this_folder:Mine --num_workers 1 --num_envs_per_worker 2 --train_for_env_steps 64 --rollout 8"
+    done = script(
+        f"""
+import sys
+sys.path.remove({str(tmp_path)!r})
+from arl_core.cli.main import main
+print(main({words!r}.split() + ["--batch_size", "32", "--experiment", "here"]))
+""",
+        tmp_path,
+    )
+    assert done.stdout.splitlines()[-1] == "0", done.stderr
+
+
 def test_what_cannot_be_sent_says_what_to_do(tmp_path: Path) -> None:
     done = script(
         """

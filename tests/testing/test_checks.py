@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import SkipTest
 
+import gymnasium
+import numpy as np
 import pytest
+from gymnasium import spaces
+from gymnasium.utils.env_checker import check_env
 
 from arl_core.interfaces import UserError
 from arl_core.registry.known import KNOWN_FAMILIES
 from arl_core.testing import Check, CheckFailed, Result, plugin_checks
+from arl_core.testing.environments import gymnasium_says
 from arl_core.testing.subject import find_subjects
 from arl_core.testing.suite import stages
 
@@ -190,6 +195,31 @@ def test_wrappers_must_keep_the_api(install_plugin: Install) -> None:
     assert results["wrapper.api[wrapped/mirror]"].message == "around wrapped:short"
     rude = results["wrapper.api[wrapped/rude]"]
     assert (rude.outcome, rude.message.startswith("gymnasium says: ")) == ("fail", True)
+
+
+class Locked(gymnasium.Env[Any, Any]):
+    """Raises where the mask is not obeyed."""
+
+    observation_space = spaces.Dict({"obs": spaces.Box(0, 1, (1,)), "action_mask": spaces.MultiBinary(3)})
+    action_space = spaces.Discrete(3, start=1)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self.seen(), {}
+
+    def seen(self) -> dict[str, Any]:
+        self.allowed = int(self.np_random.integers(3))
+        return {"obs": np.zeros(1, np.float32), "action_mask": np.eye(3, dtype=np.int8)[self.allowed]}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert action == self.allowed + 1, "a masked action"
+        return self.seen(), 0.0, False, False, {}
+
+
+def test_gymnasiums_checks_obey_the_action_mask() -> None:
+    gymnasium_says(Locked(), thoroughly=True)
+    with pytest.raises(AssertionError, match="a masked action"):
+        check_env(Locked(), skip_render_check=True)
 
 
 def test_what_declares_no_determinism_is_not_asked_for_it(install_plugin: Install) -> None:

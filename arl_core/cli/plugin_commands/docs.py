@@ -20,6 +20,8 @@ environments, options, encoders, wrappers, the defaults that they change, and wh
 
   --output FILE.md   write to a file, all or nothing (default: standard output)"""
 
+_OPTION_COLUMNS = ("option", "values", "default", "")
+
 
 def command(arguments: list[str]) -> int:
     """Write the page. Returns the exit code."""
@@ -56,6 +58,9 @@ def page(description: dict[str, Any], name: str) -> str:
     for title in LISTINGS:
         rows = [(f"`{item['name']}`", _cell(item.get("summary", ""))) for item in description[title]]
         lines += _table(f"## {title.capitalize()}", ("name", ""), rows)
+        for item in description[title]:
+            named = f'### Options of {item["name"]}\n\nIn `{{"name": "{item["name"]}", "options": {{...}}}}`:'
+            lines += _table(named, _OPTION_COLUMNS, _option_rows("", item.get("options") or []))
     return "\n".join([*lines, "", f"This page is generated: `arl plugins docs {name}`.", ""])
 
 
@@ -77,17 +82,17 @@ def _family(family: dict[str, Any], prefixes: Iterable[str]) -> list[str]:
     notes += [f"Encoder: `{family['encoder']}`."] if family["encoder"] else []
     notes += [f"More: <{family['docs_url']}>"] if family["docs_url"] else []
     lines += ["", *notes] if notes else []
-    options = [
-        (f"`--{name}.{o['name']}`", _code(o["type"]), _code(default_text(o)), _cell(o["description"]))
-        for o in family["options"]
-    ]
-    lines += _table("### Options", ("option", "values", "default", ""), options)
+    lines += _table("### Options", _OPTION_COLUMNS, _option_rows(f"--{name}.", family["options"]))
     changes = [
         (f"`{field}`", _code(shown(core)), _code(shown(own)), _codes(group["environments"]) or "all")
         for group in family["defaults_changed"]
         for field, (core, own) in group["changes"].items()
     ]
     return lines + _table("### Defaults changed", ("field", "core", "here", "environments"), changes)
+
+
+def _option_rows(flag: str, options: Iterable[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
+    return [(f"`{flag}{o['name']}`", _code(o["type"]), _code(default_text(o)), _cell(o["description"])) for o in options]
 
 
 def _variant(family: str, variant: dict[str, Any]) -> str:

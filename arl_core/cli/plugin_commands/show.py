@@ -49,6 +49,10 @@ def _text(description: dict[str, Any]) -> list[str]:
     for title in LISTINGS:
         if description[title]:
             lines += ["", title, *aligned([(item["name"], item.get("summary", "")) for item in description[title]], "  ")]
+        for item in description[title]:
+            if item.get("options"):
+                lines += ["", f'  options of {item["name"]}: {{"name": "{item["name"]}", "options": {{...}}}}']
+                lines += [line for option in item["options"] for line in _option("", option)]
     return lines
 
 
@@ -72,7 +76,7 @@ def _family(family: dict[str, Any], prefixes: list[str]) -> list[str]:
     facts += [("documentation", family["docs_url"])] if family["docs_url"] else []
     lines += ["", *aligned(facts, "  ")] if facts else []
     if family["options"]:
-        lines += ["", "  options", *(line for option in family["options"] for line in _option(name, option))]
+        lines += ["", "  options", *(line for option in family["options"] for line in _option(f"--{name}.", option))]
     for group in family["defaults_changed"]:
         changes = [(field, shown(core), "->", shown(own)) for field, (core, own) in group["changes"].items()]
         whose = ", ".join(group["environments"]) or name
@@ -80,8 +84,7 @@ def _family(family: dict[str, Any], prefixes: list[str]) -> list[str]:
     return lines
 
 
-def _option(family: str, option: dict[str, Any]) -> list[str]:
+def _option(flag: str, option: dict[str, Any]) -> list[str]:
     default = default_text(option)
     note = default if option["required"] else f"default: {default}"
-    flag = f"  --{family}.{option['name']} {option['type']}"
-    return entry(flag, option["description"] + (f" ({note})" if default else ""))
+    return entry(f"  {flag}{option['name']} {option['type']}", option["description"] + (f" ({note})" if default else ""))
