@@ -16,14 +16,14 @@ from arl_core.sampling.replica import ReplicaSpec
 from arl_core.sampling.rollout_worker import RolloutSpec
 
 BODIES: Mapping[Role, str] = {
-    Role.ROLLOUT: "arl_core.sampling.rollout_worker:run_rollout_worker",
-    Role.POLICY: "arl_core.sampling.policy_worker:run_policy_worker",
-    Role.LEARNER: "arl_core.learning.process:run_learner",
-    Role.EVALUATION: "arl_core.sampling.evaluator:run_evaluator",
+    Role.ROLLOUT: "arl_core.sampling.rollout_worker:RolloutWorker",
+    Role.POLICY: "arl_core.sampling.policy_worker:PolicyWorker",
+    Role.LEARNER: "arl_core.learning.process:LearnerProcess",
+    Role.EVALUATION: "arl_core.sampling.evaluator:Evaluator",
 }
 HOGWILD_BODIES: Mapping[Role, str] = {
-    Role.ROLLOUT: "arl_core.runtime.hogwild_worker:run_hogwild_worker",
-    Role.LEARNER: "arl_core.learning.hogwild:run_keeper",
+    Role.ROLLOUT: "arl_core.runtime.hogwild_worker:HogwildWorker",
+    Role.LEARNER: "arl_core.learning.hogwild:Keeper",
 }
 
 
