@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ from numpy.typing import NDArray
 
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import nearest
-from arl_core.envs.group import build_group, make_contexts
+from arl_core.envs.group import SingleEnvGroup, build_group, make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.picture import write_png
-from arl_core.envs.spaces import ActionLayout, obs_specs, obs_writer
-from arl_core.interfaces import EnvContext, ResolvedEnv, UserError
+from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.learning.checkpoint import load_best, load_file, load_newest
 from arl_core.learning.saving import BEST
 from arl_core.models.policy import PolicyNetwork
@@ -28,7 +28,7 @@ from arl_core.registry.provenance import Provenance
 from arl_core.registry.runs import check_required
 from arl_core.runtime.plan import probe_spaces
 from arl_core.runtime.policies import policies_of
-from arl_core.sampling.playing import MAX_EPISODE_STEPS, Cast, EpisodesPlay, Evaluation, Player
+from arl_core.sampling.playing import Cast, EpisodesPlay, Evaluation
 from arl_core.sampling.replica import action_seed
 
 EVALUATION_INDEX = 1 << 20  # environments of an evaluation are numbered from here: their streams are not the training's
@@ -60,8 +60,7 @@ def play_picture(
 ) -> NDArray[np.uint8]:
     """The last picture of one episode, RGB [H, W, 3]. Raises UserError where the environment draws none."""
     first = EVALUATION_INDEX * (1 + (seed or 0))
-    context = make_contexts(cfg.seed, first, 1)[0]
-    context = EnvContext(context.run_seed, context.index, context.seed, render_mode="rgb_array")
+    context = replace(make_contexts(cfg.seed, first, 1)[0], render_mode="rgb_array")
     try:
         instance = build_env(env, context)
     except TypeError as error:  # its maker takes no render_mode
@@ -69,25 +68,12 @@ def play_picture(
     try:
         if instance.render_mode != "rgb_array":
             raise UserError(f"'{env.id}' cannot draw itself: it has no render mode rgb_array")
-        space = instance.observation_space
-        write = obs_writer(space)
-        layout = ActionLayout(instance.action_space)
-        rows = {k: np.zeros((1, *spec.shape), spec.dtype) for k, spec in obs_specs(space).items()}
-        player = Player(model, 1, action_seed(cfg.seed, first), deterministic)
-        observation, _ = instance.reset(seed=context.seed)
-        valid = np.zeros(1, bool)
-        for _ in range(MAX_EPISODE_STEPS):
-            if write is None:
-                rows["obs"][0] = observation
-            else:
-                write(observation, rows, 0)
-            action = layout.to_env(player.act(rows, valid))[0]
-            valid[0] = True
-            observation, _, terminated, truncated, _ = instance.step(action)
-            if terminated or truncated:
-                break
+        group = SingleEnvGroup([instance], [context])
+        play = EpisodesPlay(Cast([model]), group, 1, action_seed(cfg.seed, first), deterministic=deterministic)
+        while not play.step():
+            pass
         try:
-            frame: Any = instance.render()
+            frame: Any = group.envs[0].render()
         except gymnasium.error.DependencyNotInstalled as error:
             raise UserError(f"'{env.id}' cannot draw itself: {error}") from None
         return np.ascontiguousarray(frame, np.uint8)
