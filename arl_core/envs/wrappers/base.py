@@ -127,7 +127,7 @@ class Change(NamedTuple):
     apply: Callable[[NDArray[Any]], NDArray[Any]]
 
 
-class ChangedObservation(Wrapper):
+class ChangedObservation(Wrapper, gymnasium.ObservationWrapper[Any, Any, Any]):
     """Applies `changes` (key -> Change) to a single environment's observations. Where a change is a view, nothing is copied."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], changes: Mapping[str, Change]) -> None:
@@ -135,15 +135,9 @@ class ChangedObservation(Wrapper):
         functions = {key: (change.space, partial(_one_row, change.apply)) for key, change in changes.items()}
         self.observation_space, self._change = replace_leaves(env.observation_space, functions)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """See `gymnasium.Env`."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._change(observation), info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """See `gymnasium.Env`."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._change(observation), reward, terminated, truncated, info
+    def observation(self, observation: Any) -> Any:
+        """See `gymnasium.ObservationWrapper`."""
+        return self._change(observation)
 
 
 class ChangedGroup(ObservedGroup):

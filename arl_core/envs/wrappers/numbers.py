@@ -55,7 +55,7 @@ def _one_hot(x: NDArray[Any], first: NDArray[np.int64], sizes: NDArray[np.int64]
     return out
 
 
-class FlattenDict(Wrapper):
+class FlattenDict(Wrapper, gymnasium.ObservationWrapper[Any, Any, Any]):
     """All parts of a `Dict` or `Tuple` as one `Box` [N], in the order of their keys; Discrete parts as numbers.
 
     The dtype is that of the parts where they have one, else float32. A part called "action_mask" stays one of its own beside
@@ -70,17 +70,8 @@ class FlattenDict(Wrapper):
         self._has_mask = mask is not None
         self.observation_space = box if mask is None else spaces.Dict({"obs": box, ACTION_MASK: mask})
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """See `gymnasium.Env`."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._flatten(observation), info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """See `gymnasium.Env`."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._flatten(observation), reward, terminated, truncated, info
-
-    def _flatten(self, observation: Any) -> Any:
+    def observation(self, observation: Any) -> Any:
+        """See `gymnasium.ObservationWrapper`."""
         parts = []
         for path in self._paths:
             value = observation
