@@ -9,9 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from arl_core.spaces import leaves_of
-
-ACTION_MASK = "action_mask"
+from arl_core.spaces import ACTION_MASK, leaves_of
 
 
 class Moment(NamedTuple):

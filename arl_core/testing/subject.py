@@ -11,7 +11,6 @@ import gymnasium
 
 from arl_core.config.layers import Layer, merge_layers, nearest
 from arl_core.config.schema import RunConfig
-from arl_core.envs.group import make_contexts
 from arl_core.interfaces import EncoderSpec, EnvContext, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperSpec
 from arl_core.registry.catalog import param_overrides
 from arl_core.registry.discovery import PluginRecord, plugin_records
@@ -134,10 +133,6 @@ class Variant:
         """Whether it may ask, in one line, for something that is not installed; the family's default variant may not."""
         family = self.subject.family
         return family is not None and self.name != (family.default_variant or next((s.id for s in family.variants), None))
-
-    def contexts(self, count: int, seed: int = 1) -> list[EnvContext]:
-        """Contexts of `count` environments of one run."""
-        return make_contexts(seed, 0, count)
 
     def build(self, seed: int = 1) -> gymnasium.Env[Any, Any]:
         """The single environment, wrapped as in a run; all agents of several as one."""
