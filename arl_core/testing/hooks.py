@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from arl_core.config.layers import nearest
-from arl_core.hookspecs import HOOK_NAMES, PROJECT, ArlHooks
+from arl_core.hookspecs import HOOK_NAMES, PROJECT
 from arl_core.registry.discovery import plugin_records
 from arl_core.testing.results import CheckFailed, Result, Rule, ok
 from arl_core.testing.subject import Subject
@@ -21,15 +21,13 @@ def _functions(subject: Subject) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def names(subject: Subject) -> Result:
-    """Every hook is one that exists, and is marked."""
+    """Every hook is one that exists. One that is not marked, or takes an unknown argument, fails to load (`import.works`)."""
     found = []
-    for name, function in _functions(subject):
+    for name, _ in _functions(subject):
         if name not in HOOK_NAMES:
             raise CheckFailed(
                 f"there is no hook '{name}'.{nearest(name, HOOK_NAMES)}", f"the hooks are: {', '.join(HOOK_NAMES)}"
             )
-        if not hasattr(function, f"{PROJECT}_impl"):
-            raise CheckFailed(f"'{name}' lacks @hookimpl", "from arl_core.hookspecs import hookimpl; put @hookimpl above it")
         found.append(name)
     if not found:
         raise CheckFailed("it implements no hook", "give it at least arl_environments, with @hookimpl")
@@ -37,17 +35,13 @@ def names(subject: Subject) -> Result:
 
 
 def signatures(subject: Subject) -> Result:
-    """Arguments are those of the hook, plain ones: pluggy passes nothing to any other kind."""
+    """Arguments are plain ones: pluggy passes nothing to any other kind."""
     for name, function in _functions(subject):
-        wanted = [argument for argument in inspect.signature(getattr(ArlHooks, name)).parameters if argument != "self"]
         for parameter in inspect.signature(function).parameters.values():
             if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
                 raise CheckFailed(f"{name}: '{parameter}' is never passed: arguments must be plain")
             if parameter.default is not parameter.empty:
                 raise CheckFailed(f"{name}: '{parameter.name}' has a default, so pluggy never passes it")
-            if parameter.name not in wanted:
-                listing = f" It takes: {', '.join(wanted)}" if wanted else " It takes none"
-                raise CheckFailed(f"{name} has no argument '{parameter.name}'.{nearest(parameter.name, wanted) or listing}")
     return ok()
 
 
