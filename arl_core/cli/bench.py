@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from arl_core.cli.flags import positive, whole
 from arl_core.cli.output import aligned, print_json
-from arl_core.cli.request import Request, parse_request, resolve_request
+from arl_core.cli.request import parse_request, resolve_request
 from arl_core.interfaces import UserError
 
 USAGE = """usage: arl bench --env ENV [--field VALUE ...] [--seconds S] [--rounds N] [--json] [--output FILE]
@@ -31,10 +32,8 @@ def command(arguments: list[str]) -> int:
     if request.parsed.help:
         print(USAGE)
         return 0
-    seconds, timeout_s = _positive(request, "seconds", 5.0), _positive(request, "timeout", 120.0)
-    rounds = _positive(request, "rounds", 2)
-    if rounds != int(rounds):
-        raise UserError(f"--rounds: expected a whole number, got '{request.others['rounds']}'")
+    seconds, timeout_s = positive(request.parsed, "seconds") or 5.0, positive(request.parsed, "timeout") or 120.0
+    rounds = whole(request.parsed, "rounds", least=1) or 2
     output = request.others.get("output")
     if isinstance(output, str) and not Path(output).absolute().parent.is_dir():
         raise UserError(f"--output {output}: there is no folder {Path(output).absolute().parent}")
@@ -43,7 +42,7 @@ def command(arguments: list[str]) -> int:
     from arl_core.runtime.measuring.bench import BenchOptions, bench
 
     try:
-        result = bench(config, env, BenchOptions(seconds, int(rounds), timeout_s), _tell)
+        result = bench(config, env, BenchOptions(seconds, rounds, timeout_s), _tell)
     except ComponentFailure as failure:
         print(f"failed: {failure}\n{failure.detail}".rstrip(), file=sys.stderr)
         return 1
@@ -58,17 +57,6 @@ def command(arguments: list[str]) -> int:
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def _positive(request: Request, name: str, default: float) -> float:
-    text = request.others.get(name)
-    try:
-        value = default if text is None else float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value < 1e6:
-        raise UserError(f"--{name}: expected a number greater than 0, got '{text}'")
-    return value
 
 
 def _write(path: Path, result: Mapping[str, Any]) -> None:

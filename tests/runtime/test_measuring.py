@@ -111,7 +111,7 @@ def test_bench_from_the_command_line(tmp_path: Path) -> None:
 def test_bench_tells_a_mistake_in_one_line(tmp_path: Path) -> None:
     for words, message in (
         (["--seconds", "-1"], "--seconds: expected a number greater than 0, got '-1'"),
-        (["--rounds", "1.5"], "--rounds: expected a whole number, got '1.5'"),
+        (["--rounds", "1.5"], "--rounds: expected a whole number of at least 1, got '1.5'"),
         (["--output", "nowhere/b.json"], f"--output nowhere/b.json: there is no folder {tmp_path / 'nowhere'}"),
         (["--sekonds", "3"], "no flag --sekonds. Did you mean --seconds?"),
     ):
