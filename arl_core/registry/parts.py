@@ -7,7 +7,7 @@ from typing import Any
 
 from arl_core.config import RunConfig
 from arl_core.interfaces import JSON, LossSpec, ModelSpec, RunParts, UserError, load_object
-from arl_core.registry.catalog import AUTO_ENCODER, algorithm_spec, encoder_maker, named_spec
+from arl_core.registry.catalog import algorithm_spec, encoder_maker, named_spec
 from arl_core.registry.loading import cause
 from arl_core.registry.options import check_keywords, checked, import_model, named_entry
 from arl_core.registry.selection import ALL, PluginSelection
@@ -18,7 +18,7 @@ def run_parts(cfg: RunConfig, selection: PluginSelection = ALL) -> RunParts:
     if cfg.model is not None and cfg.encoder is not None:
         raise UserError(f"model '{cfg.model}' is a whole network: it takes no encoder ('{cfg.encoder}')")
     return RunParts(
-        encoder=encoder_maker(cfg.encoder or AUTO_ENCODER, selection),
+        encoder=encoder_maker(cfg.encoder or "auto", selection),
         algorithm=algorithm_spec(cfg.algo, selection).maker,
         model=None if cfg.model is None else named_spec("model", "arl_models", ModelSpec, cfg.model, selection).maker,
         losses=tuple(_loss(entry, selection) for entry in cfg.losses),
