@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
 from arl_core.models.standalone import StandalonePolicy
 from arl_core.registry import resolve_env, run_parts, selection_of
-from arl_core.registry.provenance import Provenance
+from arl_core.registry.provenance import saved_run
 from arl_core.registry.runs import check_required
 from arl_core.runtime.plan import probe_spaces
 from arl_core.runtime.policies import policies_of
@@ -121,15 +120,9 @@ class _SavedRun:
 
     def __init__(self, run_dir: Path, *layers: Layer) -> None:
         self._run_dir = run_dir
-        file = run_dir / "config.json"
-        try:
-            saved = json.loads(file.read_text(encoding="utf-8"))
-            values, described = dict(saved["config"]), saved["env"]
-            trained = Provenance(str(run_dir), *(str(described[key]) for key in ("id", "dist", "version")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{run_dir} is not a run directory: {file.name}: {error}") from None
+        values, trained = saved_run(run_dir)
         trained.check_installed()
-        resolved = merge_layers([trained.stays_with_its_plugin(Layer(str(file), values)), *layers])
+        resolved = merge_layers([trained.stays_with_its_plugin(Layer(str(run_dir / "config.json"), values)), *layers])
         self.cfg, selection = resolved.config, selection_of(resolved)
         check_required(selection)
         self.env = env = resolve_env(self.cfg.env, self.cfg.env_options, self.cfg.wrappers, selection)
