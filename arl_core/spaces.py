@@ -6,6 +6,8 @@ Keys: a Dict has its keys (nested ones joined by "."), a Tuple "0", "1", ..., an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -94,6 +96,11 @@ def mask_size(leaf: spaces.Space[Any]) -> int:
 def key_of(path: Path) -> str:
     """The key of the leaf at `path`."""
     return ".".join(str(part) for part in path) or "obs"
+
+
+def value_at(path: Path, observation: Any) -> Any:
+    """The value of the leaf at `path` of an observation (or an action)."""
+    return reduce(getitem, path, observation)
 
 
 def children_of(space: spaces.Space[Any]) -> Mapping[Any, spaces.Space[Any]] | None:

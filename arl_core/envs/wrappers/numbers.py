@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from arl_core.envs.spaces import array_spec
 from arl_core.envs.wrappers.base import Change, ChangedGroup, ChangedObservation, ObservedGroup, Wrapper, chosen_leaves
 from arl_core.interfaces import EnvGroup, UserError
-from arl_core.spaces import ACTION_MASK, children_of, leaves_of
+from arl_core.spaces import ACTION_MASK, children_of, leaves_of, value_at
 
 
 class OneHot(ChangedObservation):
@@ -72,12 +72,7 @@ class FlattenDict(Wrapper, gymnasium.ObservationWrapper[Any, Any, Any]):
 
     def observation(self, observation: Any) -> Any:
         """See `gymnasium.ObservationWrapper`."""
-        parts = []
-        for path in self._paths:
-            value = observation
-            for part in path:
-                value = value[part]
-            parts.append(np.ravel(value))
+        parts = [np.ravel(value_at(path, observation)) for path in self._paths]
         flat = np.concatenate(parts, dtype=self._dtype, casting="unsafe")
         return {"obs": flat, ACTION_MASK: observation[ACTION_MASK]} if self._has_mask else flat
 
