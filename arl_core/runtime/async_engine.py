@@ -1,5 +1,7 @@
 """The asynchronous engine: starts the run's processes, gives them commands, watches over them."""
 
+# ruff: noqa: D102  # `Engine` documents what is not documented here
+
 from __future__ import annotations
 
 import logging
@@ -59,7 +61,6 @@ class AsyncEngine:
     # ----------------------------------------------------------------- start
 
     def publish_initial(self, weights: Sequence[Tensor]) -> None:
-        """See `Engine`."""
         self._initial = weights
 
     def start(self) -> None:
@@ -126,7 +127,6 @@ class AsyncEngine:
     # ----------------------------------------------------------------- train and pause
 
     def train(self, frames: int, seconds: float, tick: Callable[[], bool]) -> None:
-        """See `Engine`."""
         self.control.target_frames[0] = frames
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
@@ -270,16 +270,13 @@ class AsyncEngine:
 
     @property
     def frames(self) -> int:
-        """See `Engine`."""
         return self._books.trained()
 
     @property
     def version(self) -> int:
-        """See `Engine`."""
         return self._boards[0].version
 
     def counts(self, policy: int | None = None) -> Mapping[str, int]:
-        """See `Engine`."""
         return self._books.counts(policy)
 
     def balance(self, policy: int | None = None) -> Balance:
@@ -287,13 +284,11 @@ class AsyncEngine:
         return self._books.balance(policy)
 
     def weights(self, policy: int = 0) -> Tensor:
-        """See `Engine`."""
         target = byte_vector(self.plan.weights_bytes)
         self._boards[policy].read_into(target.numpy())
         return target
 
     def load_weights(self, weights: Mapping[int, Tensor]) -> None:
-        """See `Engine`."""
         assert self._arena is not None
         for policy, vector in weights.items():
             torch.from_numpy(self._arena["weights.transfer"][policy]).copy_(vector)
@@ -301,7 +296,6 @@ class AsyncEngine:
             self._ask_learner(policy, "load_weights")
 
     def load_checkpoints(self, paths: Mapping[int, Path]) -> None:
-        """See `Engine`."""
         for policy, path in paths.items():
             before = self._books.trained(policy)
             self.control.weights_epoch[policy] += 1
@@ -310,18 +304,15 @@ class AsyncEngine:
         self.statistics.start_from(self.frames)
 
     def save(self, target: Path | None = None) -> Path:
-        """See `Engine`."""
         count = self.plan.cfg.num_policies
         places = [checkpoint_target(target, policy, count) for policy in range(count)]
         written = [self._ask_learner(policy, "save", str(place) if place else None) for policy, place in enumerate(places)]
         return Path(written[0])
 
     def save_best(self, best: Mapping[str, Any], *, evaluated: bool, policy: int = 0) -> None:
-        """See `Engine`."""
         self._ask_learner(policy, "save_best", (dict(best), evaluated))
 
     def begin_evaluation(self) -> bool:
-        """See `Engine`."""
         if self._evaluating:
             return False
         evaluator = self._numbers(Role.EVALUATION)[0]
@@ -330,7 +321,6 @@ class AsyncEngine:
         return True
 
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
-        """See `Engine`."""
         for policy in range(self.plan.cfg.num_policies):
             self._ask_learner(policy, "set_hyperparameters", dict(values))
 
