@@ -18,7 +18,7 @@ from arl_core.spaces import ACTION_MASK
 from arl_core.testing.agents import JointEnv
 from arl_core.testing.choices import with_choices
 from arl_core.testing.playing import play
-from arl_core.testing.results import CheckFailed, Result, Rule, ok, skip
+from arl_core.testing.results import CheckFailed, Result, Rule, ok, rule, skip
 from arl_core.testing.subject import Subject, Variant
 
 ROWS = 4
@@ -154,6 +154,7 @@ def _begin_anew_alike(one: Recorder, other: Recorder, actions: Callable[[Step], 
             raise CheckFailed(f"{step + 1} steps after end_episodes({rows.tolist()}): {parted} (vectorised and single)")
 
 
+@rule("env.state", "save random generators, clocks and episode state too")
 def saved_state(variant: Variant) -> Result:
     """A group goes on exactly as it would have, after get_state in one and set_state in another."""
     forms = []
@@ -227,6 +228,7 @@ def measure(variant: Variant) -> Measured:
     return Measured(steps, spent, *ended)
 
 
+@rule("env.episodes", "return finite rewards")
 def endings_and_speed(variant: Variant) -> Result:
     """Episodes end; how fast it steps."""
     seen = measure(variant)
@@ -239,6 +241,7 @@ def endings_and_speed(variant: Variant) -> Result:
     return ok(f"{len(seen.lengths)} random episodes, {means}; {speed}")
 
 
+@rule("options.values", "refuse what does not go together with arl_core.interfaces.UserError, in one line")
 def option_values(subject: Subject) -> Result:
     """Every value of an option with few builds, steps, and is vectorised alike; or is refused with a UserError."""
     chosen = with_choices(subject.variants[0]) if subject.variants else []
@@ -260,23 +263,10 @@ def option_values(subject: Subject) -> Result:
     return ok(f"{len(chosen)} choices", tuple(refused))
 
 
-VECTOR: Rule[Variant] = Rule(
+VECTOR = Rule(
     "env.vector",
-    "vector_maker makes what maker makes, step for step",
     "next-step autoreset: the step after an ending ignores its action, resets, has reward 0 and valid False "
     "(arl_core/interfaces.py, EnvGroup); write every entry at every step",
     vector_equals_single,
 )
-GROUPS: tuple[Rule[Variant], ...] = (
-    VECTOR,
-    Rule(
-        "env.state", "a saved environment goes on exactly", "save random generators, clocks and episode state too", saved_state
-    ),
-    Rule("env.episodes", "episodes end, and rewards are numbers", "return finite rewards", endings_and_speed),
-)
-OPTION_VALUES: Rule[Subject] = Rule(
-    "options.values",
-    "every choice of an option builds and steps",
-    "refuse what does not go together with arl_core.interfaces.UserError, in one line",
-    option_values,
-)
+GROUPS = (VECTOR, saved_state, endings_and_speed)

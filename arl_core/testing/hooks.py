@@ -9,7 +9,7 @@ from typing import Any
 from arl_core.config.layers import nearest
 from arl_core.hookspecs import HOOK_NAMES, PROJECT
 from arl_core.registry.discovery import plugin_records
-from arl_core.testing.results import CheckFailed, Result, Rule, ok
+from arl_core.testing.results import CheckFailed, Result, ok, rule
 from arl_core.testing.subject import Subject
 
 
@@ -20,9 +20,10 @@ def _functions(subject: Subject) -> Iterator[tuple[str, Callable[..., Any]]]:
             yield name, value
 
 
+@rule("hooks.names", "see arl_core/hookspecs.py")
 def names(subject: Subject) -> Result:
-    """Every hook is one that exists. One that is not marked, or takes an unknown argument, fails to load (`import.works`)."""
-    found = []
+    """Every hook is one that exists."""
+    found = []  # one that is not marked, or takes an unknown argument, is not loaded: `import.works` fails
     for name, _ in _functions(subject):
         if name not in HOOK_NAMES:
             raise CheckFailed(
@@ -34,6 +35,10 @@ def names(subject: Subject) -> Result:
     return ok(", ".join(found))
 
 
+@rule(
+    "hooks.signatures",
+    "take some of the hook's arguments by name, without defaults, * or **: def arl_param_overrides(env, algo)",
+)
 def signatures(subject: Subject) -> Result:
     """Arguments are plain ones: pluggy passes nothing to any other kind."""
     for name, function in _functions(subject):
@@ -45,6 +50,7 @@ def signatures(subject: Subject) -> Result:
     return ok()
 
 
+@rule("hooks.results", "return a list of the descriptions in arl_core.interfaces", essential=True)
 def results(subject: Subject) -> Result:
     """Listing hooks return descriptions of their kind, the same ones each time."""
     described = {"families": subject.families, "encoders": subject.encoders, "wrappers": subject.wrappers}
@@ -55,6 +61,7 @@ def results(subject: Subject) -> Result:
     return ok(", ".join(f"{len(items)} {what}" for what, items in described.items() if items))
 
 
+@rule("hooks.namespace", "give each its own name, '<plugin>/<name>'")
 def namespace(subject: Subject) -> Result:
     """What the plugin registers stands under its own name."""
     if subject.is_core:
@@ -77,20 +84,4 @@ def namespace(subject: Subject) -> Result:
     return ok()
 
 
-HOOKS: tuple[Rule[Subject], ...] = (
-    Rule("hooks.names", "every hook exists and is marked", "see arl_core/hookspecs.py", names),
-    Rule(
-        "hooks.signatures",
-        "hooks take plain arguments that exist",
-        "take some of the hook's arguments by name, without defaults, * or **: def arl_param_overrides(env, algo)",
-        signatures,
-    ),
-    Rule(
-        "hooks.results",
-        "hooks return what they promise",
-        "return a list of the descriptions in arl_core.interfaces",
-        results,
-        essential=True,
-    ),
-    Rule("hooks.namespace", "names stand under the plugin's own", "give each its own name, '<plugin>/<name>'", namespace),
-)
+HOOKS = (names, signatures, results, namespace)
