@@ -29,9 +29,6 @@ _COLUMNS = ("environment", "inference", "training", "copies", "messages", "bookk
 def command(arguments: list[str]) -> int:
     """Measure. Returns the exit code."""
     request = parse_request(arguments, switches=("json",), named=("seconds", "rounds", "timeout", "output"))
-    if request.parsed.help:
-        print(USAGE)
-        return 0
     seconds, timeout_s = positive(request.parsed, "seconds") or 5.0, positive(request.parsed, "timeout") or 120.0
     rounds = whole(request.parsed, "rounds", least=1) or 2
     output = request.others.get("output")

@@ -29,9 +29,6 @@ USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N
 def command(arguments: list[str]) -> int:
     """Evaluate a run. Returns the exit code."""
     parsed = parse(arguments, FLAGS, positional=("RUN_DIR",))
-    if parsed.help:
-        print(USAGE)
-        return 0
     if parsed.options:
         family, option = next(iter(parsed.options))
         raise UserError(f"no flag --{family}.{option}: a run is evaluated in the environment that it was trained on")

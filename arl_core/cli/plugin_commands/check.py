@@ -37,9 +37,6 @@ MAX_NAMES = 64
 def command(arguments: list[str]) -> int:
     """Check plugins. Returns the exit code."""
     parsed = parse(arguments, FLAGS, positional=("NAME",) * MAX_NAMES)
-    if parsed.help:
-        print(USAGE)
-        return 0
     timeout_s = positive(parsed, "timeout")
     core = bool(parsed.values.get("core"))
     subjects = _subjects(parsed.positional, bool(parsed.values.get("all")), core)
