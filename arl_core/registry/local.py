@@ -9,7 +9,7 @@ from typing import Any
 import cloudpickle
 
 from arl_core.interfaces import EnvSpec, UserError, load_object
-from arl_core.registry.loading import cause
+from arl_core.registry.loading import cause, load_named
 
 TARGET_MAKER = "arl_core.envs.make:make_target"
 
@@ -32,11 +32,7 @@ def resolve_target(variant: str) -> LocalEnvSpec:
     module, _, attribute = variant.partition(":")
     if not module or not attribute:
         raise UserError(f"environment 'py:{variant}': write py:module:attr, such as py:my_package.envs:MyEnv")
-    try:
-        target = load_object(variant)
-    except (Exception, SystemExit) as error:
-        raise UserError(f"environment 'py:{variant}' cannot be imported: {cause(error)}") from error
-    return _described(target, variant, named=module != "__main__")
+    return _described(load_named(variant, f"environment 'py:{variant}'"), variant, named=module != "__main__")
 
 
 def describe_target(target: Any) -> LocalEnvSpec:
