@@ -103,20 +103,8 @@ def find_checkpoint(run_dir: Path, name: str, policy: int = 0) -> tuple[dict[str
     return newest
 
 
-def load_run(
-    run_dir: Path, *layers: Layer, checkpoint: str = "latest", policy: int = 0
-) -> tuple[RunConfig, ResolvedEnv, PolicyNetwork, Path]:
-    """Configuration, environment, and network of `policy` with the weights of a run directory that `checkpoint` names (as
-    `find_checkpoint`). Raises UserError.
-
-    `layers` go over the saved configuration.
-    """
-    run = _SavedRun(run_dir, *layers)
-    return run.cfg, run.env, *run.network(checkpoint, policy)
-
-
 class _SavedRun:
-    """A run directory's configuration, environment and networks. Raises UserError."""
+    """A run directory's configuration, with `layers` over it, environment and networks. Raises UserError."""
 
     def __init__(self, run_dir: Path, *layers: Layer) -> None:
         self._run_dir = run_dir
@@ -159,7 +147,7 @@ class _SavedRun:
 def load_policy(run_dir: str | Path, checkpoint: str = "latest") -> StandalonePolicy:
     """A trained policy as a plain `torch.nn.Module` on the CPU, without any process of ours. `checkpoint` is "latest", "best",
     a checkpoint file, or a folder of some. Raises UserError."""
-    return StandalonePolicy(load_run(Path(run_dir), checkpoint=checkpoint)[2])
+    return StandalonePolicy(_SavedRun(Path(run_dir)).network(checkpoint, 0)[0])
 
 
 def evaluate_run(
@@ -172,8 +160,8 @@ def evaluate_run(
     checkpoint: str = "latest",
     policy: int | None = None,
 ) -> dict[str, float | int | str]:
-    """Evaluate a run's weights (`layers` and `checkpoint` as of `load_run`). Every agent is played by its policy, or all by
-    `policy`. `picture` also writes an episode's last frame as a PNG."""
+    """Evaluate the weights that `checkpoint` names (as `find_checkpoint`), `layers` over the saved configuration. Every agent is
+    played by its policy, or all by `policy`. `picture` also writes an episode's last frame as a PNG."""
     run = _SavedRun(run_dir, *layers)
     cast, file = run.cast(checkpoint, policy)
     result = evaluate_cast(cast, run.env, run.cfg, episodes=episodes, deterministic=deterministic, seed=seed)
