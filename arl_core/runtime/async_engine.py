@@ -25,7 +25,7 @@ from arl_core.runtime.books import Balance, Books
 from arl_core.runtime.engine import TICK_S, ComponentFailure, byte_vector, checkpoint_target, publish_first
 from arl_core.runtime.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
 from arl_core.runtime.plan import RunPlan
-from arl_core.runtime.specs import body_of, numbers_of, spec_of
+from arl_core.runtime.specs import body_of, spec_of
 from arl_core.runtime.statistics import RunStatistics
 from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
 
@@ -54,16 +54,12 @@ class AsyncEngine:
         self._killed: set[ComponentSpec] = set()  # by us, for their silence
         self._failure: ComponentFailure | None = None
         self._restarts = 0
-        self._initial: Sequence[Tensor] = ()
         self._evaluating = False
         self.saves = 0
 
     # ----------------------------------------------------------------- start
 
-    def publish_initial(self, weights: Sequence[Tensor]) -> None:
-        self._initial = weights
-
-    def start(self) -> None:
+    def start(self, weights: Sequence[Tensor]) -> None:
         """Start every process and wait until all stand ready (paused)."""
         plan = self.plan
         nurseries = {id(z): z for z in map(self._nursery_of, plan.components)}.values()
@@ -72,7 +68,7 @@ class AsyncEngine:
         self.control = ControlBlock(arena)
         self._arena = arena
         self._books = Books(arena)
-        self._boards = publish_first(arena, plan.shape, self._initial)
+        self._boards = publish_first(arena, plan.shape, weights)
         self._reports: list[Mailbox] = []
         self._commands: list[Mailbox] = []
         for c, bell in enumerate(self._bells[:-1]):
@@ -121,9 +117,6 @@ class AsyncEngine:
         self._pids[pid] = component
         self._lives[component] = self._lives.get(component, 0) + 1
 
-    def _numbers(self, role: Role) -> tuple[int, ...]:
-        return numbers_of(self.plan, role)
-
     # ----------------------------------------------------------------- train and pause
 
     def train(self, frames: int, seconds: float, tick: Callable[[], bool]) -> None:
@@ -165,13 +158,13 @@ class AsyncEngine:
 
     def _command(self, role: Role, wanted: Wanted) -> None:
         self.control.command(role, wanted)
-        for number in self._numbers(role):
+        for number in self.plan.numbers_of(role):
             self._bells[number].ring()
 
     def _await(self, role: Role) -> None:
         """Until every component of `role` has acknowledged the present command. Raises ComponentFailure."""
         word = self.control.wanted[role]
-        numbers = list(self._numbers(role))
+        numbers = list(self.plan.numbers_of(role))
         while not (self.control.ack[numbers] == word).all():
             self._bells[-1].wait(TICK_S)
             self._watch()
@@ -255,7 +248,7 @@ class AsyncEngine:
         """Give a learner a command and wait for its answer."""
         self._command_number += 1
         number = self._command_number
-        learner = self._numbers(Role.LEARNER)[policy]
+        learner = self.plan.numbers_of(Role.LEARNER)[policy]
         self._commands[learner].post((number, command, argument))
         while number not in self._replies:
             self._commands[learner].flush()
@@ -315,7 +308,7 @@ class AsyncEngine:
     def begin_evaluation(self) -> bool:
         if self._evaluating:
             return False
-        evaluator = self._numbers(Role.EVALUATION)[0]
+        evaluator = self.plan.numbers_of(Role.EVALUATION)[0]
         self._commands[evaluator].post(self.frames)  # it has read the one before, or is a new one: its box is empty
         self._evaluating = True
         return True

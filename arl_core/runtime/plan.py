@@ -137,9 +137,9 @@ class RunPlan:
         named = [(role, name, index) for role, name, count in kinds for index in range(count)]
         return [ComponentSpec(f"{name}-{index}", role, index, number) for number, (role, name, index) in enumerate(named)]
 
-    def components_of(self, role: Role) -> list[ComponentSpec]:
-        """The processes of one role."""
-        return [component for component in self.components if component.role is role]
+    def numbers_of(self, role: Role) -> tuple[int, ...]:
+        """Component numbers of one role's processes."""
+        return tuple(component.component for component in self.components if component.role is role)
 
     def worker_groups(self, worker: int) -> range:
         """The environment groups of one rollout worker."""

@@ -45,7 +45,6 @@ class SerialEngine:
         self.plan = plan
         self.statistics = RunStatistics(plan)
         self._folder = folder
-        self._initial: Sequence[Tensor] = ()
         self._arena: Arena | None = None
         self.saves = 0
         self.learners: list[Learner] = []
@@ -54,15 +53,12 @@ class SerialEngine:
         self._evaluator: FrozenPlay | None = None
         self._begun = False  # the environments have played
 
-    def publish_initial(self, weights: Sequence[Tensor]) -> None:
-        self._initial = weights
-
-    def start(self) -> None:
+    def start(self, weights: Sequence[Tensor]) -> None:
         plan = self.plan
         threads = torch.get_num_threads()
         self._arena = arena = Arena.create(plan.table)
         self._books = Books(arena)
-        publish_first(arena, plan.shape, self._initial)
+        publish_first(arena, plan.shape, weights)
         self.learners = [
             make_learner(plan.recipe, arena, plan.shape, plan.device, policy) for policy in range(plan.cfg.num_policies)
         ]
