@@ -160,7 +160,7 @@ def evaluate_run(
     checkpoint: str = "latest",
     policy: int | None = None,
 ) -> dict[str, float | int | str]:
-    """Evaluate the weights that `checkpoint` names (as `find_checkpoint`), `layers` over the saved configuration. Every agent is
+    """Evaluate the weights that `checkpoint` names (as `find_checkpoint`), `layers` over the saved configuration. Each agent is
     played by its policy, or all by `policy`. `picture` also writes an episode's last frame as a PNG."""
     run = _SavedRun(run_dir, *layers)
     cast, file = run.cast(checkpoint, policy)
