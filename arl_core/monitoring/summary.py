@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -72,13 +73,6 @@ def summary_dict(
 
 
 def _policy_dict(policy: PolicySnapshot) -> dict[str, Any]:
-    return {
-        "frames": policy.frames,
-        "dropped_frames": dict(policy.dropped_frames),
-        "optimizer_steps": policy.versions,
-        "episodes": policy.episodes,
-        "return_mean": policy.return_mean,
-        "length_mean": policy.length_mean,
-        "policy_lag_mean": policy.policy_lag_mean,
-        "policy_lag_max": policy.policy_lag_max,
-    }
+    values = asdict(policy)
+    del values["losses"]
+    return {"optimizer_steps": values.pop("versions"), **values}
