@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -196,23 +196,16 @@ def _check_state(state: Mapping[str, Any]) -> None:
             raise CheckFailed(f"get_state()['{key}'] is {kind}: a checkpoint holds arrays of numbers only")
 
 
-class Measured(NamedTuple):
-    """A rollout with random actions: how many steps, in how many seconds, and the episodes that ended."""
-
-    steps: int
-    seconds: float
-    returns: Sequence[float]
-    lengths: Sequence[int]
-
-
-def measure(variant: Variant) -> Measured:
-    """Step the group that the engine would use, for `SPEED_S` seconds."""
-    with recorded(variant, SPEED_ROWS, vectorised=True) as group:
+@rule("env.episodes", "return finite rewards")
+def endings_and_speed(variant: Variant) -> Result:
+    """Episodes end; how fast it steps."""
+    with recorded(variant, SPEED_ROWS, vectorised=True) as group:  # the group that the engine would use
         actions = _actions(variant, group)
         last = group.reset()
         steps, spent, began = 0, 0.0, time.monotonic()
-        totals, lengths = np.zeros(len(last.rewards)), np.zeros(len(last.rewards), np.int64)
-        ended: tuple[list[float], list[int]] = ([], [])
+        totals, counts = np.zeros(len(last.rewards)), np.zeros(len(last.rewards), np.int64)
+        returns: list[float] = []
+        lengths: list[int] = []
         while time.monotonic() - began < SPEED_S:
             columns = actions(last)
             start = time.perf_counter()
@@ -220,25 +213,18 @@ def measure(variant: Variant) -> Measured:
             spent += time.perf_counter() - start
             steps += int(last.valid.sum())
             totals += last.rewards
-            lengths += last.valid
+            counts += last.valid
             done = last.terminated | last.truncated
-            ended[0].extend(totals[done].tolist())
-            ended[1].extend(lengths[done].tolist())
-            totals[done], lengths[done] = 0.0, 0
-    return Measured(steps, spent, *ended)
-
-
-@rule("env.episodes", "return finite rewards")
-def endings_and_speed(variant: Variant) -> Result:
-    """Episodes end; how fast it steps."""
-    seen = measure(variant)
-    if not np.isfinite(seen.returns).all():
+            returns += totals[done].tolist()
+            lengths += counts[done].tolist()
+            totals[done], counts[done] = 0.0, 0
+    if not np.isfinite(returns).all():
         raise CheckFailed("a return is not finite")
-    speed = f"{seen.steps / seen.seconds:,.0f} steps/s in a group of {SPEED_ROWS}"
-    if not seen.lengths:
-        return ok(speed, (f"no episode ended in {seen.steps:,} random steps: give the variant max_episode_steps",))
-    means = f"mean length {np.mean(seen.lengths):.3g}, mean return {np.mean(seen.returns):.3g}"
-    return ok(f"{len(seen.lengths)} random episodes, {means}; {speed}")
+    speed = f"{steps / spent:,.0f} steps/s in a group of {SPEED_ROWS}"
+    if not lengths:
+        return ok(speed, (f"no episode ended in {steps:,} random steps: give the variant max_episode_steps",))
+    means = f"mean length {np.mean(lengths):.3g}, mean return {np.mean(returns):.3g}"
+    return ok(f"{len(lengths)} random episodes, {means}; {speed}")
 
 
 @rule("options.values", "refuse what does not go together with arl_core.interfaces.UserError, in one line")
