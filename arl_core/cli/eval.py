@@ -37,6 +37,7 @@ def command(arguments: list[str]) -> int:
     run_dir = Path(parsed.positional[0])
     if not run_dir.is_dir():
         raise UserError(f"arl eval: no directory {run_dir}")
+    episodes, seed, policy = whole(parsed, "episodes", 1), whole(parsed, "seed", 0), whole(parsed, "policy", 0)
     picture = parsed.values.get("picture")
     from arl_core.cli.request import NO_PLUGINS
     from arl_core.runtime.evaluate import evaluate_run
@@ -44,12 +45,12 @@ def command(arguments: list[str]) -> int:
     result = evaluate_run(
         run_dir,
         *([NO_PLUGINS] if parsed.values.get("no_plugins") else []),
-        episodes=whole(parsed, "episodes", least=1) or 10,
+        episodes=episodes or 10,
         deterministic=bool(parsed.values.get("deterministic", True)),
-        seed=whole(parsed, "seed", least=0),
+        seed=seed,
         picture=Path(picture) if isinstance(picture, str) else None,
         checkpoint=str(parsed.values.get("checkpoint", "latest")),
-        policy=whole(parsed, "policy", least=0),
+        policy=policy,
     )
     if parsed.values.get("json"):
         print_json(result)
