@@ -174,6 +174,7 @@ class LearnerProcess:
                     return
                 self._reported, self._busy_s = time.monotonic(), 0.0
             self._handle_commands()
+            self.link.outbox.flush()  # an answer that found the box full: nothing else may be posted after it
             self._advance()
 
     def _advance(self) -> None:
