@@ -31,8 +31,6 @@ from arl_core.interfaces import (
 )
 
 PROJECT = "arl"
-ENTRY_POINT_GROUP = "arl.plugins.v1"
-PREFIX_GROUP = "arl.prefixes.v1"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -6,6 +6,8 @@ Keys: a Dict has its keys (nested ones joined by "."), a Tuple "0", "1", ..., an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ def leaves_of(space: spaces.Space[Any]) -> dict[str, tuple[Path, spaces.Space[An
     leaves of one key.
     """
     found: dict[str, tuple[Path, spaces.Space[Any]]] = {}
-    for path, leaf in _walk(space, ()):
+    for path, leaf in walk(space):
         key = key_of(path)
         if key in found:
             raise UserError(f"observation space: two entries are both called '{key}'; rename one of the keys")
@@ -45,7 +47,7 @@ def action_parts(space: spaces.Space[Any]) -> list[tuple[str, spaces.Space[Any]]
     Raises UserError, naming the part, for a space that no action can be drawn from: another kind, or integers that float32
     does not hold exactly where they would have to lie in it.
     """
-    parts = [(key_of(path) if path else "action", leaf) for path, leaf in _walk(space, ())]
+    parts = [(key_of(path) if path else "action", leaf) for path, leaf in walk(space)]
     if not parts:
         raise UserError(f"action space {space} has no parts: there is nothing to choose")
     has_floats = any(isinstance(leaf, spaces.Box) for _, leaf in parts)
@@ -96,6 +98,11 @@ def key_of(path: Path) -> str:
     return ".".join(str(part) for part in path) or "obs"
 
 
+def value_at(path: Path, observation: Any) -> Any:
+    """The value of the leaf at `path` of an observation (or an action)."""
+    return reduce(getitem, path, observation)
+
+
 def children_of(space: spaces.Space[Any]) -> Mapping[Any, spaces.Space[Any]] | None:
     """A Dict's or Tuple's parts by key or index; None for a leaf."""
     if isinstance(space, spaces.Dict):
@@ -103,13 +110,23 @@ def children_of(space: spaces.Space[Any]) -> Mapping[Any, spaces.Space[Any]] | N
     return dict(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else None
 
 
-def _walk(space: spaces.Space[Any], path: Path) -> Iterator[tuple[Path, spaces.Space[Any]]]:
+def walk(space: spaces.Space[Any], path: Path = ()) -> Iterator[tuple[Path, spaces.Space[Any]]]:
+    """The leaves of any space, each with the path that leads to it."""
     children = children_of(space)
     if children is None:
         yield path, space
         return
     for part, child in children.items():
-        yield from _walk(child, (*path, part))
+        yield from walk(child, (*path, part))
+
+
+def joined(space: spaces.Space[Any], values: Iterator[Any]) -> Any:
+    """One element of `space` from the values of its leaves, in the order of `walk`."""
+    children = children_of(space)
+    if children is None:
+        return next(values)
+    parts = {part: joined(child, values) for part, child in children.items()}
+    return parts if isinstance(space, spaces.Dict) else tuple(parts.values())
 
 
 def replace_leaves(

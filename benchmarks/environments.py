@@ -30,8 +30,8 @@ from arl_core import APPO
 from arl_core.config import Layer, RunConfig
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.spaces import ActionLayout
+from arl_core.files import write_atomic
 from arl_core.interfaces import StepViews, UserError
-from arl_core.monitoring.summary import write_text_atomic
 from arl_core.registry import resolve_env, resolve_run
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def record(path: Path, data: dict[str, Any]) -> None:
-    write_text_atomic(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
+    write_atomic(path, json.dumps(data, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

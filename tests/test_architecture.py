@@ -17,14 +17,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "hookspecs": {"interfaces"},
     "config": {"interfaces"},
     "spaces": {"interfaces"},
+    "files": set(),
     "ipc": {"interfaces"},
-    "envs": {"interfaces", "spaces"},
+    "envs": {"interfaces", "spaces", "files"},
     "registry": {"interfaces", "hookspecs", "config", "envs"},
     "models": {"interfaces", "config", "spaces"},
     "algorithms": {"interfaces", "config", "models"},
     "sampling": {"interfaces", "ipc", "envs", "models"},
-    "learning": {"interfaces", "config", "ipc", "algorithms", "models"},
-    "monitoring": {"interfaces"},
+    "learning": {"interfaces", "config", "ipc", "algorithms", "models", "files"},
+    "monitoring": {"interfaces", "files"},
 }
 
 

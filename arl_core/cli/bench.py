@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from arl_core.cli.flags import positive, whole
 from arl_core.cli.output import WIDTH, aligned, line_width, print_json, wrapped
-from arl_core.cli.request import Request, parse_request, resolve_request
+from arl_core.cli.request import parse_request, resolve_request
 from arl_core.interfaces import UserError
 
 USAGE = """usage: arl bench --env ENV [--field VALUE ...] [--seconds S] [--rounds N] [--json] [--output FILE]
@@ -30,13 +31,8 @@ _SHARES = ("environment", "inference", "training", "copies", "messages", "bookke
 def command(arguments: list[str]) -> int:
     """Measure. Returns the exit code."""
     request = parse_request(arguments, switches=("json",), named=("seconds", "rounds", "timeout", "output"))
-    if request.parsed.help:
-        print(USAGE)
-        return 0
-    seconds, timeout_s = _positive(request, "seconds", 5.0), _positive(request, "timeout", 120.0)
-    rounds = _positive(request, "rounds", 2)
-    if rounds != int(rounds):
-        raise UserError(f"--rounds: expected a whole number, got '{request.others['rounds']}'")
+    seconds, timeout_s = positive(request.parsed, "seconds") or 5.0, positive(request.parsed, "timeout") or 120.0
+    rounds = whole(request.parsed, "rounds", least=1) or 2
     output = request.others.get("output")
     if isinstance(output, str):
         _check_output(Path(output))
@@ -45,7 +41,7 @@ def command(arguments: list[str]) -> int:
     from arl_core.runtime.measuring.bench import BenchOptions, bench
 
     try:
-        result = bench(config, env, BenchOptions(seconds, int(rounds), timeout_s), _tell)
+        result = bench(config, env, BenchOptions(seconds, rounds, timeout_s), _tell)
     except ComponentFailure as failure:
         print(f"failed: {failure}\n{failure.detail}".rstrip(), file=sys.stderr)
         return 1
@@ -60,17 +56,6 @@ def command(arguments: list[str]) -> int:
 
 def _tell(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def _positive(request: Request, name: str, default: float) -> float:
-    text = request.others.get(name)
-    try:
-        value = default if text is None else float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value < 1e6:
-        raise UserError(f"--{name}: expected a number greater than 0, got '{text}'")
-    return value
 
 
 def _check_output(path: Path) -> None:

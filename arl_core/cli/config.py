@@ -22,9 +22,6 @@ Prints the configuration that `arl run` with the same flags would train with: fi
 def command(arguments: list[str]) -> int:
     """Print the resolved configuration. Returns the exit code."""
     request = parse_request(arguments, switches=("explain", "json"))
-    if request.parsed.help:
-        print(USAGE)
-        return 0
     config, env = resolve_request(request)
     if request.others.get("json"):
         from arl_core.envs.make import resolved_to_json

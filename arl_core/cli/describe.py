@@ -18,16 +18,16 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from arl_core.cli.helptext import kind
 from arl_core.cli.output import shown
-from arl_core.config.layers import canonical_field, nearest
+from arl_core.config.layers import canonical_field
 from arl_core.config.schema import RunConfig
 from arl_core.hookspecs import EXTENSION_HOOKS, HOOK_NAMES, described_type
 from arl_core.interfaces import EnvFamily, UserError, WrapperRef
 from arl_core.registry.catalog import family_description, overrides_of, provides_environments
-from arl_core.registry.discovery import PluginRecord, header_lines, plugin_records, prefixes
-from arl_core.registry.known import install_hint, known_family
+from arl_core.registry.discovery import PluginRecord, header_lines, prefixes
 from arl_core.registry.loading import load
+from arl_core.registry.names import records_of
 from arl_core.registry.options import import_model, options_model
-from arl_core.registry.selection import PluginSelection, normalized
+from arl_core.registry.selection import PluginSelection
 
 # what they describe is listed: `arl_encoders` -> "encoders"; environments are described family by family
 LISTINGS = {hook.removeprefix("arl_"): hook for hook in HOOK_NAMES if described_type(hook) not in {None, EnvFamily}}
@@ -36,22 +36,11 @@ HOMES = ("homepage", "home", "repository", "source", "documentation")
 
 def find_records(name: str, selection: PluginSelection) -> list[PluginRecord]:
     """The plugins of a distribution, or the one plugin of that name. Raises UserError: unknown, or more than one."""
-    records = plugin_records(selection)
-    found = [record for record in records if normalized(record.dist) == normalized(name)]
-    if found:
-        return found
-    found = [record for record in records if record.name == name]
-    if len(found) > 1:
+    found = records_of(name, selection)
+    if len({record.dist for record in found}) > 1:
         owners = " and ".join(record.owner for record in found)
         raise UserError(f"'{name}' is provided by {owners}. Pick one: {found[0].dist}")
-    if found:
-        return found
-    known = known_family(name)
-    if known:
-        raise UserError(f"plugin '{name}' is provided by {install_hint(known)}")
-    names = sorted({text for record in records for text in (record.name, record.dist)})
-    listing = f" Installed: {', '.join(names)}"
-    raise UserError(f"no plugin or distribution '{name}'.{nearest(name, names) or listing}")
+    return found
 
 
 def describe_distribution(records: list[PluginRecord], selection: PluginSelection) -> dict[str, Any]:

@@ -39,9 +39,6 @@ class Environment(NamedTuple):
 def command(arguments: list[str]) -> int:
     """List environments. Returns the exit code."""
     parsed = parse(arguments, {"json": True, **NO_PLUGINS}, positional=("PATTERN",))
-    if parsed.help:
-        print(USAGE)
-        return 0
     pattern = parsed.positional[0] if parsed.positional else None
     found: list[list[Environment]] = []  # by family
     failed: list[tuple[PluginRecord, str]] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from arl_core.cli.flags import Parsed, parse
+from arl_core.cli.flags import parse, whole
 from arl_core.cli.output import print_json, print_table
 from arl_core.interfaces import UserError
 
@@ -29,9 +29,6 @@ USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N
 def command(arguments: list[str]) -> int:
     """Evaluate a run. Returns the exit code."""
     parsed = parse(arguments, FLAGS, positional=("RUN_DIR",))
-    if parsed.help:
-        print(USAGE)
-        return 0
     if parsed.options:
         family, option = next(iter(parsed.options))
         raise UserError(f"no flag --{family}.{option}: a run is evaluated in the environment that it was trained on")
@@ -40,8 +37,7 @@ def command(arguments: list[str]) -> int:
     run_dir = Path(parsed.positional[0])
     if not run_dir.is_dir():
         raise UserError(f"arl eval: no directory {run_dir}")
-    episodes = _whole(parsed, "episodes", least=1)
-    seed = _whole(parsed, "seed", least=0)
+    episodes, seed, policy = whole(parsed, "episodes", 1), whole(parsed, "seed", 0), whole(parsed, "policy", 0)
     picture = parsed.values.get("picture")
     from arl_core.cli.request import NO_PLUGINS
     from arl_core.runtime.evaluate import evaluate_run
@@ -49,31 +45,18 @@ def command(arguments: list[str]) -> int:
     result = evaluate_run(
         run_dir,
         *([NO_PLUGINS] if parsed.values.get("no_plugins") else []),
-        episodes=10 if episodes is None else episodes,
+        episodes=episodes or 10,
         deterministic=bool(parsed.values.get("deterministic", True)),
         seed=seed,
         picture=Path(picture) if isinstance(picture, str) else None,
         checkpoint=str(parsed.values.get("checkpoint", "latest")),
-        policy=_whole(parsed, "policy", least=0),
+        policy=policy,
     )
     if parsed.values.get("json"):
         print_json(result)
     else:
         print_table(("metric", "value"), [(name, _number(value)) for name, value in result.items()])
     return 0
-
-
-def _whole(parsed: Parsed, name: str, least: int) -> int | None:
-    text = parsed.values.get(name)
-    if text is None:
-        return None
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise UserError(f"--{name}: expected a whole number of at least {least}, got '{text}'")
-    return value
 
 
 def _number(value: float | int | str) -> str:

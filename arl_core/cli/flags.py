@@ -122,6 +122,23 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def positive(parsed: Parsed, name: str) -> float | None:
+    """The number that was given for a flag, greater than 0; None where it was not given. Raises UserError."""
+    text = str(parsed.values.get(name, "nan"))
+    value = float(text) if _is_number(text) else 0.0
+    if name in parsed.values and not 0.0 < value < float("inf"):
+        raise mistake(f"--{name}: expected a number greater than 0, got '{text}'")
+    return value if name in parsed.values else None
+
+
+def whole(parsed: Parsed, name: str, least: int) -> int | None:
+    """The whole number that was given for a flag; None where it was not given. Raises UserError."""
+    text = str(parsed.values.get(name, least))
+    if not text.isdecimal() or int(text) < least:
+        raise mistake(f"--{name}: expected a whole number of at least {least}, got '{text}'")
+    return int(text) if name in parsed.values else None
+
+
 def _nearest_flag(name: str, flags: Mapping[str, bool]) -> str:
     from arl_core.config.layers import nearest
 

@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+
+from arl_core.cli.dispatch import HELP, dispatch, listed
 
 COMMANDS = {
     "run": "train: arl run --env gym:CartPole-v1",
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in {"-h", "--help", "help"}:
+    if not arguments or arguments[0] in HELP | {"help"}:
         print(_help())
         return 0
     if arguments[0] in {"-V", "--version"}:
@@ -47,18 +48,11 @@ def _dispatch(arguments: list[str]) -> int:
 
         print(f"arl {__version__}")
         return 0
-    if arguments[0] not in COMMANDS:
-        from arl_core.cli.flags import mistake
-        from arl_core.config.layers import nearest
-
-        hint = nearest(arguments[0], COMMANDS) or f" Commands: {', '.join(COMMANDS)}"
-        raise mistake(f"no command '{arguments[0]}'.{hint}")
-    code: int = import_module(f"arl_core.cli.{arguments[0]}").command(arguments[1:])
-    return code
+    return dispatch("arl_core.cli", "", COMMANDS, arguments)
 
 
 def _help() -> str:
     lines = ["arl: asynchronous reinforcement learning, with plugins", "", "usage: arl COMMAND [--help] ...", ""]
-    lines += [f"  {name:<9}{summary}" for name, summary in COMMANDS.items()]
+    lines += listed(COMMANDS)
     lines += ["", "  --version  the version", "  --help     this text; arl COMMAND --help for a command's flags"]
     return "\n".join(lines)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
-from arl_core.cli.flags import mistake
+from arl_core.cli.dispatch import HELP, dispatch, listed
 
 COMMANDS = {
     "list": "the installed plugins and their status; imports none",
@@ -17,18 +15,7 @@ COMMANDS = {
 
 def command(arguments: list[str]) -> int:
     """Run one of the commands. Returns the exit code."""
-    if not arguments or arguments[0] in {"-h", "--help"}:
-        print(_help())
+    if not arguments or arguments[0] in HELP:
+        print("\n".join(["usage: arl plugins COMMAND [--help] ...", "", *listed(COMMANDS)]))
         return 0
-    if arguments[0] not in COMMANDS:
-        from arl_core.config.layers import nearest
-
-        hint = nearest(arguments[0], COMMANDS) or f" Commands: {', '.join(COMMANDS)}"
-        raise mistake(f"no command 'arl plugins {arguments[0]}'.{hint}")
-    code: int = import_module(f"arl_core.cli.plugin_commands.{arguments[0]}").command(arguments[1:])
-    return code
-
-
-def _help() -> str:
-    lines = ["usage: arl plugins COMMAND [--help] ...", ""]
-    return "\n".join([*lines, *(f"  {name:<9}{summary}" for name, summary in COMMANDS.items())])
+    return dispatch("arl_core.cli.plugin_commands", "arl plugins ", COMMANDS, arguments)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from arl_core.cli.request import Request, named_field, named_selection
 from arl_core.config.layers import Layer, nearest
 from arl_core.interfaces import UserError
-from arl_core.registry.provenance import Provenance
+from arl_core.registry.provenance import Provenance, saved_run
 
 ORIGIN = "saved run"
 
@@ -49,15 +48,9 @@ def _newest_first(train_dir: Path) -> list[Path]:
 
 
 def read_saved_run(file: Path) -> SavedRun:
-    """Read `config.json`. Raises UserError where it is not what a run writes."""
-    try:
-        data: Any = json.loads(file.read_text(encoding="utf-8"))
-        config, env = dict(data["config"]), data["env"]
-        described = str(env["id"]), str(env["dist"]), str(env["version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file}: not a run's configuration: {type(error).__name__}: {error}") from error
+    """Read a run's `config.json`. Raises UserError where it is not what a run writes."""
+    config, provenance = saved_run(file.parent)
     place = {"train_dir": str(file.parent.parent), "experiment": file.parent.name}
-    provenance = Provenance(str(file.parent), *described)
     return SavedRun(file.parent, provenance.stays_with_its_plugin(Layer(ORIGIN, {**config, **place})), provenance)
 
 

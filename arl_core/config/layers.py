@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from arl_core.config.foreign import FOREIGN_NAMES
@@ -78,14 +78,12 @@ def complaint(error: ErrorDetails) -> str:
     return f"{message[0].lower()}{message[1:]}, got {error['input']!r}{'.' if hint else ''}{hint}"
 
 
-def one_line(error: ValidationError, model: type[BaseModel], origins: Mapping[str, str]) -> str:
+def _one_line(error: ValidationError, origins: Mapping[str, str]) -> str:
     """The first complaint of a pydantic validation, as one line for people."""
     first = error.errors(include_url=False)[0]
     location = ".".join(str(part) for part in first["loc"])
     if not location:
         return first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        return f"no option '{location}'.{nearest(location, model.model_fields)}"
     origin = origins.get(str(first["loc"][0]))
     where = f" (from {origin})" if origin else ""
     return f"{location}{where}: {complaint(first)}"
@@ -111,6 +109,6 @@ def merge_layers(layers: Iterable[Layer]) -> ResolvedConfig:
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
-        raise UserError(one_line(error, RunConfig, origins)) from None
+        raise UserError(_one_line(error, origins)) from None
     defaults = RunConfig.model_validate({}).model_dump()
     return ResolvedConfig(config, origins, defaults, frozenset(auto))

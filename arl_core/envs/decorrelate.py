@@ -10,8 +10,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from arl_core.envs.spaces import ActionLayout
 from arl_core.interfaces import EnvContext, EnvGroup, StepViews
-from arl_core.spaces import ACTION_MASK, action_parts, mask_size
+from arl_core.spaces import ACTION_MASK, mask_size
 
 _STREAM = 1  # apart from the streams that environments make of their seeds themselves
 
@@ -21,26 +22,19 @@ class RandomActions:
     drawn over a stretch of 2."""
 
     def __init__(self, space: spaces.Space[Any], streams: Sequence[np.random.Generator]) -> None:
-        self._leaves = [leaf for _, leaf in action_parts(space)]
+        self._layout = ActionLayout(space)
         self._streams = streams
-        self._dtype = np.float32 if any(isinstance(leaf, spaces.Box) for leaf in self._leaves) else np.int64
-        widths = [_width(leaf) for leaf in self._leaves]
-        self._size = sum(widths)
-        self._column_ends = np.cumsum(widths)[:-1]
-        self._mask_ends = np.cumsum([mask_size(leaf) for leaf in self._leaves])[:-1]
+        self._mask_ends = np.cumsum([mask_size(leaf) for leaf in self._layout.leaves])[:-1]
 
     def draw(self, mask: NDArray[Any] | None) -> NDArray[Any]:
         """The next step's columns. `mask` [E, M]: 0 where an action is not allowed; none allowed means any."""
-        uniform = np.stack([stream.random(self._size) for stream in self._streams])
-        own = np.split(uniform, self._column_ends, 1)
+        layout = self._layout
+        uniform = np.stack([stream.random(layout.size) for stream in self._streams])
+        own = np.split(uniform, layout.ends, 1)
         masks = [None] * len(own) if mask is None else np.split(mask, self._mask_ends, 1)
-        parts = zip(self._leaves, own, masks, strict=True)
+        parts = zip(layout.leaves, own, masks, strict=True)
         columns = [_columns(leaf, u, allowed if mask_size(leaf) else None) for leaf, u, allowed in parts]
-        return np.concatenate(columns, 1).astype(self._dtype, copy=False)
-
-
-def _width(leaf: spaces.Space[Any]) -> int:
-    return 1 if isinstance(leaf, spaces.Discrete) else int(np.prod(leaf.shape or (), dtype=int))
+        return np.concatenate(columns, 1).astype(layout.dtype, copy=False)
 
 
 def _columns(leaf: spaces.Space[Any], uniform: NDArray[np.float64], mask: NDArray[Any] | None) -> NDArray[Any]:

@@ -23,6 +23,19 @@ def failed(context: EnvContext, where: str, error: BaseException) -> str:
     )
 
 
+def close_all(envs: Sequence[Any], contexts: Sequence[EnvContext]) -> None:
+    """Close every environment, whatever the others do. Raises EnvironmentFault for the first that failed."""
+    faults = []
+    for context, env in zip(contexts, envs, strict=False):  # strict: closed before
+        try:
+            if hasattr(env, "close"):  # one of several agents that is no subclass of PettingZoo's may have nothing to close
+                env.close()
+        except (Exception, SystemExit) as error:  # noqa: BLE001, PERF203  # the others are closed too
+            faults.append(EnvironmentFault(failed(context, "close", error)))
+    if faults:
+        raise faults[0]
+
+
 def metrics_of_ends(
     rows: NDArray[np.int64], infos: Sequence[Mapping[str, Any]] | Mapping[int, Mapping[str, Any]]
 ) -> EpisodeEnds | None:

@@ -16,11 +16,11 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
-from arl_core.envs.faults import EnvironmentFault, failed, metrics_of_ends
+from arl_core.envs.faults import EnvironmentFault, close_all, failed, metrics_of_ends
 from arl_core.envs.make import build_any, inner_spaces
 from arl_core.envs.multi_agent import MultiAgentGroup, ParallelEnv, close_quietly, is_parallel
 from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
-from arl_core.envs.state import load_env_state, save_env_state
+from arl_core.envs.state import load_env_states, save_env_states
 from arl_core.interfaces import ArraySpec, EnvContext, EnvGroup, EpisodeEnds, ResolvedEnv, StepViews, UserError, load_object
 
 _NO_LIMIT = 1 << 62  # a step number that is never met, and has room for a sum
@@ -274,13 +274,8 @@ class SingleEnvGroup:
         """See `EnvGroup`; None unless every environment can be saved."""
         ended = np.zeros(self.num_envs, bool)
         ended[self._ended] = True
-        state: dict[str, NDArray[Any]] = {"elapsed": self._clock - self._born, "ended": ended}
-        for i, env in enumerate(self.envs):
-            saved = save_env_state(env)
-            if saved is None:
-                return None
-            state |= {f"{i}.{key}": value for key, value in saved.items()}
-        return state
+        saved = save_env_states(self.envs)
+        return None if saved is None else {"elapsed": self._clock - self._born, "ended": ended, **saved}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """See `EnvGroup`."""
@@ -292,21 +287,12 @@ class SingleEnvGroup:
         self._born[:] = -state["elapsed"]
         self._schedule(np.flatnonzero(state["ended"]).tolist())
         self._first_limit = self._next_limit()
-        for i, env in enumerate(self.envs):
-            prefix = f"{i}."
-            load_env_state(env, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        load_env_states(self.envs, state)
 
     def close(self) -> None:
-        """Close every environment, whatever the others do. Idempotent. Raises EnvironmentFault for the first that failed."""
+        """See `faults.close_all`. Idempotent."""
         envs, self.envs, self._steps = self.envs, [], []
-        faults = []
-        for context, env in zip(self._contexts, envs, strict=False):  # strict: closed before
-            try:
-                env.close()
-            except (Exception, SystemExit) as error:  # noqa: BLE001, PERF203  # the others are closed too
-                faults.append(EnvironmentFault(failed(context, "close", error)))
-        if faults:
-            raise faults[0]
+        close_all(envs, self._contexts)
 
 
 def _share_no_memory(observations: Sequence[Any]) -> bool:

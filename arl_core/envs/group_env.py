@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from arl_core.envs.spaces import ActionLayout
 from arl_core.interfaces import EnvContext, EnvGroup, StepViews
-from arl_core.spaces import Path, children_of, key_of
+from arl_core.spaces import joined, key_of, walk
 
 
 class GroupEnv(gymnasium.Env[Any, Any]):
@@ -82,13 +82,7 @@ class GroupEnv(gymnasium.Env[Any, Any]):
             self.group = None
 
     def _observation(self) -> Any:
-        return self._read(self.observation_space, ())
-
-    def _read(self, space: spaces.Space[Any], path: Path) -> Any:
-        """The part of the observation at `path`, in memory of its own."""
-        children = children_of(space)
-        if children is None:
-            value = self._views.obs[key_of(path)][0]
-            return np.array(value, space.dtype) if space.shape else value.astype(space.dtype)
-        parts = {part: self._read(child, (*path, part)) for part, child in children.items()}
-        return parts if isinstance(space, spaces.Dict) else tuple(parts.values())
+        """The present one, in memory of its own."""
+        rows = ((self._views.obs[key_of(path)][0], leaf) for path, leaf in walk(self.observation_space))
+        values = (np.array(row, leaf.dtype) if leaf.shape else row.astype(leaf.dtype) for row, leaf in rows)
+        return joined(self.observation_space, values)

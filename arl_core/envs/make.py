@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from importlib import import_module
 from typing import Any
 
@@ -119,21 +120,8 @@ def as_gymnasium(env: Any, name: str, context: EnvContext) -> gymnasium.Env[Any,
 
 def resolved_to_json(resolved: ResolvedEnv) -> dict[str, JSON]:
     """`resolved` as JSON, for files and displays; code by value is base64."""
-    return {
-        "id": resolved.id,
-        "maker": resolved.maker,
-        "kwargs": dict(resolved.kwargs),
-        "options_model": resolved.options_model,
-        "options": dict(resolved.options),
-        "wrappers": [[maker, dict(options)] for maker, options in resolved.wrappers],
-        "max_episode_steps": resolved.max_episode_steps,
-        "vector_maker": resolved.vector_maker,
-        "dist": resolved.dist,
-        "version": resolved.version,
-        "vector_wrappers": list(resolved.vector_wrappers),
-        "imports": list(resolved.imports),
-        "code": None if resolved.code is None else base64.b64encode(resolved.code).decode("ascii"),
-    }
+    code = None if resolved.code is None else base64.b64encode(resolved.code).decode("ascii")
+    return {**asdict(resolved), "code": code}
 
 
 def resolved_from_json(data: Mapping[str, Any]) -> ResolvedEnv:

@@ -17,9 +17,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from arl_core.envs.faults import EnvironmentFault, failed, metrics_of_ends
+from arl_core.envs.faults import EnvironmentFault, close_all, failed, metrics_of_ends
 from arl_core.envs.spaces import ActionLayout, obs_checker, obs_specs, obs_writer
-from arl_core.envs.state import load_env_state, save_env_state
+from arl_core.envs.state import load_env_states, save_env_states
 from arl_core.interfaces import ArraySpec, EnvContext, EpisodeEnds, StepViews, UserError
 
 
@@ -204,35 +204,20 @@ class MultiAgentGroup:
 
     def get_state(self) -> dict[str, NDArray[Any]] | None:
         """See `EnvGroup`; None unless every environment can be saved."""
-        state: dict[str, NDArray[Any]] = {"live": self._live.copy(), "elapsed": self._elapsed.copy()}
-        for i, env in enumerate(self.envs):
-            saved = save_env_state(env)
-            if saved is None:
-                return None
-            state |= {f"{i}.{key}": value for key, value in saved.items()}
-        return state
+        saved = save_env_states(self.envs)
+        return None if saved is None else {"live": self._live.copy(), "elapsed": self._elapsed.copy(), **saved}
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """See `EnvGroup`."""
         if "live" not in state or state["live"].shape != self._live.shape:
             raise ValueError(f"the state is not one of {len(self.envs)} environments of {len(self.agents)} agents")
         self._live[:], self._elapsed[:] = state["live"], state["elapsed"]
-        for i, env in enumerate(self.envs):
-            prefix = f"{i}."
-            load_env_state(env, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+        load_env_states(self.envs, state)
 
     def close(self) -> None:
-        """Close every environment, whatever the others do. Idempotent. Raises EnvironmentFault for the first that failed."""
+        """See `faults.close_all`. Idempotent."""
         envs, self.envs = self.envs, []
-        faults = []
-        for context, env in zip(self._contexts, envs, strict=False):  # strict: closed before
-            try:
-                if hasattr(env, "close"):  # one that is no subclass of PettingZoo's may have nothing to close
-                    env.close()
-            except (Exception, SystemExit) as error:  # noqa: BLE001, PERF203  # the others are closed too
-                faults.append(EnvironmentFault(failed(context, "close", error)))
-        if faults:
-            raise faults[0]
+        close_all(envs, self._contexts)
 
 
 def close_quietly(env: Any) -> None:

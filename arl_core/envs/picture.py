@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arl_core.files import write_atomic
 
-def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
+
+def write_png(path: str | os.PathLike[str], pixels: NDArray[np.uint8]) -> None:
     """Write RGB `pixels` [H, W, 3] (PNG, W3C recommendation: signature, IHDR, IDAT, IEND)."""
     height, width, channels = pixels.shape
     if channels != 3 or pixels.dtype != np.uint8:
@@ -21,4 +23,4 @@ def write_png(path: str | Path, pixels: NDArray[np.uint8]) -> None:
     content = b"\x89PNG\r\n\x1a\n"
     for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b"")):
         content += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    Path(path).write_bytes(content)
+    write_atomic(path, content)

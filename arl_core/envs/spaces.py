@@ -8,7 +8,7 @@ Columns are int64, or float32 where there is a Box among the parts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import gymnasium
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from packaging.version import Version
 
 from arl_core.interfaces import ArraySpec
-from arl_core.spaces import action_parts, children_of, leaves_of
+from arl_core.spaces import action_parts, children_of, joined, leaves_of, value_at, walk
 
 # Networks compute in float32: half the memory and one conversion, here. torch computes with few unsigned integers.
 _STORED = {"float64": "float32", "longdouble": "float32", "float128": "float32"}
@@ -89,11 +89,11 @@ class ActionLayout:
 
     def __init__(self, space: spaces.Space[Any]) -> None:
         self.space = space
-        self._leaves = [leaf for _, leaf in action_parts(space)]
-        self._sizes = [1 if isinstance(leaf, spaces.Discrete) else math.prod(leaf.shape or ()) for leaf in self._leaves]
-        self._ends = np.cumsum(self._sizes)[:-1]
-        self.size = sum(self._sizes)
-        self.dtype = "float32" if any(isinstance(leaf, spaces.Box) for leaf in self._leaves) else "int64"
+        self.leaves = [leaf for _, leaf in action_parts(space)]
+        sizes = [1 if isinstance(leaf, spaces.Discrete) else math.prod(leaf.shape or ()) for leaf in self.leaves]
+        self.ends = np.cumsum(sizes)[:-1]  # of the leaves' columns, but the last
+        self.size = sum(sizes)
+        self.dtype = "float32" if any(isinstance(leaf, spaces.Box) for leaf in self.leaves) else "int64"
         self._is_plain = children_of(space) is None
 
     def to_env(self, columns: NDArray[Any]) -> Sequence[Any]:
@@ -101,25 +101,15 @@ class ActionLayout:
         reaches the environment. Those of integer dtype are rounded before."""
         if self._is_plain:
             return _leaf_actions(self.space, columns)
-        parts = np.split(columns, self._ends, 1)
-        values = [_leaf_actions(leaf, part) for leaf, part in zip(self._leaves, parts, strict=True)]
-        return [_joined(self.space, iter(row)) for row in zip(*values, strict=True)]
+        parts = np.split(columns, self.ends, 1)
+        values = [_leaf_actions(leaf, part) for leaf, part in zip(self.leaves, parts, strict=True)]
+        return [joined(self.space, iter(row)) for row in zip(*values, strict=True)]
 
     def to_columns(self, action: Any) -> NDArray[Any]:
         """The columns [1, A] of one action of the space."""
-        values = [np.ravel(value - getattr(leaf, "start", 0)) for leaf, value in _parts_of(self.space, action)]
+        values = [np.ravel(value_at(path, action) - getattr(leaf, "start", 0)) for path, leaf in walk(self.space)]
         columns: NDArray[Any] = np.concatenate(values).astype(self.dtype)[None]
         return columns
-
-
-def _parts_of(space: spaces.Space[Any], action: Any) -> Iterator[tuple[spaces.Space[Any], Any]]:
-    """The leaves of an action space, each with its part of `action`."""
-    children = children_of(space)
-    if children is None:
-        yield space, action
-        return
-    for part, child in children.items():
-        yield from _parts_of(child, action[part])
 
 
 def _leaf_actions(space: spaces.Space[Any], columns: NDArray[Any]) -> Sequence[Any]:
@@ -136,15 +126,6 @@ def _leaf_actions(space: spaces.Space[Any], columns: NDArray[Any]) -> Sequence[A
     elif isinstance(space, spaces.MultiDiscrete):
         shaped = shaped.astype(np.int64, copy=False) + space.start
     return cast(Sequence[Any], shaped.astype(space.dtype))
-
-
-def _joined(space: spaces.Space[Any], values: Iterator[Any]) -> Any:
-    """One action of a Dict or Tuple from the values of its leaves."""
-    children = children_of(space)
-    if children is None:
-        return next(values)
-    parts = {part: _joined(child, values) for part, child in children.items()}
-    return parts if isinstance(space, spaces.Dict) else tuple(parts.values())
 
 
 class Squash:

@@ -6,7 +6,7 @@ classic-control environments are saved by their attributes, which are all number
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,24 @@ def save_env_state(env: Any) -> dict[str, NDArray[Any]] | None:
         if value is not None:
             saved[name] = np.asarray(value)
     return saved
+
+
+def save_env_states(envs: Sequence[Any]) -> dict[str, NDArray[Any]] | None:
+    """Those of several, for `load_env_states`; None unless each can be saved."""
+    state: dict[str, NDArray[Any]] = {}
+    for i, env in enumerate(envs):
+        saved = save_env_state(env)
+        if saved is None:
+            return None
+        state |= {f"{i}.{key}": value for key, value in saved.items()}
+    return state
+
+
+def load_env_states(envs: Sequence[Any], state: Mapping[str, NDArray[Any]]) -> None:
+    """Put them back to where `save_env_states` saw them; entries of others are ignored."""
+    for i, env in enumerate(envs):
+        prefix = f"{i}."
+        load_env_state(env, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
 
 
 def load_env_state(env: Any, state: Mapping[str, NDArray[Any]]) -> None:

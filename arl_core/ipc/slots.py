@@ -134,32 +134,23 @@ class SlotRing:
     def __init__(self, arena: Arena, slots: range) -> None:
         self._state: NDArray[np.int64] = arena["slot.state"]
         self._slots = slots
-        self._next = 0
+        self.next_index = 0  # which slot of the ring comes next
 
     def acquire(self) -> int:
         """The next slot if it is free, now FILLING; otherwise -1 (backpressure: a learner is behind)."""
-        slot = self._slots[self._next]
+        slot = self._slots[self.next_index]
         state = self._state[:, slot]
         if state.any():  # not FREE for all
             return -1
         fence()
         state[:] = SlotState.FILLING
-        self._next = (self._next + 1) % len(self._slots)
+        self.next_index = (self.next_index + 1) % len(self._slots)
         return slot
 
     def hand_over(self, slot: int, owned: NDArray[np.bool_] | None = None) -> None:
         """Give a filled slot to the learners of the policies that have rows in it, `owned` [P] (None: the only one)."""
         fence()
         self._state[:, slot] = SlotState.FULL if owned is None else np.where(owned, SlotState.FULL, SlotState.FREE)
-
-    @property
-    def next_index(self) -> int:
-        """Which slot of the ring comes next (for exact resume)."""
-        return self._next
-
-    @next_index.setter
-    def next_index(self, value: int) -> None:
-        self._next = value
 
 
 class SlotInbox:

@@ -7,10 +7,8 @@ name and is passed over for the one before. Nothing in a checkpoint is executed:
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import torch
 
+from arl_core.files import remove_leftovers, write_atomic
 from arl_core.interfaces import UserError
 
 _NAME = re.compile(r"checkpoint_(\d{9,})_(\d+)_([0-9a-f]{16})\.pt")
@@ -43,7 +42,7 @@ def save_state(target: Path, state: Mapping[str, Any], *, version: int, frames: 
     digest = hashlib.sha256(content).hexdigest()[:16]
     path = _write(target / f"checkpoint_{version:09d}_{frames}_{digest}.pt", content)
     _prune(path, version, keep)
-    remove_leftovers(target)
+    remove_leftovers(target, "checkpoint_*")
     return path
 
 
@@ -68,33 +67,11 @@ def _prune(newest: Path, version: int, keep: int | None) -> None:
 
 
 def _write(path: Path, content: memoryview) -> Path:
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
+        write_atomic(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):  # the cause is what is reported
-            partial.unlink()
         raise UserError(f"cannot write the checkpoint {path}: {error.strerror}") from None
     return path
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what interrupted saves left under temporary names."""
-    for partial in folder.glob(".checkpoint_*.partial"):
-        partial.unlink(missing_ok=True)
 
 
 def checkpoints(folder: Path) -> list[Path]:

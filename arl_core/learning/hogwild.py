@@ -219,8 +219,3 @@ class Keeper(LearnerProcess):
         self.intake.counts[TRAINED], self.intake.counts[VERSION] = self.learner.frames, self.learner.version
         for word in (DROPPED_LAG, DROPPED_EPOCH, STAGED):
             self.intake.counts[word] = self.learner.shared.counts[:, word].sum()
-
-
-def run_keeper(link: ComponentLink, spec: LearnerSpec) -> None:
-    """Entry point of the process."""
-    Keeper(link, spec).run()

@@ -273,8 +273,3 @@ class LearnerProcess:
         if command == "set_hyperparameters":
             return self.learner.set_hyperparameters(argument)
         raise ValueError(f"unknown command {command!r}")
-
-
-def run_learner(link: ComponentLink, spec: LearnerSpec) -> None:
-    """Entry point of the process."""
-    LearnerProcess(link, spec).run()

@@ -37,11 +37,12 @@ class Composite(ActionDist):
         dtypes = {part.action_dtype for part in parts}
         self.action_dtype = torch.float32 if torch.float32 in dtypes else torch.int64
         self._has_casts = len(dtypes) > 1
-        self._heads = _slices([part.head_size for part in parts])
+        self._head_sizes = [part.head_size for part in parts]
+        self._action_sizes = [part.action_size for part in parts]
+        self._noise_sizes = [part.noise_size for part in parts]
+        self._mask_sizes = [part.num_actions_for_mask for part in parts]
+        self._heads, self._actions, self._noise = map(_slices, (self._head_sizes, self._action_sizes, self._noise_sizes))
         self._free = _slices([part.free_size for part in parts], self.head_size)
-        self._actions = _slices([part.action_size for part in parts])
-        self._noise = _slices([part.noise_size for part in parts])
-        self._masks = _slices([part.num_actions_for_mask for part in parts])
         self.squashed = tuple(
             (columns.start + column, low, high)
             for part, columns in zip(self.parts, self._actions, strict=True)
@@ -52,20 +53,21 @@ class Composite(ActionDist):
         initial = [(part.initial_params(), part.head_size) for part in self.parts]
         return torch.cat([x[:size] for x, size in initial] + [x[size:] for x, size in initial])
 
-    def _params(self, params: Tensor) -> Iterator[Tensor]:
+    def _params(self, params: Tensor) -> Sequence[Tensor]:
         """Each part's own parameters."""
-        for head, free in zip(self._heads, self._free, strict=True):
-            own = params[..., head]
-            yield torch.cat((own, params[..., free]), -1) if free.stop > free.start else own
+        if not self.free_size:
+            return params.split_with_sizes(self._head_sizes, -1)
+        pairs = [(params[..., head], params[..., free]) for head, free in zip(self._heads, self._free, strict=True)]
+        return [torch.cat((head, free), -1) if free.shape[-1] else head for head, free in pairs]
 
-    def _split_masks(self, mask: Tensor | None) -> Iterator[Tensor | None]:
-        for columns in self._masks:
-            yield None if mask is None or columns.start == columns.stop else mask[..., columns]
+    def _split_masks(self, mask: Tensor | None) -> Sequence[Tensor | None]:
+        if mask is None:
+            return [None] * len(self.parts)
+        return [own if own.shape[-1] else None for own in mask.split_with_sizes(self._mask_sizes, -1)]
 
-    def _split_actions(self, actions: Tensor) -> Iterator[Tensor]:
-        for part, columns in zip(self.parts, self._actions, strict=True):
-            own = actions[..., columns]
-            yield own.long() if part.action_dtype is torch.int64 else own
+    def _split_actions(self, actions: Tensor) -> Sequence[Tensor]:
+        columns = actions.split_with_sizes(self._action_sizes, -1)
+        return [own.long() if part.action_dtype is torch.int64 else own for part, own in zip(self.parts, columns, strict=True)]
 
     def components(self, params: Tensor, mask: Tensor | None) -> Iterator[tuple[ActionDist, Tensor, Tensor | None]]:
         return zip(self.parts, self._params(params), self._split_masks(mask), strict=True)
@@ -76,21 +78,24 @@ class Composite(ActionDist):
         return noise
 
     def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
-        rows = zip(self.parts, self._params(params), self._split_masks(mask), self._noise, strict=True)
-        return self._join([part.choose(p, m, noise[..., columns]) for part, p, m, columns in rows], params)
+        noises = noise.split_with_sizes(self._noise_sizes, -1)
+        rows = zip(self.parts, self._params(params), self._split_masks(mask), noises, strict=True)
+        return self._join([part.choose(p, m, n) for part, p, m, n in rows], params)
 
     def choose_numpy_into(
         self, out: NDArray[Any], params: NDArray[np.float32], mask: NDArray[Any] | None, noise: NDArray[np.float32]
     ) -> None:
+        if mask is not None:  # what masks do is torch's anyway: one way there and back, not one for each part
+            super().choose_numpy_into(out, params, mask, noise)
+            return
         for i, part in enumerate(self.parts):
             own, free = params[:, self._heads[i]], params[:, self._free[i]]
             if free.shape[1]:
                 own = np.concatenate((own, free), 1)
-            mine = None if mask is None or not part.num_actions_for_mask else mask[:, self._masks[i]]
             columns = out[:, self._actions[i]]
             is_cast = self._has_casts and part.action_dtype is torch.int64
             target = np.empty(columns.shape, np.int64) if is_cast else columns
-            part.choose_numpy_into(target, own, mine, noise[:, self._noise[i]])
+            part.choose_numpy_into(target, own, None, noise[:, self._noise[i]])
             if is_cast:
                 columns[...] = target
 

@@ -84,60 +84,14 @@ class Categorical(ActionDist):
         return (log_p.exp() * (log_p - self._log_probs(params_q, mask))).sum(-1)
 
 
-class MultiCategorical(ActionDist):
+class MultiCategorical(Composite):
     """`MultiDiscrete(nvec)`: independent categoricals; logits and masks of the components are concatenated."""
 
     def __init__(self, sizes: list[int]) -> None:
-        self._sizes = sizes
-        self._parts = [Categorical(size) for size in sizes]
-        self.action_size = len(sizes)
-        self.action_dtype = torch.int64
-        self.params_size = self.num_actions_for_mask = self.noise_size = sum(sizes)
-
-    def _split(self, joined: Tensor | None) -> list[Tensor] | list[None]:
-        return [None] * len(self._sizes) if joined is None else list(joined.split_with_sizes(self._sizes, -1))
+        super().__init__([Categorical(size) for size in sizes])
 
     def draw_noise(self, noise: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return _log_exponential_(noise, generator)
-
-    def choose(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
-        columns = zip(
-            self._parts,
-            params.split_with_sizes(self._sizes, -1),
-            self._split(mask),
-            noise.split_with_sizes(self._sizes, -1),
-            strict=True,
-        )
-        return torch.cat([part.choose(p, m, n) for part, p, m, n in columns], -1)
-
-    def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
-        pairs = zip(self._parts, params.split_with_sizes(self._sizes, -1), self._split(mask), strict=True)
-        return torch.cat([part.mode(p, m) for part, p, m in pairs], -1)
-
-    def log_prob_entropy(self, params: Tensor, actions: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        columns = zip(
-            self._parts,
-            params.split_with_sizes(self._sizes, -1),
-            actions.split_with_sizes([1] * self.action_size, -1),
-            self._split(mask),
-            strict=True,
-        )
-        terms = [part.log_prob_entropy(p, a, m) for part, p, a, m in columns]
-        return torch.stack([term[0] for term in terms]).sum(0), torch.stack([term[1] for term in terms]).sum(0)
-
-    def entropy(self, params: Tensor, mask: Tensor | None = None) -> Tensor:
-        pairs = zip(self._parts, params.split_with_sizes(self._sizes, -1), self._split(mask), strict=True)
-        return torch.stack([part.entropy(p, m) for part, p, m in pairs]).sum(0)
-
-    def kl(self, params_p: Tensor, params_q: Tensor, mask: Tensor | None = None) -> Tensor:
-        columns = zip(
-            self._parts,
-            params_p.split_with_sizes(self._sizes, -1),
-            params_q.split_with_sizes(self._sizes, -1),
-            self._split(mask),
-            strict=True,
-        )
-        return torch.stack([part.kl(p, q, m) for part, p, q, m in columns]).sum(0)
+        return _log_exponential_(noise, generator)  # as its parts would, all at once
 
 
 class Bernoulli(ActionDist):

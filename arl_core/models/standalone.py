@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.spaces import ACTION_MASK
-from arl_core.spaces import action_parts, children_of, leaves_of
+from arl_core.spaces import action_parts, joined, leaves_of
 
 
 class PolicyOutput(NamedTuple):
@@ -59,7 +59,7 @@ class StandalonePolicy(nn.Module):
         columns = self.network.dist.mode(params, rows.get(ACTION_MASK))
         if self._squashed:
             columns = self._squash(columns)
-        action = self._joined(self.action_space, iter(self._split(columns)))
+        action = joined(self.action_space, self._split(columns))
         return PolicyOutput(action, params, self.network.denormalize_values(value), after if self.state_size else None)
 
     def _leaf(self, obs: Any, key: str, path: tuple[Any, ...]) -> Tensor:
@@ -78,14 +78,6 @@ class StandalonePolicy(nn.Module):
     def _split(self, columns: Tensor) -> Iterator[Tensor]:
         parts = columns.split_with_sizes([leaf.size for leaf in self._leaves], -1)
         yield from (leaf.to_env(part) for leaf, part in zip(self._leaves, parts, strict=True))
-
-    def _joined(self, space: spaces.Space[Any], values: Iterator[Tensor]) -> Any:
-        """One value of a Dict or Tuple from those of its leaves."""
-        children = children_of(space)
-        if children is None:
-            return next(values)
-        parts = {part: self._joined(child, values) for part, child in children.items()}
-        return parts if isinstance(space, spaces.Dict) else tuple(parts.values())
 
 
 class _ActionLeaf:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from arl_core.interfaces import JSON
 
 Values = NDArray[np.float64]
 
@@ -111,28 +109,3 @@ class EpisodeStatistics:
     def metric_means(self) -> dict[str, float]:
         """Mean of every metric over its last `window` reports, sorted by name."""
         return {key: float(self._metrics[key].values.mean()) for key in sorted(self._metrics)}
-
-    def state_dict(self) -> dict[str, JSON]:
-        """Everything, in JSON types."""
-        return {
-            "total": self._total,
-            "best_return_mean": self._best,
-            "returns": self._returns.tolist(),
-            "lengths": self._lengths.tolist(),
-            "metrics": {
-                key: {"values": metric.values.tolist(), "reported_at": metric.reported_at}
-                for key, metric in self._metrics.items()
-            },
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Return to a saved state. A smaller window keeps the newest episodes. Raises KeyError for a missing entry."""
-        keep = slice(-self._window, None)
-        self._total = int(state["total"])
-        self._best = None if state["best_return_mean"] is None else float(state["best_return_mean"])
-        self._returns = np.asarray(state["returns"], np.float64)[keep]
-        self._lengths = np.asarray(state["lengths"], np.float64)[keep]
-        self._metrics = {
-            key: _Metric(np.asarray(saved["values"], np.float64)[keep], int(saved["reported_at"]))
-            for key, saved in state["metrics"].items()
-        }

@@ -5,57 +5,26 @@ from __future__ import annotations
 import json
 import math
 import os
-import threading
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from arl_core._version import __version__
+from arl_core.files import write_atomic
 from arl_core.interfaces import JSON
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import PolicySnapshot, Snapshot
 
 
 def write_json_atomic(path: str | os.PathLike[str], obj: Any) -> None:
-    """Write `obj` as JSON under `path`, as `write_text_atomic`.
+    """Write `obj` as JSON under `path`, as `files.write_atomic`.
 
     NaN and infinities, which JSON does not have, become null; NumPy scalars become numbers. Raises TypeError for what
     JSON cannot hold; the old file then stays as it was.
     """
-    write_text_atomic(path, json.dumps(_jsonable(obj), indent=2, allow_nan=False) + "\n")
-
-
-def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` under `path`, all or nothing, and durable when this returns.
-
-    Raises OSError from the file system; the old file then stays as it was. A process killed on the way leaves at most a
-    hidden `.<name>.*.tmp`.
-    """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable. Windows cannot open a folder, and does not need to."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_atomic(path, json.dumps(_jsonable(obj), indent=2, allow_nan=False) + "\n")
 
 
 def _jsonable(value: object) -> JSON:
@@ -104,13 +73,6 @@ def summary_dict(
 
 
 def _policy_dict(policy: PolicySnapshot) -> dict[str, Any]:
-    return {
-        "frames": policy.frames,
-        "dropped_frames": dict(policy.dropped_frames),
-        "optimizer_steps": policy.versions,
-        "episodes": policy.episodes,
-        "return_mean": policy.return_mean,
-        "length_mean": policy.length_mean,
-        "policy_lag_mean": policy.policy_lag_mean,
-        "policy_lag_max": policy.policy_lag_max,
-    }
+    values = asdict(policy)
+    del values["losses"]
+    return {"optimizer_steps": values.pop("versions"), **values}

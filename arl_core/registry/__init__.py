@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from arl_core.registry.catalog import default_encoder, encoder_maker, param_overrides, wrapper_maker
+    from arl_core.registry.catalog import encoder_maker, param_overrides, wrapper_maker
     from arl_core.registry.discovery import PluginRecord, plugin_records
     from arl_core.registry.making import make_env
     from arl_core.registry.names import family_of
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _LAZY = {
     "PluginRecord": "discovery",
     "PluginSelection": "selection",
-    "default_encoder": "catalog",
     "encoder_maker": "catalog",
     "family_of": "names",
     "make_env": "making",
@@ -37,7 +36,6 @@ _LAZY = {
 __all__ = [
     "PluginRecord",
     "PluginSelection",
-    "default_encoder",
     "encoder_maker",
     "family_of",
     "make_env",

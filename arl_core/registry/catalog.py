@@ -23,7 +23,6 @@ from arl_core.registry.loading import Plugin, code_name, fault, load
 from arl_core.registry.names import spell
 from arl_core.registry.selection import ALL, CORE, SELECTION_FIELDS, PluginSelection
 
-AUTO_ENCODER = "auto"
 S = TypeVar("S", EncoderSpec, WrapperSpec, ModelSpec, AlgorithmSpec, LossSpec)
 # fields that decide which plugins are asked and what for: settled before any of them answers
 NAMING_FIELDS = frozenset({"env", "algo", "env_options", "wrappers", "extensions"}) | SELECTION_FIELDS
@@ -76,12 +75,6 @@ def overrides_of(record: PluginRecord, family: EnvFamily, env: str, algo: str) -
         if canonical_field(name, record.owner) in NAMING_FIELDS:
             raise fault(record, f"{record.owner}: arl_param_overrides must not set '{name}'")
     return Layer(record.owner, merged) if merged else None
-
-
-def default_encoder(resolved: ResolvedEnv, selection: PluginSelection = ALL) -> str:
-    """The encoder's name that the environment's family asks for; "auto" (by observation space) where it does not."""
-    record = owner_of(resolved, selection)
-    return owned_name(record, family_description(record).encoder or AUTO_ENCODER)
 
 
 def owned_name(record: PluginRecord, name: str) -> str:

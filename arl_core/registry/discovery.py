@@ -16,7 +16,7 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from arl_core._version import __version__
 from arl_core.registry.selection import ALL, CORE, PluginSelection, normalized
 
-PLUGIN_GROUP = "arl.plugins.v1"  # as hookspecs.ENTRY_POINT_GROUP, which cannot be imported here without pluggy
+PLUGIN_GROUP = "arl.plugins.v1"
 PREFIX_GROUP = "arl.prefixes.v1"
 NEWER_GROUP = re.compile(r"arl\.plugins\.(v[2-9]|v[1-9]\d+)")
 ON_CORE = re.compile(r"arl[-_.]+core(?![-.\w])\s*(\[[^]]*\])?\s*(?P<bounds>[^;]*)", re.IGNORECASE)

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from arl_core.config.layers import nearest
-from arl_core.interfaces import UserError, load_object
-from arl_core.registry.loading import cause
+from arl_core.interfaces import UserError
+from arl_core.registry.loading import cause, load_named
 from arl_core.registry.local import LocalEnvSpec, by_value, look_here
 
 MAKER = "arl_core.envs.make:make_gymnasium"
@@ -69,10 +69,8 @@ def _creator(spec: Any, variant: str) -> Any:
     """The callable behind a specification's entry point. Raises UserError where it has none or it fails to import."""
     if spec.entry_point is None:
         raise UserError(f"environment 'gym:{variant}' has no entry point for a single environment")
-    try:
-        return load_object(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
-    except (Exception, SystemExit) as error:
-        raise UserError(f"environment 'gym:{variant}' cannot be imported: {cause(error)}") from error
+    named = isinstance(spec.entry_point, str)
+    return load_named(spec.entry_point, f"environment 'gym:{variant}'") if named else spec.entry_point
 
 
 def _modern(spec: Any, variant: str, imports: tuple[str, ...]) -> LocalEnvSpec:

@@ -15,7 +15,7 @@ import pluggy
 
 from arl_core.config.layers import nearest
 from arl_core.hookspecs import HOOK_NAMES, PROJECT, ArlHooks, hook_arguments
-from arl_core.interfaces import UserError
+from arl_core.interfaces import UserError, load_object
 from arl_core.registry.discovery import PluginRecord
 
 T = TypeVar("T")
@@ -100,6 +100,14 @@ def code_name(record: PluginRecord, what: str, value: Any) -> str:
     if module and colon and attribute:
         return str(value)
     raise fault(record, f"{record.owner}: {what} is {value!r}, not 'module:attribute': workers import code by its name")
+
+
+def load_named(reference: str, what: str) -> Any:
+    """`load_object`. Raises UserError, which begins with `what`, where the import fails."""
+    try:
+        return load_object(reference)
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{what} cannot be imported: {cause(error)}") from error
 
 
 def _import(record: PluginRecord, what: str) -> ModuleType:

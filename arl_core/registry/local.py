@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 
 from arl_core.interfaces import EnvSpec, UserError, load_object
-from arl_core.registry.loading import cause
+from arl_core.registry.loading import cause, load_named
 
 TARGET_MAKER = "arl_core.envs.make:make_target"
 
@@ -37,11 +37,7 @@ def resolve_target(variant: str) -> LocalEnvSpec:
     if not module or not attribute:
         raise UserError(f"environment 'py:{variant}': write py:module:attr, such as py:my_package.envs:MyEnv")
     look_here(module)
-    try:
-        target = load_object(variant)
-    except (Exception, SystemExit) as error:
-        raise UserError(f"environment 'py:{variant}' cannot be imported: {cause(error)}") from error
-    return _described(target, variant, named=module != "__main__")
+    return _described(load_named(variant, f"environment 'py:{variant}'"), variant, named=module != "__main__")
 
 
 def look_here(module: str) -> None:

@@ -51,6 +51,20 @@ def spell(name: str, selection: PluginSelection = ALL) -> Spelling:
     raise UserError(_unknown(rest, records))
 
 
+def records_of(name: str, selection: PluginSelection = ALL) -> list[PluginRecord]:
+    """The plugins of the distribution `name`; otherwise those called `name`. Raises UserError where there is none."""
+    records = plugin_records(selection)
+    found = [record for record in records if normalized(record.dist) == normalized(name)]
+    found = found or [record for record in records if record.name == name]
+    known = known_family(name)
+    if not found and known:
+        raise UserError(f"plugin '{name}' is provided by {install_hint(known)}")
+    if not found:
+        names = sorted({text for record in records for text in (record.name, record.dist)})
+        raise UserError(f"no plugin or distribution '{name}'.{nearest(name, names) or ' Installed: ' + ', '.join(names)}")
+    return found
+
+
 def _prefixed(name: str, dist: str, known: Iterable[Prefix]) -> dict[str, str]:
     """Families whose prefix begins `name`, with it; only those of the longest one. `known` has the longest first."""
     found: dict[str, str] = {}

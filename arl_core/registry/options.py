@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from arl_core.config.layers import complaint, nearest
 from arl_core.config.sources import Text, typed
-from arl_core.interfaces import JSON, EnvFamily, UserError, load_object
-from arl_core.registry.loading import cause
+from arl_core.interfaces import JSON, EnvFamily, UserError
+from arl_core.registry.loading import load_named
 
 
 def options_model(family: EnvFamily) -> type[BaseModel] | None:
@@ -21,10 +21,7 @@ def options_model(family: EnvFamily) -> type[BaseModel] | None:
 
 def import_model(reference: str, owner: str) -> type[BaseModel]:
     """The options model that `owner` names as `"module:attribute"`. Raises UserError as `options_model`."""
-    try:
-        model = load_object(reference)
-    except (Exception, SystemExit) as error:
-        raise UserError(f"{owner}: its options ({reference}) failed: {cause(error)}") from error
+    model = load_named(reference, f"{owner}: its options ({reference})")
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         raise UserError(f"{owner}: its options ({reference}) are not a pydantic model")
     return model
@@ -66,6 +63,17 @@ def checked(values: Mapping[str, Any], model: type[BaseModel], owner: str, prefi
         return dict(model.model_validate(typed_values).model_dump(mode="json"))
     except ValidationError as error:
         raise UserError(_one_line(error, owner, prefix, fields)) from None
+
+
+def of_part(what: str, given: dict[str, Any], model: str | None, makers: Iterable[str | None]) -> dict[str, JSON]:
+    """Options of a wrapper or a loss: as its options model takes them; without one, checked against its makers' signatures.
+    The makers are imported. Raises UserError, which begins with `what`."""
+    targets = [load_named(maker, f"{what} ({maker})") for maker in makers if maker is not None]
+    if model is not None:
+        return checked(given, import_model(model, what), what)
+    for target in targets:
+        check_keywords(target, given, what)
+    return given
 
 
 def _one_line(error: ValidationError, owner: str, prefix: str, fields: Iterable[str]) -> str:

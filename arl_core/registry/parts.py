@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from arl_core.config import RunConfig
-from arl_core.interfaces import JSON, LossSpec, ModelSpec, RunParts, UserError, load_object
-from arl_core.registry.catalog import AUTO_ENCODER, algorithm_spec, encoder_maker, named_spec
-from arl_core.registry.loading import cause
-from arl_core.registry.options import check_keywords, checked, import_model, named_entry
+from arl_core.interfaces import JSON, LossSpec, ModelSpec, RunParts, UserError
+from arl_core.registry.catalog import algorithm_spec, encoder_maker, named_spec
+from arl_core.registry.options import named_entry, of_part
 from arl_core.registry.selection import ALL, PluginSelection
 
 
@@ -18,7 +17,7 @@ def run_parts(cfg: RunConfig, selection: PluginSelection = ALL) -> RunParts:
     if cfg.model is not None and cfg.encoder is not None:
         raise UserError(f"model '{cfg.model}' is a whole network: it takes no encoder ('{cfg.encoder}')")
     return RunParts(
-        encoder=encoder_maker(cfg.encoder or AUTO_ENCODER, selection),
+        encoder=encoder_maker(cfg.encoder or "auto", selection),
         algorithm=algorithm_spec(cfg.algo, selection).maker,
         model=None if cfg.model is None else named_spec("model", "arl_models", ModelSpec, cfg.model, selection).maker,
         losses=tuple(_loss(entry, selection) for entry in cfg.losses),
@@ -29,11 +28,5 @@ def _loss(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[str, st
     name, options = named_entry("losses", entry)
     what = f"loss '{name}'"
     spec = named_spec("loss", "arl_losses", LossSpec, name, selection)
-    if spec.options is not None:
-        return name, spec.maker, checked(options, import_model(spec.options, what), what)
-    try:
-        target = load_object(spec.maker)
-    except (Exception, SystemExit) as error:
-        raise UserError(f"{what} ({spec.maker}) cannot be imported: {cause(error)}") from error
-    check_keywords(target, options, what)
-    return name, spec.maker, options
+    makers = [] if spec.options else [spec.maker]  # a loss imports torch: not where its options can be checked without it
+    return name, spec.maker, of_part(what, options, spec.options, makers)

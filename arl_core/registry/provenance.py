@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from arl_core.config.layers import Layer
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.registry.discovery import plugin_records
 from arl_core.registry.known import is_known_distribution
 from arl_core.registry.selection import CORE, normalized
+
+
+def saved_run(run_dir: Path) -> tuple[dict[str, Any], Provenance]:
+    """The configuration in a run's `config.json`, and what that says of its environment: data, of which nothing is executed.
+    Raises UserError where it is not what a run writes."""
+    file = run_dir / "config.json"
+    if not file.is_file():
+        raise UserError(f"{run_dir} is not a run directory: it has no {file.name}.{_runs_in(run_dir)}")
+    try:
+        data: Any = json.loads(file.read_text(encoding="utf-8"))
+        described = (str(data["env"][key]) for key in ("id", "dist", "version"))
+        return dict(data["config"]), Provenance(str(run_dir), *described)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{run_dir} is not a run directory: {file.name}: {type(error).__name__}: {error}") from error
+
+
+def _runs_in(folder: Path) -> str:
+    """The newest run in a folder of runs, for who named the folder; otherwise what a run directory is."""
+    runs = sorted(folder.glob("*/config.json"), key=lambda file: file.stat().st_mtime)
+    return f" Name one of the runs in it, such as {runs[-1].parent}" if runs else " A run's is <train_dir>/<experiment>"
 
 
 class Provenance(NamedTuple):

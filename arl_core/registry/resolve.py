@@ -13,7 +13,7 @@ from arl_core.registry.discovery import PluginRecord
 from arl_core.registry.loading import cause, code_name, fault
 from arl_core.registry.local import LocalEnvSpec, describe_target
 from arl_core.registry.names import Spelling, spell
-from arl_core.registry.options import check_keywords, checked, import_model, named_entry, plain_names, validated
+from arl_core.registry.options import check_keywords, named_entry, of_part, plain_names, validated
 from arl_core.registry.selection import ALL, CORE, PluginSelection
 
 
@@ -136,16 +136,7 @@ def _wrapper(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[Wrap
     """What a family's reference or an entry of the run's means: the wrapper, and its options checked."""
     name, options = named_entry("wrappers", entry)
     spec = wrapper_spec(name, selection)
-    for reference in (spec.maker, spec.vector_maker):
-        try:
-            target = load_object(reference) if reference is not None else None
-        except (Exception, SystemExit) as error:
-            raise UserError(f"wrapper '{name}' ({reference}) cannot be imported: {cause(error)}") from error
-        if spec.options is None and target is not None:
-            check_keywords(target, options, f"wrapper '{name}'")
-    if spec.options is None:
-        return spec, options
-    return spec, checked(options, import_model(spec.options, f"wrapper '{name}'"), f"wrapper '{name}'")
+    return spec, of_part(f"wrapper '{name}'", options, spec.options, (spec.maker, spec.vector_maker))
 
 
 def _vector_form(

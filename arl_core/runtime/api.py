@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import NoneType, TracebackType
+from types import NoneType
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -16,9 +16,10 @@ from torch import Tensor
 
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import nearest
+from arl_core.envs.group import make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.spaces import ActionLayout, Squash, obs_specs
-from arl_core.interfaces import EnvContext, UserError
+from arl_core.interfaces import UserError
 from arl_core.learning.checkpoint import checkpoints, load_file
 from arl_core.learning.learner import LIVE_HYPERPARAMETERS
 from arl_core.models.standalone import StandalonePolicy
@@ -29,7 +30,7 @@ from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_cast
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.trainer import Outcome, Trainer
 from arl_core.sampling.playing import Cast
-from arl_core.spaces import children_of, leaves_of
+from arl_core.spaces import children_of, leaves_of, value_at
 
 LAYOUT = Layer("APPO", {"num_workers": 8, "num_envs_per_worker": 2})  # where the environment's plugin sets neither
 Callback = Callable[[Mapping[str, Any]], bool | None]
@@ -263,9 +264,7 @@ class APPO:
 
     def get_env(self) -> gym.Env[Any, Any]:
         """A new environment as this run steps it (with its own stream). Raises UserError for one of several agents."""
-        index = EVALUATION_INDEX
-        seed = int(np.random.SeedSequence(self.config.seed, spawn_key=(index,)).generate_state(1)[0] >> 1)
-        return build_env(self.resolved_env, EnvContext(self.config.seed, index, seed))
+        return build_env(self.resolved_env, make_contexts(self.config.seed, EVALUATION_INDEX, 1)[0])
 
     # ----------------------------------------------------------------- end
 
@@ -276,7 +275,7 @@ class APPO:
     def __enter__(self) -> APPO:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -325,10 +324,7 @@ def _as_rows(observation: Any, space: gym.Space[Any]) -> tuple[dict[str, NDArray
     batched = False
     specs = obs_specs(space)
     for key, (path, _) in leaves_of(space).items():
-        value = observation
-        for part in path:
-            value = value[part]
-        array, shape = np.asarray(value, specs[key].dtype), specs[key].shape
+        array, shape = np.asarray(value_at(path, observation), specs[key].dtype), specs[key].shape
         if array.shape == shape:
             array = array[None]
         elif array.shape[1:] == shape:

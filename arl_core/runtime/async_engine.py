@@ -1,5 +1,7 @@
 """The asynchronous engine: starts the run's processes, gives them commands, watches over them."""
 
+# ruff: noqa: D102  # `Engine` documents what is not documented here
+
 from __future__ import annotations
 
 import logging
@@ -23,7 +25,7 @@ from arl_core.runtime.books import Balance, Books
 from arl_core.runtime.engine import TICK_S, ComponentFailure, byte_vector, checkpoint_target, publish_first
 from arl_core.runtime.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
 from arl_core.runtime.plan import RunPlan
-from arl_core.runtime.specs import body_of, numbers_of, spec_of
+from arl_core.runtime.specs import body_of, spec_of
 from arl_core.runtime.statistics import RunStatistics
 from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
 
@@ -52,17 +54,12 @@ class AsyncEngine:
         self._killed: set[ComponentSpec] = set()  # by us, for their silence
         self._failure: ComponentFailure | None = None
         self._restarts = 0
-        self._initial: Sequence[Tensor] = ()
         self._evaluating = False
         self.saves = 0
 
     # ----------------------------------------------------------------- start
 
-    def publish_initial(self, weights: Sequence[Tensor]) -> None:
-        """See `Engine`."""
-        self._initial = weights
-
-    def start(self) -> None:
+    def start(self, weights: Sequence[Tensor]) -> None:
         """Start every process and wait until all stand ready (paused)."""
         plan = self.plan
         nurseries = {id(z): z for z in map(self._nursery_of, plan.components)}.values()
@@ -71,7 +68,7 @@ class AsyncEngine:
         self.control = ControlBlock(arena)
         self._arena = arena
         self._books = Books(arena)
-        self._boards = publish_first(arena, plan.shape, self._initial)
+        self._boards = publish_first(arena, plan.shape, weights)
         self._reports: list[Mailbox] = []
         self._commands: list[Mailbox] = []
         for c, bell in enumerate(self._bells[:-1]):
@@ -120,13 +117,9 @@ class AsyncEngine:
         self._pids[pid] = component
         self._lives[component] = self._lives.get(component, 0) + 1
 
-    def _numbers(self, role: Role) -> tuple[int, ...]:
-        return numbers_of(self.plan, role)
-
     # ----------------------------------------------------------------- train and pause
 
     def train(self, frames: int, seconds: float, tick: Callable[[], bool]) -> None:
-        """See `Engine`."""
         self.control.target_frames[0] = frames
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
@@ -165,13 +158,13 @@ class AsyncEngine:
 
     def _command(self, role: Role, wanted: Wanted) -> None:
         self.control.command(role, wanted)
-        for number in self._numbers(role):
+        for number in self.plan.numbers_of(role):
             self._bells[number].ring()
 
     def _await(self, role: Role) -> None:
         """Until every component of `role` has acknowledged the present command. Raises ComponentFailure."""
         word = self.control.wanted[role]
-        numbers = list(self._numbers(role))
+        numbers = list(self.plan.numbers_of(role))
         while not (self.control.ack[numbers] == word).all():
             self._bells[-1].wait(TICK_S)
             self._watch()
@@ -255,7 +248,7 @@ class AsyncEngine:
         """Give a learner a command and wait for its answer. Raises ComponentFailure where none comes."""
         self._command_number += 1
         number = self._command_number
-        learner = self._numbers(Role.LEARNER)[policy]
+        learner = self.plan.numbers_of(Role.LEARNER)[policy]
         self._commands[learner].post((number, command, argument))
         limit_s = 2.0 * self.plan.cfg.heartbeat_timeout_s  # of one that lives: a silent one is found by `_watch`
         deadline = time.monotonic() + limit_s
@@ -274,16 +267,13 @@ class AsyncEngine:
 
     @property
     def frames(self) -> int:
-        """See `Engine`."""
         return self._books.trained()
 
     @property
     def version(self) -> int:
-        """See `Engine`."""
         return self._boards[0].version
 
     def counts(self, policy: int | None = None) -> Mapping[str, int]:
-        """See `Engine`."""
         return self._books.counts(policy)
 
     def balance(self, policy: int | None = None) -> Balance:
@@ -291,13 +281,11 @@ class AsyncEngine:
         return self._books.balance(policy)
 
     def weights(self, policy: int = 0) -> Tensor:
-        """See `Engine`."""
         target = byte_vector(self.plan.weights_bytes)
         self._boards[policy].read_into(target.numpy())
         return target
 
     def load_weights(self, weights: Mapping[int, Tensor]) -> None:
-        """See `Engine`."""
         assert self._arena is not None
         for policy, vector in weights.items():
             torch.from_numpy(self._arena["weights.transfer"][policy]).copy_(vector)
@@ -305,7 +293,6 @@ class AsyncEngine:
             self._ask_learner(policy, "load_weights")
 
     def load_checkpoints(self, paths: Mapping[int, Path]) -> None:
-        """See `Engine`."""
         for policy, path in paths.items():
             before = self._books.trained(policy)
             self.control.weights_epoch[policy] += 1
@@ -314,27 +301,23 @@ class AsyncEngine:
         self.statistics.start_from(self.frames)
 
     def save(self, target: Path | None = None) -> Path:
-        """See `Engine`."""
         count = self.plan.cfg.num_policies
         places = [checkpoint_target(target, policy, count) for policy in range(count)]
         written = [self._ask_learner(policy, "save", str(place) if place else None) for policy, place in enumerate(places)]
         return Path(written[0])
 
     def save_best(self, best: Mapping[str, Any], *, evaluated: bool, policy: int = 0) -> None:
-        """See `Engine`."""
         self._ask_learner(policy, "save_best", (dict(best), evaluated))
 
     def begin_evaluation(self) -> bool:
-        """See `Engine`."""
         if self._evaluating:
             return False
-        evaluator = self._numbers(Role.EVALUATION)[0]
+        evaluator = self.plan.numbers_of(Role.EVALUATION)[0]
         self._commands[evaluator].post(self.frames)  # it has read the one before, or is a new one: its box is empty
         self._evaluating = True
         return True
 
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
-        """See `Engine`."""
         for policy in range(self.plan.cfg.num_policies):
             self._ask_learner(policy, "set_hyperparameters", dict(values))
 

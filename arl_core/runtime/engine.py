@@ -33,11 +33,8 @@ class Engine(Protocol):
     statistics: RunStatistics
     saves: int  # checkpoints written
 
-    def publish_initial(self, weights: Sequence[Tensor]) -> None:
-        """The weights that each policy starts with, flat byte vectors; before `start`."""
-
-    def start(self) -> None:
-        """Start processes and environments, with the weights that were published."""
+    def start(self, weights: Sequence[Tensor]) -> None:
+        """Start processes and environments; `weights`, flat byte vectors, are those that each policy begins with."""
 
     def train(self, frames: int, seconds: float, tick: Callable[[], bool]) -> None:
         """Train until `frames` in total, over all policies (or for `seconds`, 0: no limit), then pause. `tick` is called a few
@@ -100,7 +97,6 @@ def checkpoint_target(target: Path | None, policy: int, num_policies: int) -> Pa
 
 def publish_first(arena: Arena, shape: SlotShape, weights: Sequence[Tensor]) -> list[WeightsBoard]:
     """Publish the first `weights` of each policy, which are those of its snapshots too; returns the policies' boards."""
-    assert len(weights) == shape.num_policies, "publish_initial comes first"
     boards = [WeightsBoard(arena, policy) for policy in range(shape.num_policies)]
     for policy, board in enumerate(boards):
         for each in (board, *(WeightsBoard(arena, player) for player in shape.snapshots_of(policy))):

@@ -21,11 +21,11 @@ def component_main(
     body: str,
     spec: Any,
 ) -> int:
-    """Run `body(link, spec)`; `body` is "module:attribute"."""
+    """Run `body(link, spec).run()`; `body` is "module:attribute"."""
     gc.freeze()  # what was imported is not garbage: no collection has to look at it, and its pages stay shared
     faulthandler.enable()  # an environment that crashes the interpreter shows where,
     faulthandler.register(signal.SIGUSR1)  # and one that hangs when the trainer asks
     flat = fds["bells"]
     bells = [tuple(flat[i : i + fds_per_bell]) for i in range(0, len(flat), fds_per_bell)]
     handles = SharedHandles(fds["arena"][0], bells, table)
-    return run_component(component, handles, lambda link: load_object(body)(link, spec))
+    return run_component(component, handles, lambda link: load_object(body)(link, spec).run())

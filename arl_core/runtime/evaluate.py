@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,21 @@ from numpy.typing import NDArray
 
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import nearest
-from arl_core.envs.group import build_group, make_contexts
+from arl_core.envs.group import SingleEnvGroup, build_group, make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.picture import write_png
-from arl_core.envs.spaces import ActionLayout, obs_specs, obs_writer
-from arl_core.interfaces import EnvContext, ResolvedEnv, UserError
+from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.learning.checkpoint import load_best, load_file, load_newest
 from arl_core.learning.saving import BEST
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
 from arl_core.models.standalone import StandalonePolicy
 from arl_core.registry import resolve_env, run_parts, selection_of
-from arl_core.registry.provenance import Provenance
+from arl_core.registry.provenance import saved_run
 from arl_core.registry.runs import check_required
 from arl_core.runtime.plan import probe_spaces
 from arl_core.runtime.policies import policies_of
-from arl_core.sampling.playing import MAX_EPISODE_STEPS, Cast, EpisodesPlay, Evaluation, Player
+from arl_core.sampling.playing import Cast, EpisodesPlay, Evaluation
 from arl_core.sampling.replica import action_seed
 
 EVALUATION_INDEX = 1 << 20  # environments of an evaluation are numbered from here: their streams are not the training's
@@ -60,8 +59,7 @@ def play_picture(
 ) -> NDArray[np.uint8]:
     """The last picture of one episode, RGB [H, W, 3]. Raises UserError where the environment draws none."""
     first = EVALUATION_INDEX * (1 + (seed or 0))
-    context = make_contexts(cfg.seed, first, 1)[0]
-    context = EnvContext(context.run_seed, context.index, context.seed, render_mode="rgb_array")
+    context = replace(make_contexts(cfg.seed, first, 1)[0], render_mode="rgb_array")
     try:
         instance = build_env(env, context)
     except TypeError as error:  # its maker takes no render_mode
@@ -69,25 +67,12 @@ def play_picture(
     try:
         if instance.render_mode != "rgb_array":
             raise UserError(f"'{env.id}' cannot draw itself: it has no render mode rgb_array")
-        space = instance.observation_space
-        write = obs_writer(space)
-        layout = ActionLayout(instance.action_space)
-        rows = {k: np.zeros((1, *spec.shape), spec.dtype) for k, spec in obs_specs(space).items()}
-        player = Player(model, 1, action_seed(cfg.seed, first), deterministic)
-        observation, _ = instance.reset(seed=context.seed)
-        valid = np.zeros(1, bool)
-        for _ in range(MAX_EPISODE_STEPS):
-            if write is None:
-                rows["obs"][0] = observation
-            else:
-                write(observation, rows, 0)
-            action = layout.to_env(player.act(rows, valid))[0]
-            valid[0] = True
-            observation, _, terminated, truncated, _ = instance.step(action)
-            if terminated or truncated:
-                break
+        group = SingleEnvGroup([instance], [context])
+        play = EpisodesPlay(Cast([model]), group, 1, action_seed(cfg.seed, first), deterministic=deterministic)
+        while not play.step():
+            pass
         try:
-            frame: Any = instance.render()
+            frame: Any = group.envs[0].render()
         except gymnasium.error.DependencyNotInstalled as error:
             raise UserError(f"'{env.id}' cannot draw itself: {error}") from None
         return np.ascontiguousarray(frame, np.uint8)
@@ -118,40 +103,14 @@ def find_checkpoint(run_dir: Path, name: str, policy: int = 0) -> tuple[dict[str
     return newest
 
 
-def load_run(
-    run_dir: Path, *layers: Layer, checkpoint: str = "latest", policy: int = 0
-) -> tuple[RunConfig, ResolvedEnv, PolicyNetwork, Path]:
-    """Configuration, environment, and network of `policy` with the weights of a run directory that `checkpoint` names (as
-    `find_checkpoint`). Raises UserError.
-
-    `layers` go over the saved configuration.
-    """
-    run = _SavedRun(run_dir, *layers)
-    return run.cfg, run.env, *run.network(checkpoint, policy)
-
-
-def _runs_in(folder: Path) -> str:
-    """The newest run in a folder of runs, for who named the folder; otherwise what a run directory is."""
-    runs = sorted(folder.glob("*/config.json"), key=lambda file: file.stat().st_mtime)
-    return f" Name one of the runs in it, such as {runs[-1].parent}" if runs else " A run's is <train_dir>/<experiment>"
-
-
 class _SavedRun:
-    """A run directory's configuration, environment and networks. Raises UserError."""
+    """A run directory's configuration, with `layers` over it, environment and networks. Raises UserError."""
 
     def __init__(self, run_dir: Path, *layers: Layer) -> None:
         self._run_dir = run_dir
-        file = run_dir / "config.json"
-        if not file.is_file():
-            raise UserError(f"{run_dir} is not a run directory: it has no {file.name}.{_runs_in(run_dir)}")
-        try:
-            saved = json.loads(file.read_text(encoding="utf-8"))
-            values, described = dict(saved["config"]), saved["env"]
-            trained = Provenance(str(run_dir), *(str(described[key]) for key in ("id", "dist", "version")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{run_dir} is not a run directory: {file.name}: {error}") from None
+        values, trained = saved_run(run_dir)
         trained.check_installed()
-        resolved = merge_layers([trained.stays_with_its_plugin(Layer(str(file), values)), *layers])
+        resolved = merge_layers([trained.stays_with_its_plugin(Layer(str(run_dir / "config.json"), values)), *layers])
         self.cfg, selection = resolved.config, selection_of(resolved)
         check_required(selection)
         self.env = env = resolve_env(self.cfg.env, self.cfg.env_options, self.cfg.wrappers, selection)
@@ -188,7 +147,7 @@ class _SavedRun:
 def load_policy(run_dir: str | Path, checkpoint: str = "latest") -> StandalonePolicy:
     """A trained policy as a plain `torch.nn.Module` on the CPU, without any process of ours. `checkpoint` is "latest", "best",
     a checkpoint file, or a folder of some. Raises UserError."""
-    return StandalonePolicy(load_run(Path(run_dir), checkpoint=checkpoint)[2])
+    return StandalonePolicy(_SavedRun(Path(run_dir)).network(checkpoint, 0)[0])
 
 
 def evaluate_run(
@@ -201,8 +160,8 @@ def evaluate_run(
     checkpoint: str = "latest",
     policy: int | None = None,
 ) -> dict[str, float | int | str]:
-    """Evaluate a run's weights (`layers` and `checkpoint` as of `load_run`). Every agent is played by its policy, or all by
-    `policy`. `picture` also writes an episode's last frame as a PNG."""
+    """Evaluate the weights that `checkpoint` names (as `find_checkpoint`), `layers` over the saved configuration. Each agent is
+    played by its policy, or all by `policy`. `picture` also writes an episode's last frame as a PNG."""
     run = _SavedRun(run_dir, *layers)
     cast, file = run.cast(checkpoint, policy)
     result = evaluate_cast(cast, run.env, run.cfg, episodes=episodes, deterministic=deterministic, seed=seed)

@@ -89,9 +89,3 @@ class HogwildWorker(RolloutWorker):
         values = {"policy": 0, "losses": self.learner.metrics, "busy_s": self._busy_s, "elapsed_s": elapsed, "slots_full": 0}
         self.link.outbox.post(("learning", values | self.intake.drain_report()))
         self._busy_s = 0.0
-
-
-def run_hogwild_worker(link: ComponentLink, spec: RolloutSpec) -> None:
-    """Entry point of the process."""
-    spec.settle_process()
-    HogwildWorker(link, spec).run()

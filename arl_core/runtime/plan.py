@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,20 +41,16 @@ def resolve_device(name: str) -> str:
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cpu":
         return name
-    if name.split(":")[0] not in {"gpu", "cuda"}:
+    named = re.fullmatch(r"(?:gpu|cuda)(?::([0-9]+))?", name)
+    if named is None:
         raise UserError(f"device '{name}' is not known; choose auto, cpu, gpu, cuda or cuda:N")
     if not torch.cuda.is_available():
         raise UserError(
             f"device '{name}': there is no GPU that torch can use here; choose 'cpu', or 'auto' to take what is there"
         )
-    device = name.replace("gpu", "cuda")
-    _, colon, text = device.partition(":")
-    if colon and not text.isdigit():
-        raise UserError(f"device '{name}' is not known; choose auto, cpu, gpu, cuda or cuda:N")
-    number = int(text or 0)
-    if number >= torch.cuda.device_count():
+    if int(named[1] or 0) >= torch.cuda.device_count():
         raise UserError(f"device '{name}': this machine has {torch.cuda.device_count()} GPU(s), numbered from 0")
-    return device
+    return name.replace("gpu", "cuda")
 
 
 def choose_inference(cfg: RunConfig, device: str, *, small: bool) -> tuple[str, str]:
@@ -148,9 +145,9 @@ class RunPlan:
         named = [(role, name, index) for role, name, count in kinds for index in range(count)]
         return [ComponentSpec(f"{name}-{index}", role, index, number) for number, (role, name, index) in enumerate(named)]
 
-    def components_of(self, role: Role) -> list[ComponentSpec]:
-        """The processes of one role."""
-        return [component for component in self.components if component.role is role]
+    def numbers_of(self, role: Role) -> tuple[int, ...]:
+        """Component numbers of one role's processes."""
+        return tuple(component.component for component in self.components if component.role is role)
 
     def worker_groups(self, worker: int) -> range:
         """The environment groups of one rollout worker."""

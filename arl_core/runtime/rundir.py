@@ -11,8 +11,9 @@ from typing import Any
 from arl_core._version import __version__
 from arl_core.config import ResolvedConfig
 from arl_core.config.layers import AUTO_ORIGIN
+from arl_core.files import remove_leftovers
 from arl_core.interfaces import ResolvedEnv, UserError
-from arl_core.learning.checkpoint import checkpoints, remove_leftovers
+from arl_core.learning.checkpoint import checkpoints
 from arl_core.learning.saving import BEST, MILESTONES
 from arl_core.monitoring.summary import write_json_atomic
 from arl_core.runtime.plan import RunPlan
@@ -43,9 +44,8 @@ class RunDirectory:
             )
         for policy in self.checkpoints.glob("p*"):
             for folder in (policy, policy / BEST, policy / MILESTONES):
-                remove_leftovers(folder)
-        for leftover in path.glob(".*.json.*.tmp"):
-            leftover.unlink(missing_ok=True)
+                remove_leftovers(folder, "checkpoint_*")
+        remove_leftovers(path, "*.json")
 
     def policy_folder(self, policy: int) -> Path:
         """Where a policy's checkpoints are."""

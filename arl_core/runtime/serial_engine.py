@@ -1,6 +1,8 @@
 """Serial mode: the same group, actor and learner objects in one process and a fixed order. Bit-reproducible, and resumable
 bit for bit where the environments can be saved."""
 
+# ruff: noqa: D102  # `Engine` documents what is not documented here
+
 from __future__ import annotations
 
 import logging
@@ -44,7 +46,6 @@ class SerialEngine:
         self.plan = plan
         self.statistics = RunStatistics(plan)
         self._folder = folder
-        self._initial: Sequence[Tensor] = ()
         self._arena: Arena | None = None
         self.saves = 0
         self.learners: list[Learner] = []
@@ -54,17 +55,12 @@ class SerialEngine:
         self._evaluator: FrozenPlay | None = None
         self._begun = False  # the environments have played
 
-    def publish_initial(self, weights: Sequence[Tensor]) -> None:
-        """See `Engine`."""
-        self._initial = weights
-
-    def start(self) -> None:
-        """See `Engine`."""
+    def start(self, weights: Sequence[Tensor]) -> None:
         plan = self.plan
         threads = torch.get_num_threads()
         self._arena = arena = Arena.create(plan.table)
         self._books = Books(arena)
-        publish_first(arena, plan.shape, self._initial)
+        publish_first(arena, plan.shape, weights)
         self.learners = [
             make_learner(plan.recipe, arena, plan.shape, plan.device, policy) for policy in range(plan.cfg.num_policies)
         ]
@@ -101,7 +97,6 @@ class SerialEngine:
         self._begun = True
 
     def train(self, frames: int, seconds: float, tick: Callable[[], bool]) -> None:
-        """See `Engine`."""
         assert self._arena is not None
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
@@ -184,22 +179,18 @@ class SerialEngine:
 
     @property
     def frames(self) -> int:
-        """See `Engine`."""
         return sum(learner.frames for learner in self.learners)
 
     @property
     def version(self) -> int:
-        """See `Engine`."""
         return self.learners[0].version
 
     def counts(self, policy: int | None = None) -> Mapping[str, int]:
-        """See `Engine`."""
         for intake in self.intakes:
             intake.count()
         return self._books.counts(policy)
 
     def balance(self, policy: int | None = None) -> Balance:
-        """See `Engine`."""
         for intake in self.intakes:
             intake.count()
         for runner in self.runners:
@@ -207,13 +198,11 @@ class SerialEngine:
         return self._books.balance(policy)
 
     def weights(self, policy: int = 0) -> Tensor:
-        """See `Engine`."""
         target = byte_vector(self.plan.weights_bytes)
         self.learners[policy].flat.write_to(target)
         return target
 
     def load_weights(self, weights: Mapping[int, Tensor]) -> None:
-        """See `Engine`."""
         self._new_epoch(weights)
         for policy, vector in weights.items():
             self.learners[policy].load_weights(vector)
@@ -245,13 +234,11 @@ class SerialEngine:
         self.statistics.start_from(self.frames)
 
     def save(self, target: Path | None = None) -> Path:
-        """See `Engine`."""
         self.saves += 1
         places = [checkpoint_target(target, policy, len(self.savers)) for policy in range(len(self.savers))]
         return [saver.save(place) for saver, place in zip(reversed(self.savers), reversed(places), strict=True)][-1]
 
     def save_best(self, best: Mapping[str, Any], *, evaluated: bool, policy: int = 0) -> None:
-        """See `Engine`."""
         assert self._arena is not None
         weights = torch.from_numpy(self._arena["weights.evaluated"][policy]) if evaluated else None
         self.savers[policy].save_best(best, weights)
@@ -332,12 +319,10 @@ class SerialEngine:
         self._books.loaded[:] = state["frames_loaded"].numpy()
 
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
-        """See `Engine`."""
         for learner in self.learners:
             learner.set_hyperparameters(values)
 
     def close(self) -> None:
-        """See `Engine`."""
         for runner in self.runners:
             runner.group.close()
         self.runners = []

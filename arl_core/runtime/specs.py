@@ -16,14 +16,14 @@ from arl_core.sampling.replica import ReplicaSpec
 from arl_core.sampling.rollout_worker import RolloutSpec
 
 BODIES: Mapping[Role, str] = {
-    Role.ROLLOUT: "arl_core.sampling.rollout_worker:run_rollout_worker",
-    Role.POLICY: "arl_core.sampling.policy_worker:run_policy_worker",
-    Role.LEARNER: "arl_core.learning.process:run_learner",
-    Role.EVALUATION: "arl_core.sampling.evaluator:run_evaluator",
+    Role.ROLLOUT: "arl_core.sampling.rollout_worker:RolloutWorker",
+    Role.POLICY: "arl_core.sampling.policy_worker:PolicyWorker",
+    Role.LEARNER: "arl_core.learning.process:LearnerProcess",
+    Role.EVALUATION: "arl_core.sampling.evaluator:Evaluator",
 }
 HOGWILD_BODIES: Mapping[Role, str] = {
-    Role.ROLLOUT: "arl_core.runtime.hogwild_worker:run_hogwild_worker",
-    Role.LEARNER: "arl_core.learning.hogwild:run_keeper",
+    Role.ROLLOUT: "arl_core.runtime.hogwild_worker:HogwildWorker",
+    Role.LEARNER: "arl_core.learning.hogwild:Keeper",
 }
 
 
@@ -49,13 +49,8 @@ def spec_of(plan: RunPlan, component: ComponentSpec, life: int, folder: Path | N
     return LearnerSpec(plan.shape, plan.recipe, plan.device, policy, place, _group_bells(plan))
 
 
-def numbers_of(plan: RunPlan, role: Role) -> tuple[int, ...]:
-    """Component numbers of one role."""
-    return tuple(component.component for component in plan.components_of(role))
-
-
 def _group_bells(plan: RunPlan) -> tuple[int, ...]:
-    workers = numbers_of(plan, Role.ROLLOUT)
+    workers = plan.numbers_of(Role.ROLLOUT)
     return tuple(workers[g // plan.groups_per_worker] for g in range(plan.shape.num_groups))
 
 
@@ -67,8 +62,8 @@ def _rollout_spec(plan: RunPlan, worker: int, life: int) -> RolloutSpec:
         groups=plan.worker_groups(worker),
         seed=cfg.seed,
         replica=ReplicaSpec(plan.recipe, stream=worker, life=life) if plan.inference == "local" else None,
-        learners=numbers_of(plan, Role.LEARNER),
-        policy_workers=numbers_of(plan, Role.POLICY),
+        learners=plan.numbers_of(Role.LEARNER),
+        policy_workers=plan.numbers_of(Role.POLICY),
         casting=plan.casting,
         life=life,
         niceness=cfg.niceness,

@@ -119,8 +119,7 @@ class Trainer:
         else:
             engine = AsyncEngine(self.plan, folder, self._nurseries)
         try:
-            engine.publish_initial([self._weights_of(policy) for policy in range(len(self.models))])
-            engine.start()
+            engine.start([self._weights_of(policy) for policy in range(len(self.models))])
             if self._checkpoints:
                 engine.load_checkpoints({policy: path for policy, (path, _) in self._checkpoints.items()})
                 self._checkpoints = {}

@@ -106,8 +106,7 @@ class Zygote:
                 for pid in self.pids:  # what their environments have started is in their process groups still
                     self.kill(pid)
                 break
-            for kind, value in self._messages():
-                self._take(kind, value)
+            self._exits += [Exit(*value) for kind, value in self._messages() if kind == "exit"]
         exits, self._exits = self._exits, []
         for exit_ in exits:
             self.pids.pop(exit_.pid, None)
@@ -148,7 +147,7 @@ class Zygote:
                     if kind == "answer":
                         answers.append(value)
                     else:
-                        self._take(kind, value)
+                        self._exits.append(Exit(*value))
                 if answers:
                     return answers[0]
                 if not self._read_some():
@@ -170,10 +169,6 @@ class Zygote:
             found.append(pickle.loads(self._received[8 : 8 + size]))
             self._received = self._received[8 + size :]
         return found
-
-    def _take(self, kind: str, value: Any) -> None:
-        if kind == "exit":
-            self._exits.append(Exit(*value))
 
 
 # --------------------------------------------------------------------------- the nursery's side

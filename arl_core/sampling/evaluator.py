@@ -108,8 +108,3 @@ class Evaluator:
         result = self.play.step()
         if result is not None:
             self.link.outbox.post(("evaluation", result))
-
-
-def run_evaluator(link: ComponentLink, spec: EvaluatorSpec) -> None:
-    """Entry point of the process."""
-    Evaluator(link, spec).run()

@@ -99,8 +99,3 @@ class PolicyWorker:
         self.link.control.beat()
         self._busy_s += time.perf_counter() - begin
         return True
-
-
-def run_policy_worker(link: ComponentLink, spec: PolicyWorkerSpec) -> None:
-    """Entry point of the process."""
-    PolicyWorker(link, spec).run()

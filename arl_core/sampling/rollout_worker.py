@@ -59,6 +59,7 @@ class RolloutWorker:
     """The loop of one rollout worker."""
 
     def __init__(self, link: ComponentLink, spec: RolloutSpec) -> None:
+        spec.settle_process()
         self.link = link
         self._spec = spec
         self.report = EpisodeReport()
@@ -209,9 +210,3 @@ class RolloutWorker:
         self.report.clear()
         self._waited_s, self._reported = 0.0, now
         self.link.outbox.post(("sampling", values))
-
-
-def run_rollout_worker(link: ComponentLink, spec: RolloutSpec) -> None:
-    """Entry point of the process."""
-    spec.settle_process()
-    RolloutWorker(link, spec).run()

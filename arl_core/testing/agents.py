@@ -12,6 +12,7 @@ from gymnasium import spaces
 from arl_core.envs.make import build_any
 from arl_core.envs.multi_agent import ParallelEnv, is_parallel, shared_spaces
 from arl_core.interfaces import EnvContext, ResolvedEnv
+from arl_core.spaces import joined, walk
 
 
 def build_joint(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any]:
@@ -57,8 +58,4 @@ class JointEnv(gymnasium.Env[Any, Any]):
 
 
 def _nothing(space: spaces.Space[Any]) -> Any:
-    if isinstance(space, spaces.Dict):
-        return {key: _nothing(part) for key, part in space.items()}
-    if isinstance(space, spaces.Tuple):
-        return tuple(map(_nothing, space.spaces))
-    return np.zeros(space.shape or (), space.dtype)
+    return joined(space, (np.zeros(leaf.shape or (), leaf.dtype) for _, leaf in walk(space)))

@@ -18,7 +18,7 @@ from arl_core.interfaces import EncoderSpec, EnvFamily, EnvSpec, UserError, Wrap
 from arl_core.registry.catalog import encoder_maker, family_description, owned_name, wrapper_maker
 from arl_core.registry.loading import cause
 from arl_core.registry.options import options_model
-from arl_core.testing.results import CheckFailed, Result, Rule, ok, skip
+from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import ALGORITHM, Subject
 
 _REFERENCE = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
@@ -42,6 +42,7 @@ def _name(description: Any) -> str:
     return f"{type(description).__name__} '{getattr(description, 'name', None) or description.id}'"
 
 
+@rule("descriptions.plain", "hold strings, numbers, lists and dictionaries only")
 def plain(subject: Subject) -> Result:
     """Descriptions pickle and round-trip through JSON."""
     for description in _descriptions(subject):
@@ -71,6 +72,7 @@ def _listed(value: Any) -> Any:
     return [_listed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+@rule("descriptions.code", "write 'module:attribute', and let it take the arguments that arl_core/interfaces.py states")
 def code(subject: Subject) -> Result:
     """Every `module:attribute` can be imported, and called as the core calls it."""
     seen = set()
@@ -112,6 +114,7 @@ def _check_call(reference: Any, what: str, call: tuple[int, tuple[str, ...]] | N
         raise CheckFailed(f"{reference}{signature} is called as ({called}): {error}") from error
 
 
+@rule("descriptions.options", 'use Field(default, description="...") for each option of a pydantic model')
 def options(subject: Subject) -> Result:
     """The options model refuses what it does not know, explains every option, and has a default for each."""
     if subject.family is None or subject.family.options is None:
@@ -142,6 +145,7 @@ def _options_round_trip(model: type[BaseModel]) -> None:
         raise CheckFailed(f"{model.__name__}'s defaults are others after JSON: use types that JSON keeps")
 
 
+@rule("descriptions.variants", "name what the family has")
 def variants(subject: Subject) -> Result:
     """Variants, the default one, aliases, encoder and wrappers name each other rightly."""
     if not subject.families:
@@ -176,10 +180,15 @@ def _unexplained(family: EnvFamily) -> tuple[str, ...]:
     return (f"no summary: {', '.join(silent[:4])}{' ...' if len(silent) > 4 else ''}",) if silent else ()
 
 
+def _variant_names(subject: Subject) -> list[str]:
+    described = [spec.id for spec in subject.family.variants] if subject.family else []
+    return list(dict.fromkeys([*described, *(variant.name for variant in subject.variants)]))
+
+
+@rule("descriptions.resolve", "see the message", essential=True)
 def resolution(subject: Subject) -> Result:
     """Every variant resolves to what a worker receives, which pickles and round-trips through JSON."""
-    names = [spec.id for spec in subject.family.variants] if subject.family else []
-    names += [variant.name for variant in subject.variants if variant.name not in names]
+    names = _variant_names(subject)
     if not names:
         return skip("has no variants to resolve; name one: arl plugins check NAME:VARIANT")
     for name in names:
@@ -191,10 +200,10 @@ def resolution(subject: Subject) -> Result:
     return ok(f"{len(names)} variants")
 
 
+@rule("overrides.valid", "the fields and their types: docs/configuration.md, or arl config --env ENV --explain")
 def overrides(subject: Subject) -> Result:
     """The plugin's defaults are fields with valid values, for every variant."""
-    names = [spec.id for spec in subject.family.variants] if subject.family else []
-    names += [variant.name for variant in subject.variants if variant.name not in names]
+    names = _variant_names(subject)
     if not names:
         return skip("has no variants")
     changed: set[str] = set()
@@ -213,24 +222,4 @@ def overrides(subject: Subject) -> Result:
     return ok(", ".join(sorted(changed)) or "changes no defaults", notes)
 
 
-NAMED = "write 'module:attribute', and let it take the arguments that arl_core/interfaces.py states"
-DESCRIPTIONS: tuple[Rule[Subject], ...] = (
-    Rule(
-        "descriptions.plain", "descriptions pickle and go to JSON", "hold strings, numbers, lists and dictionaries only", plain
-    ),
-    Rule("descriptions.code", "named code exists and takes its arguments", NAMED, code),
-    Rule(
-        "descriptions.options",
-        "options are typed, explained, and have defaults",
-        'use Field(default, description="...") for each option of a pydantic model',
-        options,
-    ),
-    Rule("descriptions.variants", "variants, aliases, encoder and wrappers exist", "name what the family has", variants),
-    Rule("descriptions.resolve", "every variant resolves", "see the message", resolution, essential=True),
-    Rule(
-        "overrides.valid",
-        "defaults are fields with valid values",
-        "the fields and their types: docs/configuration.md, or arl config --env ENV --explain",
-        overrides,
-    ),
-)
+DESCRIPTIONS = (plain, code, options, variants, resolution, overrides)

@@ -21,7 +21,7 @@ from arl_core.models.spaces import network_space
 from arl_core.registry.catalog import encoder_maker
 from arl_core.testing.choices import with_choices
 from arl_core.testing.playing import sampled_action
-from arl_core.testing.results import CheckFailed, Result, Rule, ok, skip
+from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import Subject
 
 ROWS = 24
@@ -112,6 +112,9 @@ def _observations(env: gymnasium.Env[Any, Any], cfg: RunConfig) -> dict[str, Ten
         return Preprocessor(space, cfg).forward({key: torch.from_numpy(value) for key, value in rows.items()})
 
 
+@rule(
+    "encoder.shape", "maker(obs_space, cfg) -> nn.Module with an int output_size; refuse a space with UserError", essential=True
+)
 def shape(case: EncoderCase) -> Result:
     """An integer `output_size`, and finite features [N, output_size]."""
     if not case.built:
@@ -131,6 +134,7 @@ def shape(case: EncoderCase) -> Result:
     return ok("; ".join(said))
 
 
+@rule("encoder.gradient", "use each parameter in forward, without detach")
 def gradient(case: EncoderCase) -> Result:
     """A gradient reaches every parameter."""
     for seen, module in case.built:
@@ -149,6 +153,7 @@ def gradient(case: EncoderCase) -> Result:
     return ok("", notes) if case.built else skip("refuses every observation space that was tried")
 
 
+@rule("encoder.rows", "no batch normalisation: normalise by layer")
 def rows_alone(case: EncoderCase) -> Result:
     """A row's features depend neither on its batch nor on when they are asked for."""
     for seen, module in case.built:
@@ -164,6 +169,7 @@ def rows_alone(case: EncoderCase) -> Result:
     return ok() if case.built else skip("refuses every observation space that was tried")
 
 
+@rule("encoder.weights", "hold state in parameters and buffers")
 def weights(case: EncoderCase) -> Result:
     """Its weights can be saved, and loaded into another one."""
     for seen, module in case.built:
@@ -186,15 +192,4 @@ def encoder_cases(subject: Subject) -> list[EncoderCase]:
     return [EncoderCase(subject, spec, seen) for spec in subject.encoders]
 
 
-ENCODERS: tuple[Rule[EncoderCase], ...] = (
-    Rule(
-        "encoder.shape",
-        "features are [N, output_size] and finite",
-        "maker(obs_space, cfg) -> nn.Module with an int output_size; refuse a space with UserError",
-        shape,
-        essential=True,
-    ),
-    Rule("encoder.gradient", "a gradient reaches every parameter", "use each parameter in forward, without detach", gradient),
-    Rule("encoder.rows", "a row's features depend on that row alone", "no batch normalisation: normalise by layer", rows_alone),
-    Rule("encoder.weights", "weights can be saved and loaded", "hold state in parameters and buffers", weights),
-)
+ENCODERS = (shape, gradient, rows_alone, weights)

@@ -21,7 +21,7 @@ from arl_core.interfaces import UserError
 from arl_core.models.spaces import network_space
 from arl_core.testing.playing import Moment, first_difference, obeying_mask, play
 from arl_core.testing.processes import in_fresh_process
-from arl_core.testing.results import CheckFailed, Result, Rule, ok, skip
+from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import Variant
 
 STEPS = 300
@@ -51,6 +51,7 @@ def _play_apart(variant: Variant, seed: int) -> tuple[list[Moment], set[str]]:
     return [Moment(*moment) for moment in result["moments"]], set(result["modules"])
 
 
+@rule("env.spawn", "import only what the environment needs in its module; the hook module stays out of it", essential=True)
 def spawned(variant: Variant) -> Result:
     """A fresh process builds and steps it from `ResolvedEnv` alone."""
     moments, modules = _play_apart(variant, seed=1)
@@ -61,6 +62,7 @@ def spawned(variant: Variant) -> Result:
     return ok(f"{len(moments) - 1} steps in a fresh process", notes)
 
 
+@rule("env.spaces", "use Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of them", essential=True)
 def spaces(variant: Variant) -> Result:
     """The engine and the networks have an array form for its spaces."""
     with built(variant) as env:
@@ -71,6 +73,7 @@ def spaces(variant: Variant) -> Result:
     return ok(f"{shown} -> {layout.size} {layout.dtype} action column{'s' * (layout.size > 1)}")
 
 
+@rule("env.api", "gymnasium.farama.org, 'Env': reset and step")
 def api(variant: Variant) -> Result:
     """Gymnasium's own `check_env`; its warnings are notes."""
     with built(variant) as env:
@@ -112,6 +115,10 @@ def _plain_text(warning: warnings.WarningMessage) -> str:
     return text.replace("\x1b[33m", "").replace("\x1b[0m", "").removeprefix("WARN: ")
 
 
+@rule(
+    "env.seeding",
+    "draw from self.np_random (super().reset(seed=seed) seeds it), iterate over no sets; or say deterministic=False",
+)
 def seeding(variant: Variant) -> Result:
     """The same seed and actions give the same episodes in two processes."""
     if not variant.deterministic:
@@ -126,6 +133,7 @@ def seeding(variant: Variant) -> Result:
     return ok(f"{STEPS} steps", ("another seed gave the same episodes: nothing is random here",) if same else ())
 
 
+@rule("env.reset", "set every attribute of the episode in reset")
 def reset(variant: Variant) -> Result:
     """`reset(seed)` leaves nothing of what was before, and the global random generators alone."""
     legacy, numbers = random.getstate(), copy.deepcopy(np.random.get_state())  # the global one is meant
@@ -153,6 +161,7 @@ def _equal(left: Any, right: Any) -> bool:
     return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
 
 
+@rule("env.close", "let close do nothing where there is nothing left to close")
 def closing(variant: Variant) -> Result:
     """`close` may be called twice, and before the first reset."""
     env = variant.build()
@@ -161,28 +170,4 @@ def closing(variant: Variant) -> Result:
     return ok()
 
 
-ENVIRONMENTS: tuple[Rule[Variant], ...] = (
-    Rule(
-        "env.spawn",
-        "a fresh process builds it from its description",
-        "import only what the environment needs in its module; the hook module stays out of it",
-        spawned,
-        essential=True,
-    ),
-    Rule(
-        "env.spaces",
-        "its spaces have an array form",
-        "use Box, Discrete, MultiDiscrete, MultiBinary, or a Dict or Tuple of them",
-        spaces,
-        essential=True,
-    ),
-    Rule("env.api", "gymnasium's check_env accepts it", "gymnasium.farama.org, 'Env': reset and step", api),
-    Rule(
-        "env.seeding",
-        "one seed, one course of events, in every process",
-        "draw from self.np_random (super().reset(seed=seed) seeds it), iterate over no sets; or say deterministic=False",
-        seeding,
-    ),
-    Rule("env.reset", "reset leaves nothing of what was before", "set every attribute of the episode in reset", reset),
-    Rule("env.close", "close may be called twice", "let close do nothing where there is nothing left to close", closing),
-)
+ENVIRONMENTS = (spawned, spaces, api, seeding, reset, closing)

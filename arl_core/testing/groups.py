@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
-from arl_core.envs.decorrelate import ends_episodes
-from arl_core.envs.group import build_group
+from arl_core.envs.decorrelate import RandomActions, ends_episodes
+from arl_core.envs.group import build_group, make_contexts
 from arl_core.interfaces import EnvGroup, StepViews, UserError
+from arl_core.spaces import ACTION_MASK
 from arl_core.testing.agents import JointEnv
 from arl_core.testing.choices import with_choices
-from arl_core.testing.playing import ACTION_MASK, play
-from arl_core.testing.results import CheckFailed, Result, Rule, ok, skip
+from arl_core.testing.playing import play
+from arl_core.testing.results import CheckFailed, Result, Rule, ok, rule, skip
 from arl_core.testing.subject import Subject, Variant
 
 ROWS = 4
@@ -74,43 +74,11 @@ class Recorder:
         return {key: array.copy() for key, array in self.obs.items()}
 
 
-class Actions:
-    """Random action columns [E, A], the same for every group that is compared."""
-
-    def __init__(self, space: spaces.Space[Any], seed: int = 0) -> None:
-        self._space = space
-        self._rng = np.random.default_rng(seed)
-
-    def sample(self, last: Step) -> NDArray[Any]:
-        """Columns for the next step, allowed by the "action_mask" of the last observation where there is one."""
-        rows = len(last.rewards)
-        space = self._space
-        if isinstance(space, spaces.Box):
-            low = np.clip(space.low.ravel(), -10.0, None)
-            high = np.clip(space.high.ravel(), None, 10.0)
-            return self._rng.uniform(low, high, (rows, low.size)).astype(np.float32)
-        sizes = _sizes(space)
-        if isinstance(space, spaces.Discrete) and ACTION_MASK in last.obs:
-            allowed = last.obs[ACTION_MASK].astype(np.float64)
-            allowed[allowed.sum(1) == 0] = 1.0
-            return np.array([[self._rng.choice(sizes[0], p=row / row.sum())] for row in allowed], np.int64)
-        return self._rng.integers(0, sizes, (rows, len(sizes)))
-
-
-def _sizes(space: spaces.Space[Any]) -> list[int]:
-    if isinstance(space, spaces.Discrete):
-        return [int(space.n)]
-    if isinstance(space, spaces.MultiDiscrete):
-        return [int(n) for n in np.ravel(space.nvec)]
-    assert space.shape is not None
-    return [2] * int(np.prod(space.shape))
-
-
 @contextmanager
-def recorded(variant: Variant, rows: int, *, vectorised: bool, seed: int = 1) -> Iterator[Recorder]:
+def recorded(variant: Variant, rows: int, *, vectorised: bool) -> Iterator[Recorder]:
     """A group of the variant's environments, closed at the end."""
     resolved = variant.resolved if vectorised else replace(variant.resolved, vector_maker=None)
-    group = build_group(resolved, variant.contexts(rows, seed))
+    group = build_group(resolved, make_contexts(1, 0, rows))
     try:
         yield Recorder(group)
     finally:
@@ -118,11 +86,13 @@ def recorded(variant: Variant, rows: int, *, vectorised: bool, seed: int = 1) ->
         group.close()  # idempotent
 
 
-def _actions(variant: Variant, seed: int = 0) -> Actions:
+def _actions(variant: Variant, group: Recorder) -> Callable[[Step], NDArray[Any]]:
+    """Random action columns [E, A] after a step, the same for every group that is compared; masks are obeyed."""
     env = variant.build()
     space = env.agent_action_space if isinstance(env, JointEnv) else env.action_space
     env.close()
-    return Actions(space, seed)
+    drawn = RandomActions(space, [np.random.default_rng([row, 1]) for row in range(group.group.num_envs)])
+    return lambda last: drawn.draw(last.obs.get(ACTION_MASK))
 
 
 def difference(left: Step, right: Step) -> str:
@@ -150,8 +120,8 @@ def vector_equals_single(variant: Variant) -> Result:
     """The vectorised form equals the single one step for step, over several episodes."""
     if variant.resolved.vector_maker is None:
         return skip("has no vector_maker")
-    actions = _actions(variant)
     with recorded(variant, ROWS, vectorised=True) as one, recorded(variant, ROWS, vectorised=False) as other:
+        actions = _actions(variant, one)
         left, right = one.reset(), other.reset()
         episodes = np.zeros(ROWS, np.int64)
         began = time.monotonic()
@@ -161,7 +131,7 @@ def vector_equals_single(variant: Variant) -> Result:
                 raise CheckFailed(f"step {step}: {parted} (vectorised and single)")
             if episodes.min() >= EQUAL_EPISODES or time.monotonic() - began > EQUAL_LIMIT_S:
                 break
-            columns = actions.sample(left)
+            columns = actions(left)
             left, right = one.step(columns), other.step(columns)
             episodes += left.terminated | left.truncated
         _begin_anew_alike(one, other, actions, left)
@@ -169,7 +139,7 @@ def vector_equals_single(variant: Variant) -> Result:
     return ok(f"{step} steps, {int(episodes.sum())} episodes in {ROWS} environments", notes)
 
 
-def _begin_anew_alike(one: Recorder, other: Recorder, actions: Actions, last: Step) -> None:
+def _begin_anew_alike(one: Recorder, other: Recorder, actions: Callable[[Step], NDArray[Any]], last: Step) -> None:
     """`end_episodes`, where the vectorised form has it, resets those rows in the next step and no others."""
     if not ends_episodes(one.group):
         return
@@ -177,31 +147,32 @@ def _begin_anew_alike(one: Recorder, other: Recorder, actions: Actions, last: St
     for recorder in (one, other):
         recorder.group.end_episodes(rows)  # type: ignore[attr-defined]  # optional: see `ends_episodes`
     for step in range(3):
-        columns = actions.sample(last)
+        columns = actions(last)
         last, right = one.step(columns), other.step(columns)
         parted = difference(last, right)
         if parted:
             raise CheckFailed(f"{step + 1} steps after end_episodes({rows.tolist()}): {parted} (vectorised and single)")
 
 
+@rule("env.state", "save random generators, clocks and episode state too")
 def saved_state(variant: Variant) -> Result:
     """A group goes on exactly as it would have, after get_state in one and set_state in another."""
     forms = []
     for vectorised in (True, False) if variant.resolved.vector_maker else (False,):
         with recorded(variant, ROWS, vectorised=vectorised) as group, recorded(variant, ROWS, vectorised=vectorised) as copy:
             form = "vectorised" if vectorised else "single"
-            if _continues(group, copy, _actions(variant)):
+            if _continues(group, copy, _actions(variant, group)):
                 forms.append(form)
     if not forms:
         return skip("cannot be saved (get_state, set_state): a resumed run begins its episodes anew")
     return ok(" and ".join(forms))
 
 
-def _continues(group: Recorder, copy: Recorder, actions: Actions) -> bool:
+def _continues(group: Recorder, copy: Recorder, actions: Callable[[Step], NDArray[Any]]) -> bool:
     """Compare a group with its copy; False where it cannot be saved."""
     last = group.reset()
     for _ in range(37):
-        last = group.step(actions.sample(last))
+        last = group.step(actions(last))
     state = group.group.get_state()
     if state is None:
         return False
@@ -210,7 +181,7 @@ def _continues(group: Recorder, copy: Recorder, actions: Actions) -> bool:
     copy.reset()
     copy.group.set_state(saved)
     for step in range(80):
-        columns = actions.sample(last)
+        columns = actions(last)
         last, other = group.step(columns), copy.step(columns)
         parted = difference(last, other)
         if parted:
@@ -225,50 +196,38 @@ def _check_state(state: Mapping[str, Any]) -> None:
             raise CheckFailed(f"get_state()['{key}'] is {kind}: a checkpoint holds arrays of numbers only")
 
 
-class Measured(NamedTuple):
-    """A rollout with random actions: how many steps, in how many seconds, and the episodes that ended."""
-
-    steps: int
-    seconds: float
-    returns: Sequence[float]
-    lengths: Sequence[int]
-
-
-def measure(variant: Variant) -> Measured:
-    """Step the group that the engine would use, for `SPEED_S` seconds."""
-    actions = _actions(variant)
-    with recorded(variant, SPEED_ROWS, vectorised=True) as group:
+@rule("env.episodes", "return finite rewards")
+def endings_and_speed(variant: Variant) -> Result:
+    """Episodes end; how fast it steps."""
+    with recorded(variant, SPEED_ROWS, vectorised=True) as group:  # the group that the engine would use
+        actions = _actions(variant, group)
         last = group.reset()
         steps, spent, began = 0, 0.0, time.monotonic()
-        totals, lengths = np.zeros(len(last.rewards)), np.zeros(len(last.rewards), np.int64)
-        ended: tuple[list[float], list[int]] = ([], [])
+        totals, counts = np.zeros(len(last.rewards)), np.zeros(len(last.rewards), np.int64)
+        returns: list[float] = []
+        lengths: list[int] = []
         while time.monotonic() - began < SPEED_S:
-            columns = actions.sample(last)
+            columns = actions(last)
             start = time.perf_counter()
             last = group.step(columns)
             spent += time.perf_counter() - start
             steps += int(last.valid.sum())
             totals += last.rewards
-            lengths += last.valid
+            counts += last.valid
             done = last.terminated | last.truncated
-            ended[0].extend(totals[done].tolist())
-            ended[1].extend(lengths[done].tolist())
-            totals[done], lengths[done] = 0.0, 0
-    return Measured(steps, spent, *ended)
-
-
-def endings_and_speed(variant: Variant) -> Result:
-    """Episodes end; how fast it steps."""
-    seen = measure(variant)
-    if not np.isfinite(seen.returns).all():
+            returns += totals[done].tolist()
+            lengths += counts[done].tolist()
+            totals[done], counts[done] = 0.0, 0
+    if not np.isfinite(returns).all():
         raise CheckFailed("a return is not finite")
-    speed = f"{seen.steps / seen.seconds:,.0f} steps/s in a group of {SPEED_ROWS}"
-    if not seen.lengths:
-        return ok(speed, (f"no episode ended in {seen.steps:,} random steps: give the variant max_episode_steps",))
-    means = f"mean length {np.mean(seen.lengths):.3g}, mean return {np.mean(seen.returns):.3g}"
-    return ok(f"{len(seen.lengths)} random episodes, {means}; {speed}")
+    speed = f"{steps / spent:,.0f} steps/s in a group of {SPEED_ROWS}"
+    if not lengths:
+        return ok(speed, (f"no episode ended in {steps:,} random steps: give the variant max_episode_steps",))
+    means = f"mean length {np.mean(lengths):.3g}, mean return {np.mean(returns):.3g}"
+    return ok(f"{len(lengths)} random episodes, {means}; {speed}")
 
 
+@rule("options.values", "refuse what does not go together with arl_core.interfaces.UserError, in one line")
 def option_values(subject: Subject) -> Result:
     """Every value of an option with few builds, steps, and is vectorised alike; or is refused with a UserError."""
     chosen = with_choices(subject.variants[0]) if subject.variants else []
@@ -290,23 +249,10 @@ def option_values(subject: Subject) -> Result:
     return ok(f"{len(chosen)} choices", tuple(refused))
 
 
-VECTOR: Rule[Variant] = Rule(
+VECTOR = Rule(
     "env.vector",
-    "vector_maker makes what maker makes, step for step",
     "next-step autoreset: the step after an ending ignores its action, resets, has reward 0 and valid False "
     "(arl_core/interfaces.py, EnvGroup); write every entry at every step",
     vector_equals_single,
 )
-GROUPS: tuple[Rule[Variant], ...] = (
-    VECTOR,
-    Rule(
-        "env.state", "a saved environment goes on exactly", "save random generators, clocks and episode state too", saved_state
-    ),
-    Rule("env.episodes", "episodes end, and rewards are numbers", "return finite rewards", endings_and_speed),
-)
-OPTION_VALUES: Rule[Subject] = Rule(
-    "options.values",
-    "every choice of an option builds and steps",
-    "refuse what does not go together with arl_core.interfaces.UserError, in one line",
-    option_values,
-)
+GROUPS = (VECTOR, saved_state, endings_and_speed)

@@ -6,7 +6,7 @@ from typing import Any
 
 from arl_core.registry.loading import load
 from arl_core.testing.processes import in_fresh_process
-from arl_core.testing.results import CheckFailed, Result, Rule, ok
+from arl_core.testing.results import CheckFailed, Result, ok, rule
 from arl_core.testing.subject import Subject
 
 BUDGET_S = 0.5
@@ -30,6 +30,11 @@ def _imported(subject: Subject) -> dict[str, Any]:
     return _measured[target]
 
 
+@rule(
+    "import.works",
+    "see it whole: python -c 'import MODULE'; what may be missing on a machine, import where it is used",
+    essential=True,
+)
 def importable(subject: Subject) -> Result:
     """The hook module imports, in a fresh process."""
     _imported(subject)
@@ -37,6 +42,7 @@ def importable(subject: Subject) -> Result:
     return ok(subject.record.target)
 
 
+@rule("import.light", "name code as 'module:attribute' and import torch and gymnasium in those modules only")
 def light(subject: Subject) -> Result:
     """The hook module imports neither torch nor gymnasium."""
     modules = _imported(subject)["modules"]
@@ -46,6 +52,7 @@ def light(subject: Subject) -> Result:
     return ok(f"{len(modules)} modules")
 
 
+@rule("import.budget", "find the slow import: python -X importtime -m MODULE")
 def within_budget(subject: Subject) -> Result:
     """The hook module imports in time."""
     seconds = _imported(subject)["seconds"]
@@ -54,6 +61,10 @@ def within_budget(subject: Subject) -> Result:
     return ok(f"{1000 * seconds:.0f} ms")
 
 
+@rule(
+    "import.apart",
+    "keep only descriptions in the hook module: a rollout worker imports the environment's module, and no pluggy with it",
+)
 def apart_from_environment(subject: Subject) -> Result:
     """Neither the environments' modules nor the encoders' are imported by the hook module, nor are they it."""
     specs = [spec for family in subject.families for spec in family.variants]
@@ -67,30 +78,4 @@ def apart_from_environment(subject: Subject) -> Result:
     return ok()
 
 
-IMPORTS: tuple[Rule[Subject], ...] = (
-    Rule(
-        "import.works",
-        "the hook module imports and registers",
-        "see it whole: python -c 'import MODULE'; what may be missing on a machine, import where it is used",
-        importable,
-        essential=True,
-    ),
-    Rule(
-        "import.light",
-        "the hook module imports neither torch nor gymnasium",
-        "name code as 'module:attribute' and import torch and gymnasium in those modules only",
-        light,
-    ),
-    Rule(
-        "import.budget",
-        "the hook module imports in time",
-        "find the slow import: python -X importtime -m MODULE",
-        within_budget,
-    ),
-)
-APART: Rule[Subject] = Rule(
-    "import.apart",
-    "environments and encoders are in modules of their own",
-    "keep only descriptions in the hook module: a rollout worker imports the environment's module, and no pluggy with it",
-    apart_from_environment,
-)
+IMPORTS = (importable, light, within_budget)

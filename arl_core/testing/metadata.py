@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from arl_core.config.layers import nearest
 from arl_core.registry.discovery import PLUGIN_GROUP, PREFIX_GROUP, prefixes
 from arl_core.registry.selection import CORE, normalized
-from arl_core.testing.results import CheckFailed, Result, Rule, ok, skip
+from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import Subject
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
@@ -19,6 +19,7 @@ _VERSION = re.compile(
 )
 
 
+@rule("metadata.status", "uninstall the other claimant, or rename the entry point; a core family's name is reserved")
 def status(subject: Subject) -> Result:
     """Discovery can use it: no conflict, not blocked, readable."""
     record = subject.record
@@ -27,6 +28,9 @@ def status(subject: Subject) -> Result:
     return ok(f"{record.owner} provides '{record.name}'")
 
 
+@rule(
+    "metadata.name", f'in [project.entry-points."{PLUGIN_GROUP}"] use lower case, digits and hyphens, beginning with a letter'
+)
 def entry_point_name(subject: Subject) -> Result:
     """The entry point's name can be a family's, an option's prefix, and a namespace."""
     if not _NAME.fullmatch(subject.record.name):
@@ -34,6 +38,11 @@ def entry_point_name(subject: Subject) -> Result:
     return ok(f"'{subject.record.name}'")
 
 
+@rule(
+    "metadata.target",
+    "if the module exists, the installation is older than pyproject.toml: pip install -e . again",
+    essential=True,
+)
 def entry_point_target(subject: Subject) -> Result:
     """The module that the entry point names can be found."""
     target = subject.record.target
@@ -53,6 +62,7 @@ def entry_point_target(subject: Subject) -> Result:
     return ok(target)
 
 
+@rule("metadata.requires", f'dependencies = ["{CORE}"]')
 def requires_core(subject: Subject) -> Result:
     """The distribution depends on arl-core."""
     if subject.is_core:
@@ -64,13 +74,17 @@ def requires_core(subject: Subject) -> Result:
     return ok(f"requires {CORE}")
 
 
+@rule("metadata.version", "give the project a version such as 0.1.0 (PEP 440)")
 def readable_version(subject: Subject) -> Result:
-    """A run's metadata records the version, and resuming compares it."""
+    """The version can be read: a run records it, and resuming compares it."""
     if not _VERSION.fullmatch(subject.record.version):
         raise CheckFailed(f"the version is '{subject.record.version}'")
     return ok(subject.record.version)
 
 
+@rule(
+    "metadata.prefixes", f'in [project.entry-points."{PREFIX_GROUP}"] name a family of your own, and no prefix of the core\'s'
+)
 def effective_prefixes(subject: Subject) -> Result:
     """Historical spellings that the distribution declares reach its families."""
     record = subject.record
@@ -84,28 +98,4 @@ def effective_prefixes(subject: Subject) -> Result:
     return ok(", ".join(f"{text}... is {family}" for text, family in sorted(declared.items())))
 
 
-REINSTALL = "if the module exists, the installation is older than pyproject.toml: pip install -e . again"
-
-METADATA: tuple[Rule[Subject], ...] = (
-    Rule(
-        "metadata.status",
-        "discovery can use the plugin",
-        "uninstall the other claimant, or rename the entry point; a core family's name is reserved",
-        status,
-    ),
-    Rule(
-        "metadata.name",
-        "the entry point's name can be a family's",
-        f'in [project.entry-points."{PLUGIN_GROUP}"] use lower case, digits and hyphens, beginning with a letter',
-        entry_point_name,
-    ),
-    Rule("metadata.target", "the entry point's module exists", REINSTALL, entry_point_target, essential=True),
-    Rule("metadata.requires", "the distribution requires arl-core", f'dependencies = ["{CORE}"]', requires_core),
-    Rule("metadata.version", "the version can be read", "give the project a version such as 0.1.0 (PEP 440)", readable_version),
-    Rule(
-        "metadata.prefixes",
-        "historical spellings reach their family",
-        f'in [project.entry-points."{PREFIX_GROUP}"] name a family of your own, and no prefix of the core\'s',
-        effective_prefixes,
-    ),
-)
+METADATA = (status, entry_point_name, entry_point_target, requires_core, readable_version, effective_prefixes)

@@ -9,9 +9,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from arl_core.spaces import leaves_of
-
-ACTION_MASK = "action_mask"
+from arl_core.spaces import ACTION_MASK, leaves_of, value_at
 
 
 class Moment(NamedTuple):
@@ -80,10 +78,7 @@ def digest(space: spaces.Space[Any], observation: Any) -> str:
     """A short digest of an observation's values, key by key."""
     found = hashlib.blake2b(digest_size=8)
     for path, leaf in leaves_of(space).values():
-        value = observation
-        for part in path:
-            value = value[part]
-        found.update(np.ascontiguousarray(np.asarray(value, leaf.dtype)).tobytes())
+        found.update(np.ascontiguousarray(np.asarray(value_at(path, observation), leaf.dtype)).tobytes())
     return found.hexdigest()
 
 

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from arl_core.testing.distributions import FakeDistribution, FakeSite
+from arl_core.registry import discovery
+from arl_core.registry.loading import forget
+from arl_core.testing.distributions import FakeDistribution
 from arl_core.testing.processes import Ended, child_environment, run_bounded
+
+
+@contextmanager
+def fake_site(folder: Path) -> Iterator[Callable[..., Path]]:
+    """Fake distributions in a new `folder`, on the path of this process and of those that it starts; nothing of them stays."""
+    folder.mkdir()
+    names: list[str] = []
+
+    def install(name: str, **arguments: Any) -> Path:
+        FakeDistribution(name, **arguments).write(folder)
+        names.append(name)
+        importlib.invalidate_caches()
+        discovery.refresh()
+        return folder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        yield install
+    for name in names:
+        forget(name)
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+            del sys.modules[name]
+    discovery.refresh()
 
 
 @pytest.fixture
@@ -20,14 +50,8 @@ def fake_distribution(tmp_path: Path) -> Iterator[Callable[..., Path]]:
     The arguments are `arl_core.testing.distributions.FakeDistribution`'s. Returns the folder that holds it, which is on the
     path of this process and of those that it starts.
     """
-    site = FakeSite(tmp_path / "fake_site")
-
-    def install(name: str, **arguments: Any) -> Path:
-        site.add(FakeDistribution(name, **arguments))
-        return site.folder
-
-    yield install
-    site.close()
+    with fake_site(tmp_path / "fake_site") as install:
+        yield install
 
 
 @pytest.fixture

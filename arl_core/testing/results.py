@@ -89,14 +89,19 @@ class Rule(Generic[S]):
     """A check before it is applied: `function` takes what is checked, returns what it saw, and raises CheckFailed."""
 
     id: str
-    title: str
     cure: str
     function: Callable[[S], Result]
     essential: bool = False
 
     def of(self, subject: S) -> Check:
         """This rule, applied to `subject`."""
-        return Check(f"{self.id}[{subject}]", self.title, self.cure, lambda: self._applied(subject), self.essential)
+        return Check(
+            f"{self.id}[{subject}]",
+            (self.function.__doc__ or self.id).rstrip("."),
+            self.cure,
+            lambda: self._applied(subject),
+            self.essential,
+        )
 
     def _applied(self, subject: S) -> Result:
         try:
@@ -105,6 +110,11 @@ class Rule(Generic[S]):
             if getattr(subject, "may_refuse", False):
                 raise SkipTest(f"it says: {error}") from error
             raise
+
+
+def rule(id: str, cure: str, *, essential: bool = False) -> Callable[[Callable[[S], Result]], Rule[S]]:
+    """Makes a rule of a function, whose docstring is the rule in one line."""
+    return lambda function: Rule(id, cure, function, essential)
 
 
 def _told(error: BaseException) -> str:

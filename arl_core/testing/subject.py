@@ -9,14 +9,13 @@ from typing import Any, TypeVar
 
 import gymnasium
 
-from arl_core.config.layers import Layer, merge_layers, nearest
+from arl_core.config.layers import Layer, merge_layers
 from arl_core.config.schema import RunConfig
-from arl_core.envs.group import make_contexts
 from arl_core.interfaces import EncoderSpec, EnvContext, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperSpec
 from arl_core.registry.catalog import param_overrides
-from arl_core.registry.discovery import PluginRecord, plugin_records
-from arl_core.registry.known import install_hint, known_family
+from arl_core.registry.discovery import PluginRecord
 from arl_core.registry.loading import Plugin, load
+from arl_core.registry.names import records_of
 from arl_core.registry.resolve import resolve_env
 from arl_core.registry.selection import CORE, normalized
 from arl_core.testing.agents import build_joint
@@ -135,10 +134,6 @@ class Variant:
         family = self.subject.family
         return family is not None and self.name != (family.default_variant or next((s.id for s in family.variants), None))
 
-    def contexts(self, count: int, seed: int = 1) -> list[EnvContext]:
-        """Contexts of `count` environments of one run."""
-        return make_contexts(seed, 0, count)
-
     def build(self, seed: int = 1) -> gymnasium.Env[Any, Any]:
         """The single environment, wrapped as in a run; all agents of several as one."""
         return build_joint(self.resolved, EnvContext(run_seed=seed, index=0, seed=seed))
@@ -146,19 +141,9 @@ class Variant:
 
 def find_subjects(name: str, *, all_variants: bool = False) -> list[Subject]:
     """The plugins that `name` (a plugin, `plugin:variant`, `dist::plugin`, a distribution) names. Raises UserError."""
-    records = plugin_records()
-    of_dist = [record for record in records if normalized(record.dist) == normalized(name)]
     dist, separator, rest = name.partition("::")
     plugin, colon, variant = (rest if separator else name).partition(":")
-    named = [
-        record for record in records if record.name == plugin and (not separator or normalized(record.dist) == normalized(dist))
-    ]
-    found = [Subject(record, None, all_variants) for record in of_dist]
-    found = found or [Subject(record, variant if colon else None, all_variants) for record in named]
+    found = [record for record in records_of(plugin) if not separator or normalized(record.dist) == normalized(dist)]
     if not found:
-        known = known_family(plugin)
-        if known:
-            raise UserError(f"plugin '{plugin}' is provided by {install_hint(known)}")
-        names = sorted({record.name for record in records} | {record.dist for record in records})
-        raise UserError(f"no plugin '{name}' is installed.{nearest(plugin, names) or ' Installed: ' + ', '.join(names)}")
-    return found
+        raise UserError(f"'{dist}' provides no plugin '{plugin}'")
+    return [Subject(record, variant if colon else None, all_variants) for record in found]

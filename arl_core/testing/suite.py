@@ -8,7 +8,7 @@ from typing import NamedTuple
 from arl_core.interfaces import UserError
 from arl_core.testing.descriptions import DESCRIPTIONS
 from arl_core.testing.hooks import HOOKS
-from arl_core.testing.imports import APART, IMPORTS
+from arl_core.testing.imports import IMPORTS, apart_from_environment
 from arl_core.testing.metadata import METADATA
 from arl_core.testing.results import Check, Result
 from arl_core.testing.subject import Subject, find_subjects
@@ -24,7 +24,7 @@ class Stage(NamedTuple):
 def stages(subject: Subject) -> Iterator[Stage]:
     """The checks of a plugin, cheap ones first. Raises UserError, late, for a plugin that does not load."""
     yield Stage([rule.of(subject) for rule in (*METADATA, *IMPORTS)], gate=True)
-    yield Stage([rule.of(subject) for rule in (*HOOKS, APART)], gate=True)
+    yield Stage([rule.of(subject) for rule in (*HOOKS, apart_from_environment)], gate=True)
     yield Stage([rule.of(subject) for rule in DESCRIPTIONS], gate=True)
     if subject.variants or subject.encoders or subject.wrappers:
         yield from _built(subject)
@@ -34,21 +34,21 @@ def _built(subject: Subject) -> Iterator[Stage]:
     """Checks of what runs: here, not above, because these modules import torch and gymnasium."""
     from arl_core.testing.encoders import ENCODERS, encoder_cases
     from arl_core.testing.environments import ENVIRONMENTS
-    from arl_core.testing.groups import GROUPS, OPTION_VALUES
-    from arl_core.testing.training import TRAINING
-    from arl_core.testing.wrappers import WRAPPERS, wrapper_cases
+    from arl_core.testing.groups import GROUPS, option_values
+    from arl_core.testing.training import trains
+    from arl_core.testing.wrappers import keeps_the_api, wrapper_cases
 
     for variant in subject.variants:
         environments = [rule.of(variant) for rule in ENVIRONMENTS]
         yield Stage([*environments, *(rule.of(variant) for rule in GROUPS)], gate=variant is subject.variants[0])
     if subject.variants:
-        yield Stage([OPTION_VALUES.of(subject)])
+        yield Stage([option_values.of(subject)])
     for wrapper in wrapper_cases(subject):
-        yield Stage([rule.of(wrapper) for rule in WRAPPERS])
+        yield Stage([keeps_the_api.of(wrapper)])
     for encoder in encoder_cases(subject):
         yield Stage([rule.of(encoder) for rule in ENCODERS])
     if subject.variants:
-        yield Stage([TRAINING.of(subject.variants[0])])
+        yield Stage([trains.of(subject.variants[0])])
 
 
 def _nothing(check: Check) -> None:

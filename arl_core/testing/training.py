@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from arl_core.testing.processes import run_bounded
-from arl_core.testing.results import CheckFailed, Result, Rule, ok
+from arl_core.testing.results import CheckFailed, Result, ok, rule
 from arl_core.testing.subject import Variant
 
 FRAMES = 4000
@@ -16,6 +16,7 @@ MAX_S = 30.0  # of training; a slow environment is then stopped, not failed
 TIMEOUT_S = 100.0
 
 
+@rule("train.serial", "see it: arl run --env ENV --serial --train_for_env_steps 4000")
 def trains(variant: Variant) -> Result:
     """A few thousand frames train without an error."""
     with tempfile.TemporaryDirectory() as folder:
@@ -29,11 +30,3 @@ def trains(variant: Variant) -> Result:
     mean = summary["return_mean"]
     result = "no episode ended" if mean is None else f"mean return {mean:.3g}"
     return ok(f"{summary['frames']:,} frames in {summary['seconds']:.1f} s, {result}")
-
-
-TRAINING: Rule[Variant] = Rule(
-    "train.serial",
-    "a short run trains without an error",
-    "see it: arl run --env ENV --serial --train_for_env_steps 4000",
-    trains,
-)

@@ -12,7 +12,7 @@ import gymnasium
 from arl_core.envs.make import build_env
 from arl_core.interfaces import EnvContext, UserError, WrapperSpec, load_object
 from arl_core.testing.environments import gymnasium_says
-from arl_core.testing.results import CheckFailed, Result, Rule, ok, skip
+from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import Subject
 
 
@@ -33,6 +33,7 @@ class WrapperCase:
         return used[0].options if used else {}
 
 
+@rule("wrapper.api", "derive from gymnasium.Wrapper, and state the spaces that it changes")
 def keeps_the_api(case: WrapperCase) -> Result:
     """It wraps the plugin's environment, and what it makes is a gymnasium environment."""
     if not case.subject.variants:
@@ -64,13 +65,3 @@ def keeps_the_api(case: WrapperCase) -> Result:
 def wrapper_cases(subject: Subject) -> list[WrapperCase]:
     """The plugin's wrappers."""
     return [WrapperCase(subject, spec) for spec in subject.wrappers]
-
-
-WRAPPERS: tuple[Rule[WrapperCase], ...] = (
-    Rule(
-        "wrapper.api",
-        "it wraps, and keeps gymnasium's API",
-        "derive from gymnasium.Wrapper, and state the spaces that it changes",
-        keeps_the_api,
-    ),
-)

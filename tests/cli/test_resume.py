@@ -103,7 +103,7 @@ def test_mistakes(words: list[str], message: str, runs: Path) -> None:
 def test_what_is_no_configuration_is_named(text: str, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(text)
-    with pytest.raises(UserError, match=r"config\.json: not a run's configuration: "):
+    with pytest.raises(UserError, match=r"is not a run directory: config\.json: "):
         read_saved_run(file)
 
 

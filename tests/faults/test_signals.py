@@ -110,7 +110,7 @@ def test_killed_leaves_nothing_and_goes_on_from_an_intact_checkpoint(tmp_path: P
     assert shared_memory() == before
     files = checkpoints(run_dir / "checkpoints" / "p0")
     states = [load_file(file) for file in files]  # under final names all are whole
-    (run_dir / "checkpoints" / "p0" / ".checkpoint_000000001_1_0123456789abcdef.pt.partial").write_bytes(b"half")
+    (run_dir / "checkpoints" / "p0" / ".checkpoint_000000001_1_0123456789abcdef.pt.1.2.tmp").write_bytes(b"half")
     files[0].write_bytes(files[0].read_bytes()[:-100])
     damaged = files[1].read_bytes()
     files[1].write_bytes(damaged[:5000] + bytes([damaged[5000] ^ 1]) + damaged[5001:])
@@ -125,7 +125,7 @@ def test_killed_leaves_nothing_and_goes_on_from_an_intact_checkpoint(tmp_path: P
     summary = json.loads((run_dir / "summary.json").read_text())
     assert summary["status"] == "success"
     assert target <= summary["frames"] < target + 64
-    assert not list(run_dir.rglob("*.partial"))
+    assert not list(run_dir.rglob("*.tmp"))
     # with none left intact it is an error, never a start from scratch
     for file in checkpoints(run_dir / "checkpoints" / "p0"):
         file.write_bytes(b"")

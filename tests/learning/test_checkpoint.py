@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import torch
 
+from arl_core.files import remove_leftovers
 from arl_core.interfaces import UserError
-from arl_core.learning.checkpoint import checkpoints, load_file, load_newest, remove_leftovers, save_state
+from arl_core.learning.checkpoint import checkpoints, load_file, load_newest, save_state
 
 KILLS = 40
 
@@ -190,11 +191,11 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path: Path, write: Callable[[An
 
 def test_leftovers_of_interrupted_saves_are_removed(folder: Path) -> None:
     save(folder, 1)
-    leftover, other = folder / ".checkpoint_000000002_20_0123456789abcdef.pt.partial", folder / "notes.txt"
+    leftover, other = folder / ".checkpoint_000000002_20_0123456789abcdef.pt.1.2.tmp", folder / "notes.txt"
     for path in (leftover, other):
         path.write_text("x")
     assert versions(folder) == [1]
-    remove_leftovers(folder)
+    remove_leftovers(folder, "checkpoint_*")
     assert not leftover.exists()
     leftover.write_text("x")
     save(folder, 2)

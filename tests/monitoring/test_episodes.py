@@ -1,4 +1,3 @@
-import json
 import math
 
 import numpy as np
@@ -111,24 +110,3 @@ def test_sizes_that_do_not_fit_are_an_error_and_change_nothing(returns, lengths,
 def test_window_must_hold_an_episode():
     with pytest.raises(ValueError, match="at least 1"):
         EpisodeStatistics(0)
-
-
-def test_state_goes_through_json_and_continues_alike():
-    before = EpisodeStatistics(3)
-    before.add_many([1, 2, 3, 4], [5, 6, 7, 8], {"a": [1.0, 2.0], "b": [1.0]})
-    after = EpisodeStatistics(3)
-    after.load_state_dict(json.loads(json.dumps(before.state_dict(), allow_nan=False)))
-    assert after.state_dict() == before.state_dict()
-    for statistics in (before, after):
-        statistics.add_many([9], [9], {"a": [6.0, 7.0]})
-    assert after.state_dict() == before.state_dict()
-    assert after.metric_means == {"a": 5.0, "b": 1.0}
-
-
-def test_smaller_window_keeps_the_newest():
-    before = EpisodeStatistics(4)
-    before.add_many([1, 2, 3, 4], [1, 2, 3, 4], {"n": [1.0, 2.0, 3.0]})
-    after = EpisodeStatistics(2)
-    after.load_state_dict(before.state_dict())
-    assert (after.return_mean, after.length_mean, after.total) == (3.5, 3.5, 4)
-    assert after.metric_means == {"n": 2.5}

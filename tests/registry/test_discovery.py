@@ -6,15 +6,10 @@ from typing import Any
 
 import pytest
 
-from arl_core import __version__, hookspecs
+from arl_core import __version__
 from arl_core.interfaces import UserError
 from arl_core.registry import discovery
 from arl_core.registry.names import spell
-
-
-def test_group_names_are_the_hook_specifications() -> None:
-    assert discovery.PLUGIN_GROUP == hookspecs.ENTRY_POINT_GROUP
-    assert discovery.PREFIX_GROUP == hookspecs.PREFIX_GROUP
 
 
 def test_listing_plugins_imports_neither_plugin_nor_pydantic_nor_torch(fakes: Any) -> None:

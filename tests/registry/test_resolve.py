@@ -223,12 +223,12 @@ def test_a_plugins_encoder_loads_that_plugin_alone(fakes: Any) -> None:
     result = fakes.python(
         """
         import sys
-        from arl_core.registry import default_encoder, encoder_maker, resolve_env
-        result = [encoder_maker("corridor/onehot"), default_encoder(resolve_env("corridor")),
-                  default_encoder(resolve_env("gym:CartPole-v1")), "bomb" in sys.modules, "torch" in sys.modules]
+        from arl_core.registry import encoder_maker, param_overrides, resolve_env
+        overrides = param_overrides(resolve_env("corridor"), "appo")
+        result = [encoder_maker("corridor/onehot"), overrides.values["encoder"], "bomb" in sys.modules, "torch" in sys.modules]
         """
     )
-    assert result == ["arl_plugin_corridor:OneHot", "corridor/onehot", "auto", False, False]
+    assert result == ["arl_plugin_corridor:OneHot", "corridor/onehot", False, False]
 
 
 def test_family_of_imports_no_plugin() -> None:

@@ -70,7 +70,7 @@ def test_components_are_numbered_through_by_role() -> None:
     plan = plan_of(num_workers=3, inference="central", policy_workers_per_policy=2)
     assert [c.name for c in plan.components] == ["rollout-0", "rollout-1", "rollout-2", "policy-0", "policy-1", "learner-0"]
     assert [c.component for c in plan.components] == list(range(6))
-    assert [c.index for c in plan.components_of(Role.POLICY)] == [0, 1]
+    assert [plan.components[n].index for n in plan.numbers_of(Role.POLICY)] == [0, 1]
     assert plan.table["component.ack"].shape[0] == 6
     assert plan_of(num_workers=3, inference="local").num_policy_workers == 0
 

@@ -74,12 +74,12 @@ def test_trouble_at_import_is_told_with_a_cure(source: str, message: str, fake_d
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("mase", "no plugin 'mase' is installed. Did you mean 'maze'?"),
+        ("mase", "no plugin or distribution 'mase'. Did you mean 'maze'?"),
         (
             "neverland",
             "plugin 'neverland' is provided by arl-plugin-neverland, which is not installed: pip install arl-plugin-neverland",
         ),
-        ("maze --timeout never", "--timeout: expected seconds, got 'never'"),
+        ("maze --timeout never", "--timeout: expected a number greater than 0, got 'never'"),
         ("maze --al", "no flag --al. Did you mean --all?"),
     ],
 )

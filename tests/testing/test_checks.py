@@ -295,7 +295,7 @@ def test_variants_are_sampled_or_all(install_plugin: Install) -> None:
 
 def test_names_that_nothing_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(KNOWN_FAMILIES, "neverland", ("arl-plugin-neverland", ("never_",)))
-    with pytest.raises(UserError, match=r"no plugin 'maz' is installed\. Did you mean 'maze'\?"):
+    with pytest.raises(UserError, match=r"no plugin or distribution 'maz'\. Did you mean 'maze'\?"):
         plugin_checks("maz")
     with pytest.raises(UserError, match="'neverland' is provided by arl-plugin-neverland, which is not installed"):
         plugin_checks("neverland")

@@ -12,7 +12,7 @@ import pytest
 
 from arl_core.interfaces import UserError
 from arl_core.registry import resolve_env
-from arl_core.testing.distributions import FakeDistribution, FakeSite
+from arl_core.testing.pytest_plugin import fake_site
 
 HOOKS = """
 from arl_core.hookspecs import hookimpl
@@ -42,10 +42,9 @@ def test_a_fake_distribution_is_there_for_one_test(
 def test_afterwards_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "before")
     path = list(sys.path)
-    site = FakeSite(tmp_path / "site")
-    site.add(FakeDistribution("arl-plugin-ghost", plugins={"ghost": "ghost_hooks"}, files={"ghost_hooks.py": HOOKS}))
-    assert resolve_env("ghost").id == "ghost:one"
-    site.close()
+    with fake_site(tmp_path / "site") as install:
+        install("arl-plugin-ghost", plugins={"ghost": "ghost_hooks"}, files={"ghost_hooks.py": HOOKS})
+        assert resolve_env("ghost").id == "ghost:one"
     assert (sys.path, os.environ["PYTHONPATH"], "ghost_hooks" in sys.modules) == (path, "before", False)
     with pytest.raises(UserError, match="no environment 'ghost'"):
         resolve_env("ghost")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from arl_core.cli.flags import mistake, parse
+from arl_core.cli.flags import parse, positive
 from arl_core.cli.output import print_json
 from arl_core.registry.discovery import plugin_records
 from arl_core.registry.selection import CORE
@@ -37,10 +37,7 @@ MAX_NAMES = 64
 def command(arguments: list[str]) -> int:
     """Check plugins. Returns the exit code."""
     parsed = parse(arguments, FLAGS, positional=("NAME",) * MAX_NAMES)
-    if parsed.help:
-        print(USAGE)
-        return 0
-    timeout_s = _seconds(parsed.values.get("timeout"))
+    timeout_s = positive(parsed, "timeout")
     core = bool(parsed.values.get("core"))
     subjects = _subjects(parsed.positional, bool(parsed.values.get("all")), core)
     if not subjects:
@@ -99,15 +96,3 @@ def _lines(report: Report) -> list[str]:
     for label, said in [*below, *(("note", note) for note in result.notes)]:
         text += textwrap.wrap(said, WIDTH, initial_indent=f"        {label}: ", subsequent_indent=" " * 14)
     return text
-
-
-def _seconds(text: str | bool | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise mistake(f"--timeout: expected seconds, got '{text}'")
-    return seconds

@@ -10,8 +10,8 @@ from arl_core.cli.describe import LISTINGS, default_text, described, wrapper_tex
 from arl_core.cli.flags import parse
 from arl_core.cli.output import shown
 from arl_core.cli.surroundings import NO_PLUGINS, surrounding_selection
+from arl_core.files import write_atomic
 from arl_core.interfaces import UserError
-from arl_core.monitoring.summary import write_text_atomic
 
 USAGE = """usage: arl plugins docs NAME [--output FILE.md] [--no-plugins]
 
@@ -26,9 +26,6 @@ _OPTION_COLUMNS = ("option", "values", "default", "")
 def command(arguments: list[str]) -> int:
     """Write the page. Returns the exit code."""
     parsed = parse(arguments, {"output": False, **NO_PLUGINS}, positional=("NAME",))
-    if parsed.help:
-        print(USAGE)
-        return 0
     if not parsed.positional:
         raise UserError("arl plugins docs: name a plugin or a distribution, such as maze (arl plugins list has them)")
     name = parsed.positional[0]
@@ -42,7 +39,7 @@ def command(arguments: list[str]) -> int:
         print(text, end="")
         return 0
     try:
-        write_text_atomic(Path(output), text)
+        write_atomic(Path(output), text)
     except OSError as error:
         raise UserError(f"--output {output}: cannot be written: {error.strerror}") from error
     return 0

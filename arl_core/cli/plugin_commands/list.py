@@ -24,9 +24,6 @@ Lists the installed plugins by their metadata; nothing is imported. Status:
 def command(arguments: list[str]) -> int:
     """List the plugins. Returns the exit code."""
     parsed = parse(arguments, {"json": True, **NO_PLUGINS})
-    if parsed.help:
-        print(USAGE)
-        return 0
     records = plugin_records(surrounding_selection(parsed))
     if parsed.values.get("json"):
         print_json([asdict(record) for record in records])

@@ -49,9 +49,6 @@ _LONGEST = 20
 def command(arguments: list[str]) -> int:
     """Write a new plugin. Returns the exit code."""
     parsed = parse(arguments, {"dir": False}, positional=("NAME",))
-    if parsed.help:
-        print(USAGE)
-        return 0
     if not parsed.positional:
         raise mistake("arl plugins new: name the environment, such as arl plugins new corridor")
     name = parsed.positional[0]

@@ -21,9 +21,6 @@ plugin that cannot be used it prints the reason."""
 def command(arguments: list[str]) -> int:
     """Describe a plugin. Returns the exit code."""
     parsed = parse(arguments, {"json": True, **NO_PLUGINS}, positional=("NAME",))
-    if parsed.help:
-        print(USAGE)
-        return 0
     if not parsed.positional:
         raise UserError("arl plugins show: name a plugin or a distribution, such as maze (arl plugins list has them)")
     description = described(parsed.positional[0], surrounding_selection(parsed))

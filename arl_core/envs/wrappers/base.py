@@ -1,5 +1,7 @@
 """What wrappers share: states that pass through, changes of single observation arrays in both forms, one kind of message."""
 
+# ruff: noqa: D102  # `EnvGroup` documents what is not documented here
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
@@ -62,32 +64,25 @@ class WrappedGroup(_Saved):
         self.obs_specs: Mapping[str, ArraySpec] = group.obs_specs
 
     def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:
-        """See `EnvGroup`."""
         self.group.reset_into(obs)
 
     def send(self, actions: NDArray[Any]) -> None:
-        """See `EnvGroup`."""
         self.group.send(actions)
 
     def recv_into(self, views: StepViews) -> EpisodeEnds | None:
-        """See `EnvGroup`."""
         return self.group.recv_into(views)
 
     def end_episodes(self, rows: NDArray[np.int64]) -> bool:
-        """See `EnvGroup`."""
         end = getattr(self.group, "end_episodes", None)
         return end is not None and bool(end(rows))
 
     def get_state(self) -> dict[str, NDArray[Any]] | None:
-        """See `EnvGroup`."""
         return self._joined(self.group.get_state())
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """See `EnvGroup`."""
         self.group.set_state(self._take_own(state))
 
     def close(self) -> None:
-        """See `EnvGroup`."""
         self.group.close()
 
 
@@ -105,12 +100,10 @@ class ObservedGroup(WrappedGroup):
         return {**{key: obs[key] for key in self._passed}, **self._inner}
 
     def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:
-        """See `EnvGroup`."""
         self.group.reset_into(self._inner_obs(obs))
         self._write(obs, None)
 
     def recv_into(self, views: StepViews) -> EpisodeEnds | None:
-        """See `EnvGroup`."""
         ends = self.group.recv_into(views._replace(obs=self._inner_obs(views.obs)))
         self._write(views.obs, views.valid)
         return ends
@@ -127,7 +120,7 @@ class Change(NamedTuple):
     apply: Callable[[NDArray[Any]], NDArray[Any]]
 
 
-class ChangedObservation(Wrapper):
+class ChangedObservation(Wrapper, gymnasium.ObservationWrapper[Any, Any, Any]):
     """Applies `changes` (key -> Change) to a single environment's observations. Where a change is a view, nothing is copied."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], changes: Mapping[str, Change]) -> None:
@@ -135,15 +128,9 @@ class ChangedObservation(Wrapper):
         functions = {key: (change.space, partial(_one_row, change.apply)) for key, change in changes.items()}
         self.observation_space, self._change = replace_leaves(env.observation_space, functions)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """See `gymnasium.Env`."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._change(observation), info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """See `gymnasium.Env`."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._change(observation), reward, terminated, truncated, info
+    def observation(self, observation: Any) -> Any:
+        """See `gymnasium.ObservationWrapper`."""
+        return self._change(observation)
 
 
 class ChangedGroup(ObservedGroup):

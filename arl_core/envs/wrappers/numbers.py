@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from arl_core.envs.spaces import array_spec
 from arl_core.envs.wrappers.base import Change, ChangedGroup, ChangedObservation, ObservedGroup, Wrapper, chosen_leaves
 from arl_core.interfaces import EnvGroup, UserError
-from arl_core.spaces import ACTION_MASK, children_of, leaves_of
+from arl_core.spaces import ACTION_MASK, children_of, leaves_of, value_at
 
 
 class OneHot(ChangedObservation):
@@ -55,7 +55,7 @@ def _one_hot(x: NDArray[Any], first: NDArray[np.int64], sizes: NDArray[np.int64]
     return out
 
 
-class FlattenDict(Wrapper):
+class FlattenDict(Wrapper, gymnasium.ObservationWrapper[Any, Any, Any]):
     """All parts of a `Dict` or `Tuple` as one `Box` [N], in the order of their keys; Discrete parts as numbers.
 
     The dtype is that of the parts where they have one, else float32. A part called "action_mask" stays one of its own beside
@@ -70,23 +70,9 @@ class FlattenDict(Wrapper):
         self._has_mask = mask is not None
         self.observation_space = box if mask is None else spaces.Dict({"obs": box, ACTION_MASK: mask})
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """See `gymnasium.Env`."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._flatten(observation), info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """See `gymnasium.Env`."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return self._flatten(observation), reward, terminated, truncated, info
-
-    def _flatten(self, observation: Any) -> Any:
-        parts = []
-        for path in self._paths:
-            value = observation
-            for part in path:
-                value = value[part]
-            parts.append(np.ravel(value))
+    def observation(self, observation: Any) -> Any:
+        """See `gymnasium.ObservationWrapper`."""
+        parts = [np.ravel(value_at(path, observation)) for path in self._paths]
         flat = np.concatenate(parts, dtype=self._dtype, casting="unsafe")
         return {"obs": flat, ACTION_MASK: observation[ACTION_MASK]} if self._has_mask else flat
 

@@ -3,7 +3,7 @@ change what is trained on alone."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
@@ -13,17 +13,16 @@ from arl_core.envs.wrappers.base import WrappedGroup, Wrapper
 from arl_core.interfaces import EnvGroup, EpisodeEnds, StepViews
 
 
-class RewardScale(Wrapper):
+class RewardScale(Wrapper, gymnasium.RewardWrapper[Any, Any]):
     """Rewards multiplied by `scale`."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], scale: float) -> None:
         super().__init__(env)
         self.scale = scale
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """See `gymnasium.Env`."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        return observation, self.scale * float(reward), terminated, truncated, info
+    def reward(self, reward: SupportsFloat) -> float:
+        """See `gymnasium.RewardWrapper`."""
+        return self.scale * float(reward)
 
 
 class RewardScaleGroup(WrappedGroup):
@@ -40,19 +39,17 @@ class RewardScaleGroup(WrappedGroup):
         return ends
 
 
-class RewardClip(Wrapper):
+class RewardClip(Wrapper, gymnasium.RewardWrapper[Any, Any]):
     """Rewards clipped to [`low`, `high`]; with `sign` -1, 0 or 1 instead. NaN stays NaN, for the engine to find."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], low: float = -1.0, high: float = 1.0, sign: bool = False) -> None:
         super().__init__(env)
         self.low, self.high, self.sign = low, high, sign
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """See `gymnasium.Env`."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
+    def reward(self, reward: SupportsFloat) -> float:
+        """See `gymnasium.RewardWrapper`."""
         value = float(reward)
-        clipped = np.sign(value) if self.sign else np.clip(value, self.low, self.high)
-        return observation, float(clipped), terminated, truncated, info
+        return float(np.sign(value) if self.sign else np.clip(value, self.low, self.high))
 
 
 class RewardClipGroup(WrappedGroup):

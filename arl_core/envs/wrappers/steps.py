@@ -11,7 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from arl_core.envs.wrappers.base import Wrapper, chosen_leaves
-from arl_core.spaces import leaves_of, replace_leaves
+from arl_core.spaces import leaves_of, replace_leaves, value_at
 
 
 class TimeLimit(Wrapper, gymnasium.wrappers.TimeLimit[Any, Any]):
@@ -59,10 +59,7 @@ class FrameSkip(Wrapper):
 
     def _keep(self, observation: Any) -> None:
         for key, path in self._paths.items():
-            value = observation
-            for part in path:
-                value = value[part]
-            self._last[key] = np.array(value)  # a copy: the environment may use its array again
+            self._last[key] = np.array(value_at(path, observation))  # a copy: the environment may use its array again
 
 
 def _is_box(space: spaces.Space[Any]) -> bool:

@@ -3,13 +3,12 @@ in ours."""
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import select
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from arl_core.interfaces import UserError
 from arl_core.runtime.engine import ComponentFailure
@@ -37,15 +36,13 @@ def measure_in_child(nurseries: Nurseries, request: PartsRequest, timeout_s: flo
             raise
     finally:
         os.close(receiver)
-    if "mistake" in answer:
-        raise UserError(answer["mistake"])
-    if "error" in answer:
-        raise ComponentFailure(answer["error"], answer["traceback"])
-    return Parts.from_json(answer["parts"])
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
-def _read(receiver: int, pid: int, deadline: float) -> dict[str, Any]:
-    """One line of JSON. The nursery holds the other end too, so the child's death does not close it."""
+def _read(receiver: int, pid: int, deadline: float) -> Parts | Exception:
+    """One line, what `child_main` wrote. The nursery holds the other end too, so the child's death does not close it."""
     content = b""
     alive = True
     while not content.endswith(b"\n"):
@@ -58,7 +55,7 @@ def _read(receiver: int, pid: int, deadline: float) -> dict[str, Any]:
         if time.monotonic() > deadline:
             raise ComponentFailure("measuring took too long: an environment hangs, or is very slow; use a longer --timeout")
         alive = _lives(pid)
-    answer: dict[str, Any] = json.loads(content)
+    answer: Parts | Exception = pickle.loads(bytes.fromhex(content.decode()))
     return answer
 
 
@@ -72,13 +69,13 @@ def _lives(pid: int) -> bool:
 
 def child_main(*, fds: Mapping[str, Sequence[int]], request: PartsRequest) -> int:
     """The process: measure, answer, end."""
-    answer: dict[str, Any]
+    answer: Parts | Exception
     try:
-        answer = {"parts": measure_parts(request).to_json()}
+        answer = measure_parts(request)
     except UserError as error:
-        answer = {"mistake": str(error)}
+        answer = UserError(str(error))
     except Exception as error:  # noqa: BLE001  # environments raise anything: the asker tells of it
-        answer = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+        answer = ComponentFailure(f"{type(error).__name__}: {error}", traceback.format_exc())
     with open(fds["parts"][-1], "wb") as pipe:
-        pipe.write(json.dumps(answer).encode() + b"\n")
+        pipe.write(pickle.dumps(answer).hex().encode() + b"\n")
     return 0

@@ -69,26 +69,11 @@ class Parts:
     build_s: float = 0.0  # for one environment
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for a pipe or a file."""
+        """Plain values, for a file."""
         ways = [{"rows": rows, "way": way, **seconds._asdict()} for (rows, way), seconds in self.inference.items()]
         sizes = [{"rows": rows, **seconds._asdict()} for rows, seconds in self.environment.items()]
         training = None if self.training is None else self.training._asdict()
         return {**asdict(self), "environment": sizes, "inference": ways, "training": training}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Parts:
-        """The inverse of `to_json`."""
-
-        def seconds(values: dict[str, Any]) -> Seconds:
-            return Seconds(values["median"], values["fastest"])
-
-        training = data["training"]
-        return cls(
-            {entry["rows"]: seconds(entry) for entry in data["environment"]},
-            {(entry["rows"], entry["way"]): seconds(entry) for entry in data["inference"]},
-            None if training is None else seconds(training),
-            data["build_s"],
-        )
 
 
 def measure_parts(request: PartsRequest) -> Parts:
