@@ -78,19 +78,20 @@ def test_serial_hogwild_is_the_serial_run() -> None:
 
 
 def test_two_workers_solve_the_bandit_and_every_frame_is_accounted_for(model: APPO) -> None:
-    best = 0.0
+    best, lag = 0.0, 0.0
     for _ in range(12):
         frames = model._trainer.frames
         status = model.train(1_500)
+        statistics = model._trainer.engine.statistics
         assert status == 0
         assert frames + 1_500 <= status.frames < frames + 1_500 + 2 * 32, "at most one batch a worker too many"
         assert_books(model)
         best = max(best, status.return_mean or 0.0)
-        if best >= 3.8:
+        lag = max(lag, statistics.policies[0].lag_max)
+        if best >= 3.8 and lag >= 1 and len(statistics.usage.newest) == 3:  # reports come four times a second
             break
     assert best >= 3.8  # 4 is perfect, 2 is chance
-    statistics = model._trainer.engine.statistics
-    assert statistics.policies[0].lag_max >= 1, "both moved the parameters"
+    assert lag >= 1, "both moved the parameters at the same time"
     assert {"policy_loss", "grad_norm", "learning_rate"} <= set(statistics.policies[0].losses)
     snapshot = model._trainer.snapshot
     assert snapshot is not None
