@@ -28,7 +28,10 @@ _FAMILY: dict[str, Any] = {
     "actor_critic_share_weights": False,
     "initial_stddev": 0.37,
 }
-_OF_ROBOT: dict[str, dict[str, Any]] = {"HalfCheetah": {"initial_stddev": 0.135}}
+_OF_ROBOT: dict[str, dict[str, Any]] = {
+    "HalfCheetah": {"initial_stddev": 0.135},
+    "Hopper": {"lr_schedule": "kl_adaptive_epoch"},  # steps of a bounded size: others unlearn what it can, see the README
+}
 
 
 def overrides(variant: str) -> dict[str, Any]:
