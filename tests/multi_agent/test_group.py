@@ -188,7 +188,9 @@ def test_an_environment_may_have_nothing_to_close() -> None:
                 raise AttributeError(name)
             return super().__getattribute__(name)
 
-    group_of(Plain).close()
+    group = group_of(Plain)
+    group.close()
+    assert group.envs == []
 
 
 def test_observations_of_parts() -> None:
