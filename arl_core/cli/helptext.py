@@ -11,11 +11,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from arl_core.cli.output import WIDTH, shown
+from arl_core.cli.output import WIDTH, aligned, shown, wrapped
 from arl_core.config.schema import FIELD_GROUPS, RunConfig
+from arl_core.interfaces import EnvFamily
 from arl_core.registry.selection import PluginSelection
 
 COLUMN = 38
+LISTED = 24  # variants that a help text still names one by one
 
 
 def field_lines() -> list[str]:
@@ -60,9 +62,7 @@ def env_lines(env: str, algo: str, selection: PluginSelection) -> list[str]:
 
     family, owner = describe_family(env, selection)
     lines = ["", f"{family.name}: {family.summary}"]
-    if family.variants:
-        names = ", ".join(f"{family.name}:{spec.id}" for spec in family.variants)
-        lines += textwrap.wrap(names, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    lines += _variant_lines(family)
     model = options_model(family)
     lines += ["", f"{family.name} options ({owner}):"]
     if model is not None and model.model_fields:
@@ -74,14 +74,23 @@ def env_lines(env: str, algo: str, selection: PluginSelection) -> list[str]:
         return lines
     changes = param_overrides(resolve_env(env, selection=selection), algo, selection)
     if changes is not None:
-        lines += ["", f"defaults changed by {env}: {_changes(changes.values)}"]
+        lines += ["", f"defaults changed by {env}:", *_change_lines(changes.values)]
     return lines
 
 
-def _changes(values: Mapping[str, Any]) -> str:
+def _variant_lines(family: EnvFamily) -> list[str]:
+    """The variants where they are few, else how many there are and how to search them."""
+    names = [f"{family.name}:{spec.id}" for spec in family.variants]
+    if len(names) <= LISTED:
+        return wrapped(", ".join(names), "  ") if names else []
+    example = f"{family.name}:{family.default_variant or family.variants[0].id}"
+    return [f"  {len(names)} variants, such as {example}; search them: arl envs '{family.name}:*'"]
+
+
+def _change_lines(values: Mapping[str, Any]) -> list[str]:
     defaults = RunConfig.model_validate({}).model_dump()
-    changed = (name for name, value in values.items() if defaults.get(name) != value)
-    return ", ".join(f"{name} {shown(defaults.get(name))} -> {shown(values[name])}" for name in changed) or "none"
+    changed = [name for name, value in values.items() if defaults.get(name) != value]
+    return aligned([(name, f"{shown(defaults.get(name))} -> {shown(values[name])}") for name in changed], "  ") or ["  none"]
 
 
 def kind(annotation: Any) -> str:

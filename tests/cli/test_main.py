@@ -200,8 +200,28 @@ def test_run_help_of_an_environment(fakes: Any) -> None:
     assert "  --corridor.view {near,far}          how far one sees (default: near)" in lines
     assert "  --corridor.width N                  cells across" in lines
     assert "  corridor:short, corridor:long" in lines
-    changed = "encoder none -> corridor/onehot, gamma 0.99 -> 0.97, rollout 32 -> 64"
-    assert f"defaults changed by corridor: {changed}" in lines
+    changes = lines.index("defaults changed by corridor:") + 1
+    rows = [tuple(line.split(maxsplit=1)) for line in lines[changes : changes + 3]]
+    assert rows == [("encoder", "none -> corridor/onehot"), ("gamma", "0.99 -> 0.97"), ("rollout", "32 -> 64")]
+
+
+def test_run_help_counts_the_variants_of_a_large_family(fakes: Any) -> None:
+    fakes.dist("arl-plugin-many", plugins={"many": "many_plugin"})
+    fakes.module(
+        "many_plugin",
+        """
+        from arl_core.hookspecs import hookimpl
+        from arl_core.interfaces import EnvFamily, EnvSpec
+
+        @hookimpl
+        def arl_environments():
+            variants = tuple(EnvSpec(id=f"size-{n}", maker="many_env:make") for n in range(25))
+            return [EnvFamily(name="many", summary="rooms", variants=variants)]
+        """,
+    )
+    done = fakes.arl("run", "--env", "many:size-3", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "  25 variants, such as many:size-0; search them: arl envs 'many:*'" in done.stdout.splitlines()
 
 
 def test_options_of_a_plugin_on_the_command_line(fakes: Any) -> None:

@@ -13,7 +13,7 @@ _CARTPOLE = {
     "batch_size": 1024,
     "num_batches_per_iteration": 2,
     "ppo_epochs": 4,
-    "learning_rate": 2e-3,
+    "learning_rate": 1e-3,
     "reward_scale": 0.1,
     "exploration_loss_coeff": 0.0,
     "train_for_env_steps": 400_000,
