@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, re
     path = Path(cfg.train_dir) / (cfg.experiment or default_experiment(env.id))
     directory = RunDirectory(path, resume=resume)
     view = LiveView.create(None, f"{cfg.algo} · {env.id}")
-    final = ""
+    code, final = 0, ""
     open_run_log(path / "run.log", view.message)
     try:
         code, final = _train(resolved, env, directory, nurseries, view, resume=resume)
@@ -48,9 +49,12 @@ def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, re
         final = f"ended at once; {_saved(path)}"
         raise
     finally:
-        view.close(final)
+        failed = code == 1  # the view is standard output, which may be a file: why there is no result is said to the user
+        view.close("" if failed else final)
         close_run_log()
         directory.close()
+        if failed:
+            sys.stderr.write(f"{final}\n")
 
 
 def _train(

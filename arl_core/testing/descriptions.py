@@ -8,34 +8,60 @@ import json
 import pickle
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from arl_core.config.layers import nearest
 from arl_core.envs.make import resolved_from_json, resolved_to_json
-from arl_core.interfaces import EncoderSpec, EnvFamily, EnvSpec, UserError, WrapperSpec, load_object
+from arl_core.interfaces import (
+    AlgorithmSpec,
+    EncoderSpec,
+    EnvFamily,
+    EnvSpec,
+    LossSpec,
+    ModelSpec,
+    UserError,
+    WrapperSpec,
+    load_object,
+)
 from arl_core.registry.catalog import encoder_maker, family_description, owned_name, wrapper_maker
 from arl_core.registry.loading import cause
-from arl_core.registry.options import options_model
+from arl_core.registry.options import import_model, options_model
 from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import ALGORITHM, Subject
 
 _REFERENCE = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 _TEXT = {"id", "name", "summary", "default_variant", "encoder", "docs_url"}  # fields that name no code
-# how code is called: positional arguments, keyword arguments (a variant's own `kwargs` are added)
-_CALLS: dict[tuple[type, str], tuple[int, tuple[str, ...]]] = {
-    (EnvSpec, "maker"): (0, ("options", "context")),
-    (EnvSpec, "vector_maker"): (0, ("options", "contexts")),
-    (EnvFamily, "resolver"): (1, ()),
-    (EncoderSpec, "maker"): (2, ()),
-    (WrapperSpec, "maker"): (1, ()),
+
+
+class Call(NamedTuple):
+    """How the core calls code: positional and keyword arguments (a variant's own `kwargs` are added); with
+    `has_options` also keywords that a run gives, which are not known here."""
+
+    positional: int
+    keywords: tuple[str, ...] = ()
+    has_options: bool = False
+
+
+_CALLS = {
+    (EnvSpec, "maker"): Call(0, ("options", "context")),
+    (EnvSpec, "vector_maker"): Call(0, ("options", "contexts")),
+    (EnvFamily, "resolver"): Call(1),
+    (EnvFamily, "lister"): Call(0),
+    (EncoderSpec, "maker"): Call(2),
+    (WrapperSpec, "maker"): Call(1, has_options=True),
+    (WrapperSpec, "vector_maker"): Call(2, has_options=True),
+    (ModelSpec, "maker"): Call(3),
+    (AlgorithmSpec, "maker"): Call(0),
+    (LossSpec, "maker"): Call(4, has_options=True),
 }
 
 
 def _descriptions(subject: Subject) -> list[Any]:
     variants = [spec for family in subject.families for spec in family.variants]
-    return [*subject.families, *variants, *subject.encoders, *subject.wrappers]
+    parts = [*subject.encoders, *subject.wrappers, *subject.models, *subject.algorithms, *subject.losses]
+    return [*subject.families, *variants, *parts]
 
 
 def _name(description: Any) -> str:
@@ -89,7 +115,7 @@ def code(subject: Subject) -> Result:
     return ok(f"{len(seen)} places in code")
 
 
-def _check_call(reference: Any, what: str, call: tuple[int, tuple[str, ...]] | None, kwargs: Mapping[str, Any]) -> None:
+def _check_call(reference: Any, what: str, call: Call | None, kwargs: Mapping[str, Any]) -> None:
     if not isinstance(reference, str) or not _REFERENCE.fullmatch(reference):
         raise CheckFailed(f"{what}={reference!r} is not of the form 'module:attribute'")
     try:
@@ -104,37 +130,53 @@ def _check_call(reference: Any, what: str, call: tuple[int, tuple[str, ...]] | N
         signature = inspect.signature(target)
     except (TypeError, ValueError):
         return  # written in C, it checks its own arguments
-    positional, keywords = call
-    # wrappers have options of their own, which a run gives: their first argument alone is looked at
-    bind = signature.bind if keywords or positional > 1 else signature.bind_partial
+    bind = signature.bind_partial if call.has_options else signature.bind
     try:
-        bind(*[None] * positional, **dict.fromkeys(keywords), **kwargs)
+        bind(*[None] * call.positional, **dict.fromkeys(call.keywords), **kwargs)
     except TypeError as error:
-        called = ", ".join([*(["..."] * positional), *(f"{name}=..." for name in (*keywords, *kwargs))])
+        called = ", ".join([*(["..."] * call.positional), *(f"{name}=..." for name in (*call.keywords, *kwargs))])
         raise CheckFailed(f"{reference}{signature} is called as ({called}): {error}") from error
 
 
 @rule("descriptions.options", 'use Field(default, description="...") for each option of a pydantic model')
 def options(subject: Subject) -> Result:
-    """The options model refuses what it does not know, explains every option, and has a default for each."""
-    if subject.family is None or subject.family.options is None:
+    """Options models refuse what they do not know, and explain every option; those that need no name have defaults."""
+    models = _options_models(subject)
+    if not models:
         return skip("has no options")
-    model = options_model(subject.family)
-    assert model is not None
-    name = model.__name__
     if subject.is_core:
-        return skip(f"{name} takes what a constructor takes")
+        return skip("the core's options take what a constructor takes")
+    for whose, model in models:
+        _check_options(model, needed=None if whose.startswith("wrapper") else whose)
+    return ok(", ".join(option for _, model in models for option in model.model_fields))
+
+
+def _options_models(subject: Subject) -> list[tuple[str, type[BaseModel]]]:
+    """Whose options they are, as a user names it, and the model."""
+    family = options_model(subject.family) if subject.family else None
+    found = [] if family is None else [(f"--env {subject}", family)]
+    parts = [("wrapper", spec) for spec in subject.wrappers] + [("--losses", spec) for spec in subject.losses]
+    return found + [
+        (f"{what} {spec.name}", import_model(spec.options, f"{what} '{spec.name}'"))
+        for what, spec in parts
+        if spec.options is not None
+    ]
+
+
+def _check_options(model: type[BaseModel], needed: str | None) -> None:
+    """`needed`: what must work without any option; None where that is not asked for."""
+    name = model.__name__
     if model.model_config.get("extra") != "forbid":
         raise CheckFailed(f"{name} accepts options that it does not know", 'model_config = ConfigDict(extra="forbid")')
     for option, field in model.model_fields.items():
-        if field.is_required():
-            raise CheckFailed(f"{name}.{option} has no default: --env {subject} alone would be an error")
+        if needed is not None and field.is_required():
+            raise CheckFailed(f"{name}.{option} has no default: {needed} alone would be an error")
         if not field.description:
             raise CheckFailed(f"{name}.{option} has no description: --help cannot explain it")
         if not re.fullmatch(r"[a-z][a-z0-9_]*", option):
             raise CheckFailed(f"{name}.{option} is not lower case with underscores, so it is no flag")
-    _options_round_trip(model)
-    return ok(", ".join(model.model_fields))
+    if not any(field.is_required() for field in model.model_fields.values()):
+        _options_round_trip(model)
 
 
 def _options_round_trip(model: type[BaseModel]) -> None:
@@ -204,10 +246,7 @@ def resolution(subject: Subject) -> Result:
 def overrides(subject: Subject) -> Result:
     """The plugin's defaults are fields with valid values, for every variant."""
     names = _variant_names(subject)
-    if not names:
-        return skip("has no variants")
     changed: set[str] = set()
-    users_own: set[str] = set()
     for name in names:
         resolved = subject.resolve(name)
         values = subject.plugin.call("arl_param_overrides", env=resolved.id, algo=ALGORITHM) or {}
@@ -217,7 +256,7 @@ def overrides(subject: Subject) -> Result:
             raise CheckFailed(f"for '{resolved.id}': {error}") from error
         _json_round_trip(dict(values), f"arl_param_overrides for '{resolved.id}'")
         changed |= set(values)
-        users_own |= set(values) & {"seed", "experiment", "train_dir", "plugins_block"}
+    users_own = changed & {"seed", "experiment", "train_dir", "plugins_block"}
     notes = (f"sets what is the user's to choose: {', '.join(sorted(users_own))}",) if users_own else ()
     return ok(", ".join(sorted(changed)) or "changes no defaults", notes)
 

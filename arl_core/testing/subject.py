@@ -11,7 +11,18 @@ import gymnasium
 
 from arl_core.config.layers import Layer, merge_layers
 from arl_core.config.schema import RunConfig
-from arl_core.interfaces import EncoderSpec, EnvContext, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperSpec
+from arl_core.interfaces import (
+    AlgorithmSpec,
+    EncoderSpec,
+    EnvContext,
+    EnvFamily,
+    EnvSpec,
+    LossSpec,
+    ModelSpec,
+    ResolvedEnv,
+    UserError,
+    WrapperSpec,
+)
 from arl_core.registry.catalog import param_overrides
 from arl_core.registry.discovery import PluginRecord
 from arl_core.registry.loading import Plugin, load
@@ -71,6 +82,21 @@ class Subject:
     def wrappers(self) -> tuple[WrapperSpec, ...]:
         """The plugin's wrappers."""
         return self.plugin.described("arl_wrappers", WrapperSpec)
+
+    @cached_property
+    def models(self) -> tuple[ModelSpec, ...]:
+        """The plugin's whole networks."""
+        return self.plugin.described("arl_models", ModelSpec)
+
+    @cached_property
+    def algorithms(self) -> tuple[AlgorithmSpec, ...]:
+        """The plugin's algorithms."""
+        return self.plugin.described("arl_algorithms", AlgorithmSpec)
+
+    @cached_property
+    def losses(self) -> tuple[LossSpec, ...]:
+        """The plugin's auxiliary losses and intrinsic rewards."""
+        return self.plugin.described("arl_losses", LossSpec)
 
     def resolve(self, variant: str, **options: Any) -> ResolvedEnv:
         """The environment that a run with this variant trains on, whoever else claims the family's name."""

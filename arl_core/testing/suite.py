@@ -10,6 +10,7 @@ from arl_core.testing.descriptions import DESCRIPTIONS
 from arl_core.testing.hooks import HOOKS
 from arl_core.testing.imports import IMPORTS, apart_from_environment
 from arl_core.testing.metadata import METADATA
+from arl_core.testing.parts import part_checks
 from arl_core.testing.results import Check, Result
 from arl_core.testing.subject import Subject, find_subjects
 
@@ -28,6 +29,8 @@ def stages(subject: Subject) -> Iterator[Stage]:
     yield Stage([rule.of(subject) for rule in DESCRIPTIONS], gate=True)
     if subject.variants or subject.encoders or subject.wrappers:
         yield from _built(subject)
+    for checks in part_checks(subject):
+        yield Stage(checks)
 
 
 def _built(subject: Subject) -> Iterator[Stage]:
