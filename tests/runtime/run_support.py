@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 
 from arl_core import APPO
 
@@ -158,3 +159,8 @@ RUN = (
     "--num_workers", "1", "--num_envs_per_worker", "4", "--rollout", "8", "--batch_size", "64",
     "--device", "cpu", "--train_dir", "runs", "--experiment", "r",
 )  # fmt: skip
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Whether two policies have the same weights, bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)

@@ -1,0 +1,265 @@
+"""`APPO` from Python, call after call of `train`. One run's processes serve the whole module."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from run_support import SMALL, descendants, eventually, give_up, keep, nursery_pids, pids_of, same, small
+from tiny_envs import Bandit
+
+from arl_core import APPO, UserError
+
+BATCH = SMALL["batch_size"]
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[APPO]:
+    made = keep(small(workers=2, seed=3))
+    yield made
+    give_up(made)
+
+
+def forced(state: dict[str, torch.Tensor], action: int) -> dict[str, torch.Tensor]:
+    """Weights whose policy takes `action` whatever it sees."""
+    changed = {key: value.clone() for key, value in state.items()}
+    changed["actor.head.weight"].zero_()  # rows: two logits, one value
+    changed["actor.head.bias"] = torch.tensor([-50.0, 50.0, 0.0] if action else [50.0, -50.0, 0.0])
+    return changed
+
+
+def test_ten_calls_on_the_same_processes(model: APPO) -> None:
+    status = model.train(2_000)
+    assert status == 0
+    assert status.frames == model._trainer.engine.frames
+    pids, environments = pids_of(model), []
+    pauses = []
+    for _ in range(10):
+        before = status.frames
+        weights = model.get_parameters()
+        model.set_parameters({0: weights[0]})
+        status = model.train(500)
+        assert status == 0
+        assert before + 500 <= status.frames < before + 500 + BATCH
+        engine = model._trainer.engine
+        balance = engine.balance()
+        assert balance.exact, balance
+        assert balance.trained == status.frames
+        environments.append(balance.produced)
+        begin = time.perf_counter()
+        assert model.train(0) == 0  # nothing but to resume and to pause
+        pauses.append(time.perf_counter() - begin)
+        assert pids_of(model) == pids
+        assert {process.pid for process in descendants(nursery_pids(model)[0])} == set(pids.values())
+    assert environments == sorted(environments)
+    assert statistics.median(pauses) < 0.2
+
+
+def test_nothing_moves_between_calls(model: APPO) -> None:
+    model.train(200)
+    engine = model._trainer.engine
+    before, seconds = engine.balance(), engine.statistics.seconds
+    weights = model.get_parameters()[0]
+    time.sleep(0.5)
+    assert engine.balance() == before
+    assert engine.statistics.seconds == seconds  # time between calls is not training time
+    assert same(model.get_parameters()[0], weights)
+
+
+def test_weights_come_back_with_train_and_are_no_alias(model: APPO) -> None:
+    before = model.get_parameters()[0]
+    kept = {key: value.clone() for key, value in before.items()}
+    model.train(200)
+    predicted = model._trainer.models[0].state_dict()  # what `predict` plays, before anybody asks for parameters
+    assert same(before, kept)
+    after = model.get_parameters()[0]
+    assert not same(after, kept)
+    assert same({key: value.clone() for key, value in predicted.items()}, after)
+
+
+def test_wrong_weights_change_nothing(model: APPO) -> None:
+    model.train(100)
+    good = model.get_parameters()[0]
+    engine = model._trainer.engine
+    version, balance = engine.version, engine.balance()
+    key = next(iter(good))
+    wrong: list[Any] = [
+        {0: {k: v + 1 for k, v in good.items() if k != key}},
+        {0: {**{k: v + 1 for k, v in good.items()}, "more": torch.zeros(1)}},
+        {0: {**{k: v + 1 for k, v in good.items()}, key: torch.zeros(3, 5, 7)}},
+        {0: {**{k: v + 1 for k, v in good.items()}, key: torch.full_like(good[key], float("nan"))}},
+        {0: {**{k: v + 1 for k, v in good.items()}, key: "text"}},
+        {1: good},
+        {},
+    ]
+    for parameters in wrong:
+        with pytest.raises(UserError, match=r"set_parameters|weight"):
+            model.set_parameters(parameters)
+        assert same(model.get_parameters()[0], good)
+    assert (engine.version, engine.balance()) == (version, balance)
+
+
+def test_new_weights_act_at_once_and_old_data_is_dropped(model: APPO) -> None:
+    model.train(300)
+    engine = model._trainer.engine
+    in_flight, dropped = engine.balance().in_flight, engine.balance().dropped_epoch
+    good, version = model.get_parameters()[0], engine.version
+    model.set_parameters({0: forced(good, 1)})
+    assert engine.version > version
+    assert same(model.get_parameters()[0], forced(good, 1))
+    assert {int(a) for a in model.predict(np.random.default_rng(0).normal(size=(50, 4)))[0]} == {1}
+    seen: list[float] = []
+    model.set_hyperparameters(learning_rate=1e-12)  # so that the policy stays as it was set
+    status = model.train(2_000, lambda values: seen.append(values["frames"]))
+    balance = engine.balance()
+    assert balance.exact
+    assert balance.dropped_epoch - dropped >= in_flight  # counted, not trained on
+    actions = engine._arena["actions"][engine._arena["valid"]]
+    assert set(actions.ravel().tolist()) == {1}
+    assert status.return_mean is not None
+    model.set_hyperparameters(learning_rate=3e-3)
+    model.set_parameters({0: good})
+    assert same(model.get_parameters()[0], good)
+
+
+def test_the_callback_sees_statistics_and_ends_the_call(model: APPO) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def callback(values: Any) -> bool:
+        seen.append(dict(values))
+        return len(seen) < 3
+
+    status = model.train(10**9, callback)
+    assert status == 1
+    assert len(seen) == 3
+    assert {"frames", "fps", "return_mean", "length_mean", "episodes", "policy_lag_mean", "losses"} <= seen[-1].keys()
+    assert seen[0]["frames"] < seen[-1]["frames"] <= status.frames
+    assert status.fps > 0
+    assert model._trainer.engine.balance().exact
+    assert "interrupted" in repr(status)
+
+
+def test_a_callback_that_raises_leaves_a_pause(model: APPO) -> None:
+    def callback(values: Any) -> None:
+        raise LookupError("the user's own")
+
+    with pytest.raises(LookupError, match="own"):
+        model.train(10**9, callback)
+    engine = model._trainer.engine
+    stands = lambda: (lambda a: (time.sleep(0.15), engine.balance() == a)[1])(engine.balance())  # noqa: E731
+    assert eventually(stands, 5.0)
+    seconds = engine.statistics.seconds
+    assert engine.statistics.seconds == seconds
+    assert model.train(200) == 0
+    assert engine.balance().exact
+
+
+def test_hyperparameters_reach_the_learner(model: APPO) -> None:
+    model.train(100)
+    before = model.get_parameters()[0]
+    model.set_hyperparameters(learning_rate=1e-12, exploration_loss_coeff=0.5, gamma=0.5)
+    assert (model.config.learning_rate, model.config.gamma) == (1e-12, 0.5)
+    losses: list[float] = []
+    model.train(3_000, lambda values: losses.append(values["losses"].get("learning_rate", 0.0)))
+    after = model.get_parameters()[0]
+    assert all(torch.allclose(after[key].float(), before[key].float(), atol=1e-6) for key in before)
+    model.set_hyperparameters(learning_rate=3e-3, exploration_loss_coeff=0.003, gamma=0.99)
+    model.train(1_000)
+    assert not same(model.get_parameters()[0], after)
+    with pytest.raises(UserError, match="learning_rate"):
+        model.set_hyperparameters(learning_rat=1e-3)
+    with pytest.raises(UserError, match="num_workers"):
+        model.set_hyperparameters(num_workers=3)
+    with pytest.raises(UserError, match="gamma"):
+        model.set_hyperparameters(gamma=1.5)
+    assert model.config.gamma == 0.99
+
+
+def test_save_and_load(model: APPO, tmp_path: Path) -> None:
+    model.train(500)
+    weights, frames = model.get_parameters()[0], model._trainer.engine.frames
+    file = model.save(tmp_path / "mine.pt")
+    assert file == tmp_path / "mine.pt"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.pt"]
+    in_folder = model.save(tmp_path / "folder")
+    assert in_folder.parent == tmp_path / "folder"
+    torch.load(file, weights_only=True)
+    model.train(500)
+    assert not same(model.get_parameters()[0], weights)
+    for source in (file, str(in_folder), tmp_path / "folder"):
+        model.set_parameters({0: source})
+        assert same(model.get_parameters()[0], weights)
+        assert model._trainer.engine.frames == frames
+        assert model._trainer.engine.balance().exact
+        status = model.train(200)
+        assert frames + 200 <= status.frames < frames + 200 + BATCH
+        assert model._trainer.engine.balance().exact
+    other = small(seed=77)  # never trained: weights now, the rest when it starts
+    other.load(file)
+    assert same(other.get_parameters()[0], weights)
+    other.close()
+    balance = model._trainer.engine.balance()
+    with pytest.raises(UserError, match="no checkpoint"):
+        model.load(tmp_path / "nothing")
+    (tmp_path / "noise.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match=r"noise\.pt cannot be read"):
+        model.load(tmp_path / "noise.pt")
+    torch.save({"learner": {"model": weights}}, tmp_path / "half.pt")
+    with pytest.raises(UserError, match=r"half\.pt does not fit"):
+        model.load(tmp_path / "half.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(UserError, match=r"list\.pt"):
+        model.load(tmp_path / "list.pt")
+    wide = small(hidden_size=32)
+    with pytest.raises(UserError, match="does not fit"):
+        wide.load(file)
+    assert model._trainer.engine.balance() == balance
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> None:
+    with small(Bandit) as model:
+        model.train(100)
+        pids = pids_of(model)
+        (tmp_path / "file").write_text("x")
+        with pytest.raises(UserError, match="cannot make the folder"):
+            model.save(tmp_path / "file" / "x.pt")
+        assert model.train(100) == 0
+        assert pids_of(model) == pids
+
+
+def test_evaluate_is_reproducible_and_changes_nothing(model: APPO) -> None:
+    model.train(100)
+    before = model._trainer.engine.balance()
+    first = model.evaluate(episodes=5)
+    assert first == model.evaluate(episodes=5)
+    assert first["episodes"] == 5
+    assert first["return_min"] <= first["return_mean"] <= first["return_max"]
+    assert first["length_mean"] == first["return_mean"]  # CartPole: 1 a step
+    assert model.evaluate(episodes=5, deterministic=False) == model.evaluate(episodes=5, deterministic=False)
+    assert model.evaluate(episodes=20, seed=5, deterministic=False) != model.evaluate(episodes=20, seed=6, deterministic=False)
+    assert model.evaluate(episodes=70)["episodes"] == 70  # more than environments that play at once
+    with pytest.raises(UserError, match="episodes"):
+        model.evaluate(episodes=0)
+    assert model._trainer.engine.balance() == before
+
+
+def test_two_models_in_one_process(model: APPO) -> None:
+    model.train(100)
+    with small(Bandit, seed=8) as other:
+        assert other.train(300) == 0
+        assert not set(pids_of(model).values()) & set(pids_of(other).values())
+        frames = model._trainer.engine.frames
+        other.train(300)
+        assert model._trainer.engine.frames == frames
+        below = [psutil.Process(pid) for pid in (*nursery_pids(other), *pids_of(other).values())]
+    assert not any(process.is_running() for process in below)
+    assert model.train(100) == 0  # closing the other touched nothing of this one
+    weights = other.get_parameters()[0]  # readable after the end
+    assert all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point())
