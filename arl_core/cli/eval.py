@@ -9,11 +9,11 @@ from arl_core.cli.output import print_json, print_table
 from arl_core.interfaces import UserError
 
 FLAGS = {
-    **dict.fromkeys(("episodes", "seed", "picture", "checkpoint", "policy"), False),
+    **dict.fromkeys(("episodes", "seed", "picture", "checkpoint", "policy", "env"), False),
     **dict.fromkeys(("deterministic", "json", "no_plugins"), True),
 }
 USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N] [--json] [--picture FILE.png]
-                [--checkpoint best|latest|PATH] [--policy N] [--no-plugins]
+                [--checkpoint best|latest|PATH] [--policy N] [--env ENV] [--no-plugins]
 
   RUN_DIR              a run's directory, such as train_dir/NAME
   --episodes N         how many episodes to play (default: 10)
@@ -23,6 +23,7 @@ USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N
   --picture FILE.png   also save a picture of an episode
   --checkpoint WHICH   the newest weights (latest, the default), the best (save_best_metric), or a file or folder
   --policy N           of a run of several policies: all agents are played by this one (default: each by its own)
+  --env ENV            the environment again, where it is code of your own (py:module:attr): a file alone names no code to run
   --no-plugins         use the core alone"""
 
 
@@ -51,6 +52,7 @@ def command(arguments: list[str]) -> int:
         picture=Path(picture) if isinstance(picture, str) else None,
         checkpoint=str(parsed.values.get("checkpoint", "latest")),
         policy=policy,
+        env=str(parsed.values["env"]) if "env" in parsed.values else None,
     )
     if parsed.values.get("json"):
         print_json(result)

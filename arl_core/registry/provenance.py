@@ -58,6 +58,11 @@ class Provenance(NamedTuple):
         if exactly and own and own[0].version != self.version:
             raise self._other(own[0].dist, own[0].version)
 
+    def check_environment(self, env: ResolvedEnv) -> None:
+        """Raise UserError where it is another environment."""
+        if env.id != self.env_id:
+            raise UserError(f"{self.run} was trained on '{self.env_id}', not on '{env.id}'")
+
     def check_same(self, env: ResolvedEnv) -> None:
         """Raise UserError where training would go on in another environment, or with another plugin or version of it."""
         if env.id != self.env_id:

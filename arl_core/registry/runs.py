@@ -41,11 +41,8 @@ def resolve_run(
     naming, selection = named.config, selection_of(named)
     check_required(selection)
     files = {layer.origin for layer in (*file, saved) if layer is not None}
-    if named.origin("env") in files and _is_local_code(naming.env, selection):
-        raise UserError(
-            f"{named.origin('env')}: a file alone may not name code to run, such as '{naming.env}'. "
-            f"Name it yourself: --env {naming.env}"
-        )
+    if named.origin("env") in files:
+        refuse_local_code(naming.env, selection, named.origin("env"))
     resolved = resolve_env(naming.env if env is None else env, naming.env_options, naming.wrappers, selection)
     model = merge_layers(layer.only(frozenset({"model"})) for layer in stack).config.model
     merged = merge_layers([*_defaults(resolved, naming.algo, model, selection, layout), *stack])
@@ -85,10 +82,12 @@ def check_required(selection: PluginSelection) -> None:
         raise UserError(f"{selection.require_setting}: {complaint}")
 
 
-def _is_local_code(name: str, selection: PluginSelection) -> bool:
-    """Whether building `name` imports a module that it names, rather than an installed plugin."""
+def refuse_local_code(name: str, selection: PluginSelection, origin: str) -> None:
+    """Raise UserError where building the environment `name`, which the file `origin` names, imports a module that the name
+    itself names, rather than an installed plugin."""
     spelling = spell(name, selection)
-    return spelling.record.name == "py" or (spelling.record.name == "gym" and ":" in (spelling.variant or ""))
+    if spelling.record.name == "py" or (spelling.record.name == "gym" and ":" in (spelling.variant or "")):
+        raise UserError(f"{origin}: a file alone may not name code to run, such as '{name}'. Name it yourself: --env {name}")
 
 
 def _without_objects(layers: list[Layer]) -> tuple[Any, list[Layer]]:

@@ -24,7 +24,7 @@ from arl_core.models.recipe import ModelRecipe
 from arl_core.models.standalone import StandalonePolicy
 from arl_core.registry import resolve_env, run_parts, selection_of
 from arl_core.registry.provenance import saved_run
-from arl_core.registry.runs import check_required
+from arl_core.registry.runs import check_required, refuse_local_code
 from arl_core.runtime.plan import probe_spaces
 from arl_core.runtime.policies import policies_of
 from arl_core.sampling.playing import Cast, EpisodesPlay, Evaluation
@@ -104,16 +104,21 @@ def find_checkpoint(run_dir: Path, name: str, policy: int = 0) -> tuple[dict[str
 
 
 class _SavedRun:
-    """A run directory's configuration, with `layers` over it, environment and networks. Raises UserError."""
+    """A run directory's configuration, with `layers` over it, environment and networks. `env` is the environment again where
+    that is code of the user's own, which a file alone may not name. Raises UserError."""
 
-    def __init__(self, run_dir: Path, *layers: Layer) -> None:
+    def __init__(self, run_dir: Path, *layers: Layer, env: Any = None) -> None:
         self._run_dir = run_dir
         values, trained = saved_run(run_dir)
         trained.check_installed()
         resolved = merge_layers([trained.stays_with_its_plugin(Layer(str(run_dir / "config.json"), values)), *layers])
         self.cfg, selection = resolved.config, selection_of(resolved)
         check_required(selection)
-        self.env = env = resolve_env(self.cfg.env, self.cfg.env_options, self.cfg.wrappers, selection)
+        if env is None:
+            refuse_local_code(self.cfg.env, selection, str(run_dir / "config.json"))
+        env = resolve_env(self.cfg.env if env is None else env, self.cfg.env_options, self.cfg.wrappers, selection)
+        trained.check_environment(env)
+        self.env = env
         if (env.dist, env.version) != (trained.dist, trained.version):
             log.warning(
                 "%s was trained with %s %s; evaluating with %s %s",
@@ -144,10 +149,11 @@ class _SavedRun:
         return cast, loaded[0][1]
 
 
-def load_policy(run_dir: str | Path, checkpoint: str = "latest") -> StandalonePolicy:
+def load_policy(run_dir: str | Path, checkpoint: str = "latest", env: Any = None) -> StandalonePolicy:
     """A trained policy as a plain `torch.nn.Module` on the CPU, without any process of ours. `checkpoint` is "latest", "best",
-    a checkpoint file, or a folder of some. Raises UserError."""
-    return StandalonePolicy(_SavedRun(Path(run_dir)).network(checkpoint, 0)[0])
+    a checkpoint file, or a folder of some. `env` names the environment again where it is code of your own ("py:...", or its
+    class): a run's file alone names no code to import. Raises UserError."""
+    return StandalonePolicy(_SavedRun(Path(run_dir), env=env).network(checkpoint, 0)[0])
 
 
 def evaluate_run(
@@ -159,10 +165,11 @@ def evaluate_run(
     picture: Path | None,
     checkpoint: str = "latest",
     policy: int | None = None,
+    env: str | None = None,
 ) -> dict[str, float | int | str]:
     """Evaluate the weights that `checkpoint` names (as `find_checkpoint`), `layers` over the saved configuration. Each agent is
-    played by its policy, or all by `policy`. `picture` also writes an episode's last frame as a PNG."""
-    run = _SavedRun(run_dir, *layers)
+    played by its policy, or all by `policy`. `picture` also writes an episode's last frame as a PNG; `env`: see `load_policy`."""
+    run = _SavedRun(run_dir, *layers, env=env)
     cast, file = run.cast(checkpoint, policy)
     result = evaluate_cast(cast, run.env, run.cfg, episodes=episodes, deterministic=deterministic, seed=seed)
     values: dict[str, float | int | str] = {"env": run.env.id, "checkpoint": file.name, **result.summary()}

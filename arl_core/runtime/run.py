@@ -102,9 +102,11 @@ def _ending(trainer: Trainer, outcome: Outcome, path: Path, begin: int | None) -
         return 1, f"failed: {trainer.failure}. The log is {path / 'run.log'}; {_saved(path)}"
     snapshot = trainer.snapshot
     assert snapshot is not None
+    own_code = not trainer.env.dist or trainer.env.imports  # the user's: a file alone may not name it
+    named = f" --env {trainer.cfg.env}" if own_code else ""
     if begin is not None and snapshot.frames == begin and not trainer.signal:
         more = "--train_for_env_steps N, with a larger N, trains on"
-        return int(outcome), f"nothing to do: the run has its {begin:,} frames; {more}. See it play: arl eval {path}"
+        return int(outcome), f"nothing to do: the run has its {begin:,} frames; {more}. See it play: arl eval {path}{named}"
     done = f"{snapshot.frames:,} frames in {snapshot.seconds:.1f} s ({snapshot.fps_total:,.0f} FPS)"
     mean = trainer.engine.statistics.episodes.return_mean
     result = f", mean return {mean:.3f}" if mean is not None else ""
@@ -112,10 +114,8 @@ def _ending(trainer: Trainer, outcome: Outcome, path: Path, begin: int | None) -
         name = trainer.cfg.experiment or path.name
         train_dir = trainer.cfg.train_dir
         again = f"arl run --resume --experiment {name}" + (f" --train-dir {train_dir}" if train_dir != "train_dir" else "")
-        if not trainer.env.dist or trainer.env.imports:  # code of the user's own: a file alone may not name it
-            again += f" --env {trainer.cfg.env}"
-        return 128 + trainer.signal, f"interrupted after {done}{result}. Saved; go on with: {again}"
-    return int(outcome), f"{done}{result}. See it play: arl eval {path}"
+        return 128 + trainer.signal, f"interrupted after {done}{result}. Saved; go on with: {again}{named}"
+    return int(outcome), f"{done}{result}. See it play: arl eval {path}{named}"
 
 
 def _saved(path: Path) -> str:

@@ -13,6 +13,7 @@ from run_support import RUN, arl
 from arl_core.learning.checkpoint import checkpoints, load_file
 
 NAMED = ("--env", "py:tiny_envs:recorded")
+DRAWN = ("--env", "py:tiny_envs:Drawn")
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
     done = arl("run", *NAMED, *RUN, "--train_for_env_steps", "3000", "--seed", "3", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "arl eval runs/r" in done.stdout + done.stderr
+    assert "See it play: arl eval runs/r --env py:tiny_envs:recorded" in done.stdout
     return folder / "runs" / "r"
 
 
@@ -52,17 +53,28 @@ def test_the_event_file_has_what_the_environment_reported(run_dir: Path) -> None
 
 
 def test_eval(run_dir: Path, tmp_path: Path) -> None:
-    done = arl("eval", str(run_dir), "--episodes", "4", "--json", cwd=tmp_path)
+    done = arl("eval", str(run_dir), *NAMED, "--episodes", "4", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     keys = {"env", "checkpoint", "episodes", "return_mean", "return_std", "return_min", "return_max", "length_mean"}
     assert keys <= result.keys()
     assert result["episodes"] == 4
     assert result["length_mean"] == 4
-    failed = arl("eval", str(run_dir), "--picture", "x.png", cwd=tmp_path)
+    failed = arl("eval", str(run_dir), *NAMED, "--picture", "x.png", cwd=tmp_path)
     assert failed.returncode == 2
     assert "cannot draw" in failed.stderr
     assert not (tmp_path / "x.png").exists()
+
+
+def test_eval_imports_no_code_that_only_a_file_names(run_dir: Path, tmp_path: Path) -> None:
+    unnamed = arl("eval", str(run_dir), cwd=tmp_path)
+    assert (unnamed.returncode, unnamed.stdout) == (2, "")
+    assert (
+        "a file alone may not name code to run, such as 'py:tiny_envs:recorded'. Name it yourself: --env py:" in unnamed.stderr
+    )
+    other = arl("eval", str(run_dir), *DRAWN, cwd=tmp_path)
+    assert other.returncode == 2
+    assert "was trained on 'py:tiny_envs:recorded', not on 'py:tiny_envs:Drawn'" in other.stderr
 
 
 def test_resume_goes_on(run_dir: Path) -> None:
@@ -89,9 +101,9 @@ def test_resume_goes_on(run_dir: Path) -> None:
 
 @pytest.mark.slow
 def test_serial_run_and_picture(tmp_path: Path) -> None:
-    done = arl("run", "--env", "py:tiny_envs:Drawn", *RUN, "--serial", "--train_for_env_steps", "300", cwd=tmp_path)
+    done = arl("run", *DRAWN, *RUN, "--serial", "--train_for_env_steps", "300", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    shown = arl("eval", "runs/r", "--episodes", "2", "--picture", "x.png", cwd=tmp_path)
+    shown = arl("eval", "runs/r", *DRAWN, "--episodes", "2", "--picture", "x.png", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     content = (tmp_path / "x.png").read_bytes()
     assert content.startswith(b"\x89PNG")
@@ -99,6 +111,6 @@ def test_serial_run_and_picture(tmp_path: Path) -> None:
     body = content[content.index(b"IDAT") + 4 :]
     line = zlib.decompressobj().decompress(body)[: 1 + 8 * 3]
     assert line == bytes([0, *([0, 200, 0] * 8)])  # the last step of an episode of four
-    failed = arl("eval", "runs/r", "--episodes", "1", "--picture", "no/such/x.png", cwd=tmp_path)
+    failed = arl("eval", "runs/r", *DRAWN, "--episodes", "1", "--picture", "no/such/x.png", cwd=tmp_path)
     assert (failed.returncode, failed.stderr.count("\n")) == (2, 1), failed.stderr
     assert "cannot write the picture" in failed.stderr

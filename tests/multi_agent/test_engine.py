@@ -78,7 +78,13 @@ def test_a_run_directory_of_two_policies_is_evaluated_and_resumed(tmp_path: Path
     for name in ("p0", "p1"):
         assert checkpoints(run / "checkpoints" / name)
         assert checkpoints(run / "checkpoints" / name / "best")
-    how: dict[str, Any] = {"episodes": 4, "deterministic": True, "seed": None, "picture": None}
+    how: dict[str, Any] = {
+        "episodes": 4,
+        "deterministic": True,
+        "seed": None,
+        "picture": None,
+        "env": "py:agent_envs:Opposites",
+    }
     assert evaluate_run(run, **how)["return_mean"] > 3.0  # type: ignore[operator]
     assert evaluate_run(run, **how, policy=1)["return_mean"] == pytest.approx(2.0)
     with small("py:agent_envs:Opposites", envs=8, **{**fields, "experiment": ""}) as again:
