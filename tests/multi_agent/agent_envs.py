@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -161,9 +162,10 @@ class Kills(Opposites):
         from pathlib import Path
 
         self.life += 1
-        if sys.argv[0] == "-c" and self.life == 45 and not Path(self.once).exists():
-            Path(self.once).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+        if sys.argv[0] == "-c" and self.life == 45:
+            with suppress(FileExistsError):  # of two workers that come here together one is killed
+                Path(self.once).touch(exist_ok=False)
+                os.kill(os.getpid(), signal.SIGKILL)
         return super().step(actions)
 
 

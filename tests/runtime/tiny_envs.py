@@ -149,9 +149,10 @@ class Faulty(Bandit):
         if not IN_WORKER or where != self.where or self.count[where] <= self.at:
             return False
         if self.once:
-            if Path(self.once).exists():
+            try:
+                Path(self.once).touch(exist_ok=False)
+            except FileExistsError:
                 return False
-            Path(self.once).touch()
         if self.what == "raise":
             raise ValueError("the maze has no exit")
         if self.what == "hang":
