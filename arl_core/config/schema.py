@@ -208,8 +208,9 @@ class LearningFields(BaseModel):
     learning_rate: float = Field(3e-4, gt=0.0, description="the optimiser's step size")
     lr_schedule: Literal["constant", "linear", "kl_adaptive_minibatch", "kl_adaptive_epoch"] = Field(
         "constant",
-        description="linear: falls to zero at train_for_env_steps; kl_adaptive: holds the policy's KL divergence near "
-        "lr_schedule_kl_threshold, corrected after each minibatch or each pass over the batch",
+        description="linear: falls to zero at train_for_env_steps, or at the end of a call of train that goes further; "
+        "kl_adaptive: holds the policy's KL divergence near lr_schedule_kl_threshold, corrected after each minibatch or each "
+        "pass over the batch",
     )
     lr_schedule_kl_threshold: float = Field(
         0.008,
@@ -219,12 +220,14 @@ class LearningFields(BaseModel):
     lr_adaptive_min: float = Field(1e-6, gt=0.0, description="adaptive schedules: the smallest learning rate")
     lr_adaptive_max: float = Field(1e-2, gt=0.0, description="adaptive schedules: the largest learning rate")
     adam_eps: float = Field(1e-6, gt=0.0, description="Adam's epsilon")
-    adam_beta1: Fraction = Field(0.9, description="Adam's first momentum")
-    adam_beta2: Fraction = Field(0.999, description="Adam's second momentum")
-    rmsprop_alpha: Fraction = Field(0.99, description="RMSprop's decay of the mean square")
+    adam_beta1: float = Field(0.9, ge=0.0, lt=1.0, description="Adam's first momentum")
+    adam_beta2: float = Field(0.999, ge=0.0, lt=1.0, description="Adam's second momentum")
+    rmsprop_alpha: float = Field(0.99, ge=0.0, lt=1.0, description="RMSprop's decay of the mean square")
     rmsprop_eps: float = Field(0.01, gt=0.0, description="RMSprop's epsilon, added to the root")
-    rmsprop_momentum: Fraction = Field(0.0, description="RMSprop's momentum")
-    max_grad_norm: NonNegative = Field(4.0, description="gradients are clipped to this norm; 0: not clipped")
+    rmsprop_momentum: float = Field(0.0, ge=0.0, lt=1.0, description="RMSprop's momentum")
+    max_grad_norm: NonNegative = Field(
+        4.0, description="gradients, those of further losses included, are clipped to this norm; 0: not clipped"
+    )
     losses: list[dict[str, Any]] = Field(
         default_factory=list, description='further losses and intrinsic rewards: names, or [{"name": ..., "options": {...}}]'
     )
@@ -325,6 +328,7 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
             "inference central": self.inference == "central",
             "worker_num_splits above 1": (self.worker_num_splits or 1) > 1,
             "num_policies above 1": self.num_policies > 1,
+            "self_play_fraction": self.self_play_fraction > 0,
             "no-async_rl": not self.async_rl,
             "serial with more than one worker": self.serial and self.num_workers > 1,
             f"lr_schedule {self.lr_schedule}": self.lr_schedule.startswith("kl_adaptive"),

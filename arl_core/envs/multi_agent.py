@@ -149,11 +149,12 @@ class MultiAgentGroup:
             for k in acting:
                 self._take(result, k, first + k, views, rows, cut=over)
                 infos[first + k] = result[4].get(self.agents[k]) or {}
-                self._live[i, k] = not (views.terminated[first + k] or views.truncated[first + k])
-                if self._live[i, k] and self.agents[k] not in present:
-                    raise ValueError(
-                        f"agent '{self.agents[k]}' is no more among the agents, but has neither terminated nor truncated"
-                    )
+                agent, has_ended = self.agents[k], bool(views.terminated[first + k] or views.truncated[first + k])
+                self._live[i, k] = not has_ended
+                if not has_ended and agent not in present:
+                    raise ValueError(f"agent '{agent}' is no more among the agents, but has neither terminated nor truncated")
+                if has_ended and not over and agent in present:
+                    raise ValueError(f"agent '{agent}' has terminated or truncated and is still among the agents: leave it out")
             if not over:
                 self._welcome(i, result[0], rows)
         except (Exception, SystemExit) as error:

@@ -55,8 +55,17 @@ class Auxiliaries:
         return total, metrics
 
     def grad_norm(self) -> Tensor:
-        """The norm of our own gradients, a scalar."""
+        """The norm of our own gradients, a scalar on the CPU where we have none."""
         return torch.zeros(()) if self._flat is None else torch.linalg.vector_norm(self._flat.grads)
+
+    def scale_gradients(self, scale: Tensor) -> None:
+        """Multiply our own gradients by `scale`: they are clipped together with the network's."""
+        if self._flat is not None:
+            self._flat.grads.mul_(scale)
+
+    def is_finite(self) -> bool:
+        """Whether all parameters are finite numbers."""
+        return self._flat is None or bool(torch.isfinite(self._flat.params).all())
 
     def step(self, lr: float) -> None:
         """One step with the gradients that the learner's backward pass has left."""

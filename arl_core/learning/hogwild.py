@@ -134,6 +134,9 @@ class WorkerIntake(SlotIntake):
         self._shared = learner.shared
         self.counts = learner.counts
 
+    def _frames(self) -> int:
+        return self._shared.frames
+
     def _version(self) -> int:
         return self._shared.version  # so that lag is how often others have moved the parameters since
 

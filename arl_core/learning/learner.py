@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -49,6 +50,7 @@ class Learner:
         self.board = board
         self.version = 0  # optimiser steps, and one for each set of weights from outside
         self.frames = 0
+        self.progress = 0.0  # part of the run's frames that has been trained on, for the schedule; who calls `train` knows it
         self.metrics: dict[str, float] = {}
         cfg = self.cfg
         self.optimizer = make_optimizer(cfg, self.flat)
@@ -78,6 +80,7 @@ class Learner:
         if not frames:
             return  # nothing but resets: Adam's momentum alone must not move the weights
         cfg = self.cfg
+        is_valid = batch.valid  # here, whatever the batch's device
         if self.device.type != "cpu":
             batch = batch.to(self.device)
         if self.auxiliaries is not None:
@@ -85,11 +88,11 @@ class Learner:
         rows, valid = {key: value[:-1].flatten(0, 1) for key, value in batch.obs.items()}, batch.valid.flatten()
         targets = self.algorithm.prepare(self.model, batch, cfg)
         if targets is not None and self._draws_transitions(batch):
-            batch, targets = batch.transitions(), targets.transitions()
+            batch, targets, is_valid = batch.transitions(), targets.transitions(), is_valid.reshape(1, -1)
         returns: list[tuple[Tensor, Tensor]] = []  # with their validity, where they are normalised
         last: dict[str, Tensor] = {}
         for epoch in range(cfg.ppo_epochs):
-            pieces = self._minibatches(*batch.rewards.shape)
+            pieces = self._minibatches(is_valid)
             for number, piece in enumerate(pieces):
                 wanted = with_metrics and epoch == cfg.ppo_epochs - 1 and number == len(pieces) - 1
                 part = batch if piece is None else batch.columns(piece)
@@ -118,8 +121,10 @@ class Learner:
         is_split = cfg.batch_size < batch.valid.numel()
         return is_split and cfg.shuffle_minibatches and not self.model.state_size and self.auxiliaries is None
 
-    def _minibatches(self, horizon: int, columns: int) -> list[Tensor | slice | None]:
-        """Which columns of the batch each optimiser step takes, in order; None: all as they lie."""
+    def _minibatches(self, is_valid: Tensor) -> list[Tensor | slice | None]:
+        """Which columns of the batch each optimiser step takes, in order; None: all as they lie. `is_valid` [T, B]: a
+        minibatch of agents that were out of the game makes no step, as Adam's momentum alone would move the weights."""
+        horizon, columns = is_valid.shape
         size, rest = divmod(self.cfg.batch_size, horizon)
         if size >= columns:
             return [None]
@@ -129,9 +134,11 @@ class Learner:
                 "trains on whole trajectories"
             )
         if not self.cfg.shuffle_minibatches:
-            return [slice(begin, begin + size) for begin in range(0, columns, size)]
-        order = torch.randperm(columns, generator=self._shuffle).to(self.device)
-        return list(torch.split(order, size))
+            slices = [slice(begin, begin + size) for begin in range(0, columns, size)]
+            return [piece for piece in slices if is_valid[:, piece].any()]
+        order = torch.randperm(columns, generator=self._shuffle)
+        wanted = [bool(is_valid[:, piece].any()) for piece in torch.split(order, size)]
+        return list(itertools.compress(torch.split(order.to(self.device), size), wanted))
 
     def _returns_of(self, part: TrainingBatch) -> tuple[Tensor, Tensor]:
         if part.returns is None:
@@ -149,15 +156,19 @@ class Learner:
         self.flat.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.linalg.vector_norm(self.flat.grads)
-        further = self.auxiliaries.grad_norm() if self.auxiliaries is not None else norm
-        if self.device.type == "cpu" and not math.isfinite(norm.item() + further.item()):
+        if self.auxiliaries is not None:
+            norm = torch.hypot(norm, self.auxiliaries.grad_norm())
+        if self.device.type == "cpu" and not math.isfinite(norm.item()):
             raise LearnerFault(
                 f"the gradient is not finite at optimiser step {self.version} (loss {loss.item()}); "
                 "the last good weights are in the checkpoint. A lower learning_rate or reward_scale usually helps"
             )
         if self.cfg.max_grad_norm > 0:
-            self.flat.grads.mul_((self.cfg.max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
-        self.optimizer.lr = self.learning_rate.begin_step(self.frames)
+            scale = (self.cfg.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
+            self.flat.grads.mul_(scale)
+            if self.auxiliaries is not None:
+                self.auxiliaries.scale_gradients(scale)
+        self.optimizer.lr = self.learning_rate.begin_step(self.progress)
         self._apply()
         if self.auxiliaries is not None:
             self.auxiliaries.step(self.optimizer.lr)
@@ -189,7 +200,7 @@ class Learner:
     def state_dict(self, weights: Tensor | None = None) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on exactly, as tensors and plain values. `weights` [nbytes], weights and
         normalisers of this network, stand in for the present ones."""
-        if not bool(torch.isfinite(self.flat.params).all()):
+        if not bool(torch.isfinite(self.flat.params).all()) or not (self.auxiliaries is None or self.auxiliaries.is_finite()):
             raise LearnerFault("the weights are not finite and were not saved; the checkpoint before them stands")
         model = self.model
         if weights is not None:

@@ -65,6 +65,10 @@ class SlotIntake:
         self._own = OwnFrames(arena, policy)
         self._epochs: NDArray[np.int64] = arena["slot.weights_epoch"][policy]
         self._epoch: NDArray[np.int64] = arena["control.weights_epoch"][policy : policy + 1]
+        # a run's length is the sum over its policies: the planned one, or the present target where that is further
+        self._planned = cfg.train_for_env_steps * cfg.num_policies
+        self._target: NDArray[np.int64] = arena["control.target_frames"]
+        self._trained: NDArray[np.int64] = arena["learner.counts"][:, TRAINED]
 
     def _grant_all(self) -> None:
         """Synchronous mode: every group may fill its slots for one more iteration, with the weights published by now."""
@@ -116,12 +120,17 @@ class SlotIntake:
         if self._learner.cfg.sampler_only:
             self._learner.frames += frames
         else:
+            self._learner.progress = self._frames() / max(self._planned, int(self._target[0]), 1)
             self._learner.train(batch, frames, with_metrics=with_metrics)
         slot = self.assembler.slot
         self.assembler.next_batch()
         self._grant_all()
         self._add(frames)
         return self._group(slot) if slot >= 0 and self.assembler.slot < 0 else -1
+
+    def _frames(self) -> int:
+        """Frames that the whole run has trained on."""
+        return int(self._trained.sum())
 
     def _version(self) -> int:
         """The version that lag is measured from."""

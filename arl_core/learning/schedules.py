@@ -24,7 +24,6 @@ class LearningRate:
         self._schedule = cfg.lr_schedule
         self._threshold = cfg.lr_schedule_kl_threshold
         self._bounds = cfg.lr_adaptive_min, cfg.lr_adaptive_max
-        self._total_frames = max(cfg.train_for_env_steps, 1)
         self._kls: list[Tensor] = []  # of this epoch's steps
         self.rebase(cfg.learning_rate)
 
@@ -37,10 +36,10 @@ class LearningRate:
         """A new rate was set from outside: the schedule goes on from there."""
         self.base = self.value = base
 
-    def begin_step(self, frames: int) -> float:
-        """The rate of the step that comes now, after `frames` trained frames."""
+    def begin_step(self, progress: float) -> float:
+        """The rate of the step that comes now; `progress` is the part of the run's frames that has been trained on."""
         if self._schedule == "linear":
-            self.value = self.base * max(1.0 - frames / self._total_frames, 0.0)
+            self.value = self.base * max(1.0 - progress, 0.0)
         return self.value
 
     def after_step(self, metrics: Mapping[str, Tensor]) -> None:

@@ -37,6 +37,7 @@ class CustomNetwork(PolicyNetwork):
             raise UserError(f"model '{cfg.model}' is {type(self.module).__name__}, not a torch.nn.Module")
         self.state_size = int(getattr(self.module, "state_size", 0))
         self._name = cfg.model
+        self._recurrence = cfg.recurrence or cfg.rollout
         self._check(obs_space)
 
     def _check(self, obs_space: spaces.Space[Any]) -> None:
@@ -76,6 +77,8 @@ class CustomNetwork(PolicyNetwork):
         rows = {key: x.view(num_rows, columns, *x.shape[1:]) for key, x in inputs.items()}
         state, outputs = state0, []
         for t in range(num_rows):
+            if state is not None and t and t % self._recurrence == 0:
+                state = state.detach()  # as the core's own cores do
             params, value, state = self.step({key: x[t] for key, x in rows.items()}, state)
             outputs.append((params, value))
             if t < len(valid) and state is not None:

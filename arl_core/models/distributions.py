@@ -26,8 +26,9 @@ MASKED_LOGIT = -1e9
 
 def _log_exponential_(noise: Tensor, generator: torch.Generator | None) -> Tensor:
     """Fill `noise` with logarithms of exponentially distributed numbers: log E = log(-log U), in half the time of
-    `exponential_().log_()`. U is a multiple of 2^-24: E is infinite at U = 0 and never below 6e-8."""
-    return noise.uniform_(generator=generator).log_().neg_().log_()
+    `exponential_().log_()`. U is a multiple of 2^-24, so E is never below 6e-8; at U = 0 it would be infinite, and the only
+    action that a mask allows would lose: it is bounded by e^3, which lies above all others (U = 2^-24 gives e^2.8)."""
+    return noise.uniform_(generator=generator).log_().neg_().log_().clamp_(max=3.0)
 
 
 class Categorical(ActionDist):

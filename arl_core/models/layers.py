@@ -94,7 +94,7 @@ class Mlp(nn.Module):
         self.has_spectral_norm = True
 
     def _normalized(self) -> list[tuple[Tensor, Tensor]]:
-        is_training = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        is_training = self.training and torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         for layer in self._linear:
             layer.train(is_training)
         return [(layer.weight, layer.bias) for layer in self._linear]

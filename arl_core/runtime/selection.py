@@ -48,6 +48,7 @@ class BestCheckpoint:
         self._policy = policy
         self._folder = folder if cfg.save_best_metric else None
         self._looked_s = -math.inf
+        self._judged = -1  # version of the weights of the last evaluation that was looked at
         self._told = False
         self.value: float | None = None
         if self._folder is not None:
@@ -57,18 +58,18 @@ class BestCheckpoint:
 
     def consider(self, engine: Engine, snapshot: Snapshot, episodes: EpisodeStatistics, *, last: bool = False) -> None:
         """Called a few times a second, and for the `last` time at the end of training; `episodes` are the policy's."""
-        cfg, now = self._cfg, time.monotonic()
-        if self._folder is None or snapshot.frames < cfg.save_best_after:
+        cfg, name = self._cfg, self._cfg.save_best_metric
+        if self._folder is None:
             return
-        if not last and now - self._looked_s < cfg.save_best_every_sec:
+        evaluated = name.startswith(EVALUATED)
+        if not (self._has_new(snapshot) if evaluated else self._is_due() or last):
             return
-        self._looked_s = now
-        name = cfg.save_best_metric
+        frames = int(snapshot.evaluation["frames"]) if evaluated else snapshot.frames
+        if frames < cfg.save_best_after:
+            return
         value = self._present(name, snapshot, episodes)
         if value is None or not math.isfinite(value) or (self.value is not None and value <= self.value):
             return
-        evaluated = name.startswith(EVALUATED)
-        frames = int(snapshot.evaluation["frames"]) if evaluated else snapshot.frames
         best: dict[str, Any] = {"metric": name, "value": value, "frames": frames}
         try:
             engine.save_best(best, evaluated=evaluated, policy=self._policy)
@@ -76,6 +77,20 @@ class BestCheckpoint:
             log.warning("%s", error)
         else:
             self.value = value
+
+    def _is_due(self) -> bool:
+        now = time.monotonic()
+        if now - self._looked_s < self._cfg.save_best_every_sec:
+            return False
+        self._looked_s = now
+        return True
+
+    def _has_new(self, snapshot: Snapshot) -> bool:
+        """Whether an evaluation has ended since the last look: to be judged at once and once only, as the next one takes the
+        place of its weights."""
+        version = int(snapshot.evaluation.get("version", self._judged))
+        is_new, self._judged = version != self._judged, version
+        return is_new
 
     def _present(self, name: str, snapshot: Snapshot, episodes: EpisodeStatistics) -> float | None:
         if name.startswith(EVALUATED):

@@ -98,6 +98,7 @@ class SerialEngine:
 
     def train(self, frames: int, seconds: float, tick: Callable[[], bool]) -> None:
         assert self._arena is not None
+        self._arena["control.target_frames"][0] = frames
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
         threads = torch.get_num_threads()

@@ -57,6 +57,12 @@ _STATUS: dict[Outcome, Literal["completed", "interrupted", "failed"]] = {
 }
 
 
+# fields about processes, which serial mode does without
+IDLE_IN_SERIAL = (
+    "inference", "policy_workers_per_policy", "cpu_affinity", "niceness", "heartbeat_timeout_s", "max_worker_restarts",
+)  # fmt: skip
+
+
 def _explained(plan: RunPlan, resolved: ResolvedConfig) -> RunPlan:
     """A plan that says where its inference follows from a measurement; which one, the origin says."""
     measured = resolved.origin("inference").startswith(AUTO_ORIGIN)
@@ -97,6 +103,9 @@ class Trainer:
         if directory is not None:
             directory.write_config(resolved, env, self.plan)
         log.info("%s, inference %s (%s)", env.id, self.plan.inference, self.plan.inference_reason)
+        idle = [name for name in IDLE_IN_SERIAL if resolved.origin(name) != "core"] if self.cfg.serial else []
+        if idle:
+            log.info("serial mode has one process: %s has no effect", ", ".join(idle))
         if self.cfg.with_pbt:
             log.warning("with_pbt: a population of one policy has nobody to learn from: this is a plain run")
 

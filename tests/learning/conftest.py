@@ -109,6 +109,7 @@ class School:
         )
 
     def train(self, seed: int, *, with_metrics: bool = False) -> None:
+        self.learner.progress = self.learner.frames / self.cfg.train_for_env_steps
         batch = self.batch(seed, self.cfg.batch_size * self.cfg.num_batches_per_iteration // self.cfg.rollout)
         self.learner.train(batch, int(batch.valid.sum()), with_metrics=with_metrics)
 

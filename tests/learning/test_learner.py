@@ -195,6 +195,20 @@ def test_a_linear_schedule_falls_to_zero_with_the_frames(make_school: Any) -> No
     assert rates[0] > rates[1] > rates[-1] == 0.0
 
 
+@pytest.mark.parametrize("options", [{"shuffle_minibatches": False}, {}])
+def test_minibatches_in_which_nothing_is_valid_make_no_step(options: dict[str, Any], make_school: Any) -> None:
+    """Agents that are out of the game: neither Adam's momentum nor a KL divergence of 0 may move anything."""
+    school = make_school(batch_size=4, rollout=4, num_batches_per_iteration=8, ppo_epochs=2, **options)
+    school.learner.train(school.batch(0, 8), 1, with_metrics=False)
+    batch = school.batch(1, 8)
+    batch.valid[:, [0, 2, 3, 5, 6, 7]] = False
+    batch.terminated &= batch.valid
+    batch.truncated &= batch.valid
+    before = school.learner.version
+    school.learner.train(batch, int(batch.valid.sum()), with_metrics=True)
+    assert school.learner.version - before == 2 * 2  # minibatches, each a column, in two epochs
+
+
 # --------------------------------------------------------------------------- faults
 
 

@@ -24,7 +24,7 @@ def rates(schedule: str, kls: list[float], **options: Any) -> list[float]:
     rate = LearningRate(RunConfig(lr_schedule=schedule, learning_rate=1e-3, lr_schedule_kl_threshold=0.01, **options))
     seen = []
     for step, kl in enumerate(kls):
-        rate.begin_step(0)
+        rate.begin_step(0.0)
         rate.after_step({"kl": torch.tensor(kl)})
         if step % 2:
             rate.after_epoch()

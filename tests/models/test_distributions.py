@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from torch import Tensor
 from torch import distributions as D
 
-from arl_core.models.distributions import ActionDist, make_action_dist
+from arl_core.models.distributions import ActionDist, Categorical, make_action_dist
 
 SIZES = [3, 2, 4]
 SPACES: dict[str, spaces.Space[Any]] = {
@@ -92,6 +93,21 @@ def test_the_mode_is_the_most_probable(name: str, is_masked: bool) -> None:
         actions, log_prob = dist.sample(params, mask)
         assert (log_prob <= best + 1e-9).all()
         assert dist.mode(params, mask).shape == actions.shape
+
+
+def test_the_only_allowed_action_is_taken_whatever_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A uniform number of exactly 0 comes once in 17 million draws."""
+    dist = Categorical(3)
+    monkeypatch.setattr(
+        torch.Tensor, "uniform_", lambda noise, generator=None: noise.copy_(torch.tensor([0.0, 0.5, 1 - 2**-24]))
+    )
+    noise = dist.draw_noise(torch.empty(3))
+    assert noise.isfinite().all()
+    params, mask = torch.tensor([-5.0, 5.0, 5.0]), torch.tensor([1, 0, 0])
+    assert dist.choose(params, mask, noise).item() == 0
+    out = np.zeros((1, 1), np.int64)
+    dist.choose_numpy_into(out, params.numpy()[None], mask.numpy()[None], noise.numpy()[None])
+    assert out.item() == 0
 
 
 @pytest.mark.parametrize(("name", "is_masked"), CASES)

@@ -96,6 +96,13 @@ def test_spectral_norms_are_one() -> None:
     assert dense_policy(model) is None  # which knows nothing of it
 
 
+def test_spectral_norms_stand_still_in_evaluation_mode() -> None:
+    model = spectral().eval()
+    before = copy.deepcopy(model.state_dict())
+    model.evaluate({"obs": torch.randn(3, 5, 4)}, None, torch.ones(3, 5, dtype=torch.bool))  # with gradients
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
 def test_spectral_norms_reach_the_actors_through_flat_memory() -> None:
     learner, actor = spectral(), spectral()
     obs, valid = {"obs": torch.randn(3, 5, 4)}, torch.ones(3, 5, dtype=torch.bool)

@@ -92,6 +92,16 @@ def test_a_run_directory_of_two_policies_is_evaluated_and_resumed(tmp_path: Path
         assert again._trainer.frames == frames
 
 
+def test_a_linear_schedule_follows_the_frames_of_all_policies() -> None:
+    """A policy that gets more of the frames than others must not stop learning before the run ends."""
+    fields: dict[str, Any] = {"num_policies": 2, "lr_schedule": "linear", "train_for_env_steps": 2_000, "learning_rate": 1e-2}
+    with small("py:agent_envs:Staggered", serial=True, envs=8, agent_policies={"a": 0, "b": 0, "c": 1}, **fields) as model:
+        model.train(1_800)  # a mean of 1,800 for each policy
+        learner = model._trainer.engine.learners[0]  # type: ignore[attr-defined]
+        assert learner.frames > 2_000
+        assert 0.0 < learner.optimizer.lr < 0.2 * 1e-2
+
+
 @pytest.mark.slow
 def test_self_play_in_a_game_without_a_best_move_stays_unpredictable() -> None:
     """Who always plays one move is beaten by the next: against snapshots of all its past no move pays for long."""

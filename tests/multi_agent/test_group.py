@@ -139,6 +139,12 @@ def grows(self: Any, agent: str) -> Any:
     return np.zeros(4 if self.t else 3, np.float32)
 
 
+def stays(self: Any, actions: Any) -> Any:
+    observations, rewards, _, truncations, infos = Parallel.step(self, actions)
+    self.agents = ["a", "b"]
+    return observations, rewards, {"a": False, "b": True}, truncations, infos
+
+
 def stranger(self: Any, actions: Any) -> Any:
     result = Parallel.step(self, actions)
     self.agents = ["a", "b", "z"]
@@ -149,6 +155,7 @@ def stranger(self: Any, actions: Any) -> Any:
     ("env", "message"),
     [
         (broken(step=leaves), "agent 'b' is no more among the agents, but has neither terminated nor truncated"),
+        (broken(step=stays), "agent 'b' has terminated or truncated and is still among the agents: leave it out"),
         (broken(step=forgets), "agent 'b' acted and has no observation"),
         (broken(observe=grows), r"agent 'a': observation 'obs' has shape \(4,\)"),
         (broken(step=stranger), "agent 'z' is not among possible_agents"),

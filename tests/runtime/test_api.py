@@ -141,3 +141,12 @@ def test_import_is_light_and_names_are_there() -> None:
     assert arl_core.APPO is APPO
     with pytest.raises(AttributeError, match="nothing"):
         _ = arl_core.nothing
+
+
+@pytest.mark.parametrize("serial", [True, False])
+def test_a_linear_schedule_learns_in_a_call_past_the_plan(serial: bool) -> None:
+    with small(Bandit, serial=serial, lr_schedule="linear", train_for_env_steps=256, learning_rate=1e-2) as model:
+        model.train(256)
+        before = model.get_parameters()[0]
+        assert model.train(512) == 0
+        assert not same(model.get_parameters()[0], before)

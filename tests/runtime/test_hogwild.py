@@ -212,6 +212,7 @@ def test_killed_while_training(when: str, tmp_path: Path) -> None:
     [
         ({"inference": "central"}, "hogwild does not go with inference central"),
         ({"worker_num_splits": 2}, "hogwild does not go with worker_num_splits above 1"),
+        ({"self_play_fraction": 0.5}, "hogwild does not go with self_play_fraction"),
         ({"async_rl": False, "batch_size": 64}, "hogwild does not go with no-async_rl"),
         ({"serial": True}, "hogwild does not go with serial with more than one worker"),
         ({"lr_schedule": "kl_adaptive_epoch"}, "hogwild does not go with lr_schedule kl_adaptive_epoch"),

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 import torch
@@ -18,8 +17,10 @@ from tiny_envs import Bandit
 from arl_core import UserError
 from arl_core.config import RunConfig
 from arl_core.learning.checkpoint import checkpoints, load_best, load_file, save_only
+from arl_core.models.flat import flatten_module
 from arl_core.monitoring.tensorboard import scalars
 from arl_core.runtime.evaluate import EVALUATION_INDEX, find_checkpoint
+from arl_core.runtime.statistics import RunStatistics
 from arl_core.sampling import evaluator
 
 
@@ -203,22 +204,31 @@ def test_evaluation_does_not_change_what_serial_training_comes_to() -> None:
         assert torch.equal(value, weights[1][key]), key
 
 
-def test_the_best_of_the_evaluations_holds_the_weights_that_were_evaluated(tmp_path: Path, serial: bool) -> None:
-    fields = {"eval_every_frames": 300, "eval_episodes": 5, "save_best_metric": "eval/return_mean", "learning_rate": 1e-2}
+def test_the_best_of_the_evaluations_holds_the_weights_that_were_evaluated(
+    tmp_path: Path, serial: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"eval_every_frames": 300, "eval_episodes": 5, "save_best_metric": "eval/return_mean", "learning_rate": 3e-3}
+    fields["save_best_every_sec"] = 1000  # an evaluation is judged as it ends: the next one takes the place of its weights
+    earned: dict[int, tuple[float, Any]] = {}
+    take = RunStatistics.take
+
+    def noting(self: RunStatistics, name: str, kind: str, content: Any) -> Any:
+        if kind == "evaluation":
+            weights = model._trainer.engine._arena["weights.evaluated"][0].copy()
+            earned[content["frames"]] = (content["return_mean"], weights)
+        return take(self, name, kind, content)
+
+    monkeypatch.setattr(RunStatistics, "take", noting)
     with small(Bandit, serial=serial, **{**BEST, **fields}, **place(tmp_path)) as model:
-        seen = evaluations(model, 3_000, 3)
+        evaluations(model, 3_000, 3)
         model.train(1)
         state = best_of(tmp_path)
-        assert state["best"]["value"] == max(each["return_mean"] for each in seen)
-        assert state["best"]["frames"] in [each["frames"] for each in seen]
-        arena = model._trainer.engine._arena
-        if state["best"]["frames"] == seen[-1]["frames"]:
-            network = model._trainer.plan.recipe.build()
-            from arl_core.models.flat import flatten_module
-
-            flatten_module(network).read_from(torch.from_numpy(np.array(arena["weights.evaluated"][0])))
-            for key, value in network.state_dict().items():
-                assert torch.equal(value, state["learner"]["model"][key]), key
+        value, weights = earned[state["best"]["frames"]]
+        assert state["best"]["value"] == value == max(each for each, _ in earned.values())
+        network = model._trainer.plan.recipe.build()
+        flatten_module(network).read_from(torch.from_numpy(weights))
+        for key, tensor in network.state_dict().items():
+            assert torch.equal(tensor, state["learner"]["model"][key]), key
         model.load(folder(tmp_path, "best"))
 
 

@@ -391,13 +391,15 @@ def test_names_that_nothing_has(monkeypatch: pytest.MonkeyPatch) -> None:
         plugin_checks("neverland")
 
 
-def test_the_page_names_every_rule(install_plugin: Install) -> None:
+def test_the_page_names_every_rule(install_plugin: Install, fake_distribution: Install) -> None:
     page = (Path(__file__).parents[2] / "docs" / "testing-plugins.md").read_text(encoding="utf-8")
     hook = WRAPPER_HOOK.replace("NAME", "paged")
     install_plugin("paged", {"plugin.py": ("\n@hookimpl\ndef arl_encoders", hook)}, {"wrappers.py": WRAPPERS})
+    install_parts(fake_distribution, "pagedparts")
     listed = re.findall(r"`(\w+)\.(\w+)`|`\.(\w+)`", page.partition("## The checks")[2])
     group, named = "", set()
     for first, rule, further in listed:
         group = first or group
         named.add(f"{group}.{rule or further}")
-    assert named == {check.id.partition("[")[0] for check in plugin_checks("paged")}
+    checks = [*plugin_checks("paged"), *plugin_checks("pagedparts")]
+    assert named == {check.id.partition("[")[0] for check in checks}

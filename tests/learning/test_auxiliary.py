@@ -1,0 +1,67 @@
+"""Further losses beside the algorithm's: their parameters are trained, clipped, checked and saved with the network's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from arl_core.algorithms.base import AuxiliaryLoss
+from arl_core.learning.learner import Learner, LearnerFault
+
+
+class Steep(AuxiliaryLoss):
+    """A loss with a gradient of `slope` on each of its three parameters."""
+
+    def __init__(self, model: Any, obs_space: Any, action_space: Any, cfg: Any, slope: float = 1e4) -> None:
+        super().__init__()
+        self.slope = slope
+        self.weight = nn.Parameter(torch.zeros(3))
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        return self.slope * self.weight.sum(), {}
+
+
+def with_loss(school: Any, **options: Any) -> Learner:
+    parts = replace(school.recipe.parts, losses=(("test/steep", f"{__name__}:Steep", options),))
+    return Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu")
+
+
+def train(learner: Learner, school: Any) -> None:
+    batch = school.batch(1)
+    learner.train(batch, int(batch.valid.sum()), with_metrics=True)
+
+
+def test_one_norm_bounds_the_gradients_of_network_and_losses(make_school: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    school = make_school(max_grad_norm=0.5)
+    learner = with_loss(school)
+    norms: list[float] = []
+    assert learner.auxiliaries is not None
+    step = learner.auxiliaries.step
+
+    def noting(lr: float) -> None:
+        assert learner.auxiliaries is not None
+        norms.append(float(torch.hypot(learner.flat.grads.norm(), learner.auxiliaries.grad_norm())))
+        step(lr)
+
+    monkeypatch.setattr(learner.auxiliaries, "step", noting)
+    train(learner, school)
+    assert norms == [pytest.approx(0.5, rel=1e-4)]
+    assert learner.metrics["grad_norm"] == pytest.approx(1e4 * 3**0.5, rel=1e-3)
+
+
+def test_parameters_of_a_loss_that_are_not_finite_are_not_saved(make_school: Any) -> None:
+    school = make_school(max_grad_norm=0.0)
+    learner = with_loss(school, slope=1.0)
+    train(learner, school)
+    assert {"modules", "optimizer"} <= learner.state_dict()["auxiliaries"].keys()
+    assert learner.auxiliaries is not None
+    for parameter in learner.auxiliaries._modules.parameters():
+        parameter.data.fill_(float("nan"))
+    with pytest.raises(LearnerFault, match="the weights are not finite"):
+        learner.state_dict()
+    with pytest.raises(LearnerFault, match="the gradient is not finite"):
+        train(with_loss(school, slope=float("inf")), school)
