@@ -40,7 +40,7 @@ _TASKS = {
 
 
 # Several passes over fresh data (V-trace with one pass, and passes over data 6 to 24 optimiser steps old, learned DoorKey-5x5
-# three times as slowly or not). 16 environments a worker: batches then come out even with 1, 2 and 4 workers.
+# three times as slowly or not). 16 environments a worker: batches then come out even with 1 and 2 workers.
 _COMMON = {
     "num_envs_per_worker": 16,
     "async_rl": False,
