@@ -105,7 +105,7 @@ def arl_param_overrides(env: str, algo: str) -> Mapping[str, Any] | None:  # noq
     """For a reward at the end of an episode."""
     variant = env.partition(":")[2]
     if variant == _DEFAULT:
-        return {**_DEFAULTS, "train_for_env_steps": 200_000}  # solved by then: see the README
+        return {**_DEFAULTS, "train_for_env_steps": 400_000}  # solved by then: see the README
     if variant.startswith("Memory"):
         return _MEMORY
     return _DEFAULTS

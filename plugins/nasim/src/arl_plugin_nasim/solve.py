@@ -1,8 +1,9 @@
 """The best expected return on a network, exactly: what training is compared with.
 
 An action that fails by chance changes nothing, so the best policy that knows the network repeats it until it succeeds, which
-costs `cost / prob` on average. The best expected return is then a shortest path over the states of the network (who has
-which access, which hosts are discovered), found by A* (Hart, Nilsson, Raphael 1968).
+costs `cost / prob` on average; an exploit against a host that is compromised already does not fail by chance (NASim's rule), so a
+likely exploit may come before an unlikely one that gains more. The best expected return is then a shortest path over the states
+of the network (who has which access, which hosts are discovered), found by A* (Hart, Nilsson, Raphael 1968).
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def optimal_attack(network: Network, most_states: int = 200_000) -> Solution:
             heapq.heappush(queue, (best[state] + search.left_behind(state), -count, None, state))
             continue
         for action, following in search.moves(state):
-            cost = best[state] + float(network.cost[action] / network.prob[action])
+            cost = best[state] + search.price(action, state)
             if cost < best.get(following, np.inf) - 1e-9:
                 best[following] = cost
                 came[following] = (state, action)
@@ -61,17 +62,15 @@ def optimal_attack(network: Network, most_states: int = 200_000) -> Solution:
 
 
 def _solution(network: Network, came: dict[_State, tuple[_State, int]], begin: _State, end: _State) -> Solution:
-    actions = []
-    state = end
+    actions, state, search = [], end, _Search(network)
+    spent = 0.0
     while state != begin:
         state, action = came[state]
         actions.append(action)
+        spent += search.price(action, state)
     actions.reverse()
-    chosen = np.array(actions, np.intp)
-    search = _Search(network)
     earned = search.left_behind(begin) - search.left_behind(end)
-    expected = earned - float((network.cost[chosen] / network.prob[chosen]).sum())
-    return Solution(tuple(actions), expected, earned - float(network.cost[chosen].sum()))
+    return Solution(tuple(actions), earned - spent, earned - float(network.cost[actions].sum()))
 
 
 class _Search:
@@ -88,6 +87,12 @@ class _Search:
     @staticmethod
     def bits(hosts: Ints) -> int:
         return sum(1 << int(host) for host in hosts)
+
+    def price(self, action: int, state: _State) -> float:
+        """What the action costs on average until it succeeds."""
+        net = self._net
+        is_sure = net.kind[action] == Kind.EXPLOIT and state.access[net.target[action]] > 0
+        return float(net.cost[action] if is_sure else net.cost[action] / net.prob[action])
 
     def reached(self, state: _State) -> bool:
         return all(state.access[host] == ROOT for host in self._sensitive)
@@ -112,7 +117,11 @@ class _Search:
         price = net.cost / np.maximum(net.prob, 1e-12)
         here = np.concatenate([self._exploits, self._escalations])
         here = here[net.target[here] == host]
-        straight = price[here[(net.gained[here] == ROOT) & ((net.kind[here] == Kind.EXPLOIT) | (access > 0))]]
+        is_exploit = net.kind[here] == Kind.EXPLOIT
+        if access > 0:
+            straight = np.where(is_exploit, net.cost[here], price[here])[net.gained[here] == ROOT]
+        else:
+            straight = price[here[(net.gained[here] == ROOT) & is_exploit]]
         least = float(straight.min(initial=np.inf))
         if access == 0:
             entry = price[here[net.kind[here] == Kind.EXPLOIT]]
