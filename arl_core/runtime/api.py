@@ -102,6 +102,7 @@ class APPO:
         directory = RunDirectory(Path(cfg.train_dir) / cfg.experiment, resume=False) if cfg.experiment else None
         try:
             self._trainer = Trainer(resolved, self.resolved_env, directory)
+            self._trainer.write_config()
         except BaseException:
             if directory is not None:
                 directory.close()

@@ -32,6 +32,7 @@ from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
 PAUSE_ORDER = (Role.ROLLOUT, Role.POLICY, Role.LEARNER, Role.EVALUATION)
 RUN_ORDER = (Role.EVALUATION, Role.LEARNER, Role.ROLLOUT, Role.POLICY)  # policy workers see only requests of the present epoch
 STOP_TIMEOUT_S = 3.0
+EXIT_WAIT_S = 15.0  # for the news that a killed process has ended
 log = logging.getLogger("arl")
 
 
@@ -51,7 +52,7 @@ class AsyncEngine:
         self._born: dict[ComponentSpec, float] = {}
         self._lives: dict[ComponentSpec, int] = {}
         self._errors: dict[int, tuple[str, str, str]] = {}  # by component: type, message, traceback
-        self._killed: set[ComponentSpec] = set()  # by us, for their silence
+        self._killed: dict[ComponentSpec, float] = {}  # by us, for their silence, and when
         self._failure: ComponentFailure | None = None
         self._restarts = 0
         self._evaluating = False
@@ -78,9 +79,12 @@ class AsyncEngine:
             self._commands.append(Mailbox(arena["commands.turn"][c], arena["commands.memory"][c], bell))
         for role in Role:
             self.control.command(role, Wanted.PAUSE)
-        for zygote in nurseries:
-            zygote.share("arena", [arena.fd])
-            zygote.share("bells", [fd for bell in self._bells for fd in bell.fds])
+        try:
+            for zygote in nurseries:
+                zygote.share("arena", [arena.fd])
+                zygote.share("bells", [fd for bell in self._bells for fd in bell.fds])
+        except NurseryLost as error:
+            raise ComponentFailure(f"the run's processes cannot be started: {error}") from error
         for component in plan.components:
             self._spawn(component)
         for role in PAUSE_ORDER:
@@ -123,20 +127,20 @@ class AsyncEngine:
         self.control.target_frames[0] = frames
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
-        for role in RUN_ORDER:
-            self._command(role, Wanted.RUN)
-            self._await(role)
         try:
+            for role in RUN_ORDER:
+                self._command(role, Wanted.RUN)
+                self._await(role)
             self._until(lambda: self.frames >= frames or self.statistics.seconds >= deadline, tick)
+            self._pause()
         except ComponentFailure:
             raise
         except BaseException:  # the observer's own, or a second Ctrl-C: whoever catches it finds everything paused, or pausing
             for role in PAUSE_ORDER:
                 self._command(role, Wanted.PAUSE)
-            self.statistics.pause_clock()
             raise
-        self._pause()
-        self.statistics.pause_clock()
+        finally:
+            self.statistics.pause_clock()
         self._watch()
 
     def _until(self, reached: Callable[[], bool], tick: Callable[[], bool]) -> None:
@@ -190,15 +194,21 @@ class AsyncEngine:
                 log.warning(
                     "%s has been silent for %.0f s (heartbeat_timeout_s = %g): ending it", component.name, silent, limit
                 )
-                self._killed.add(component)
+                self._killed[component] = time.monotonic()
                 self._nursery_of(component).kill(pid, show_stack=True)
+            elif component in self._killed and time.monotonic() - self._killed[component] > EXIT_WAIT_S:
+                self._failure = ComponentFailure(
+                    f"{component.name} was ended for its silence, and nobody has seen its end for {EXIT_WAIT_S:g} s: "
+                    "the process that starts the run's processes hangs, or belongs to another process"
+                )
+                raise self._failure
 
     def _restart(self, component: ComponentSpec, how: str) -> None:
         """Replace a worker that has ended. Its slots and mailboxes are nobody's now; what the learner holds stays there."""
         name, message, detail = self._errors.pop(component.component, ("", "", ""))
         what = f"{component.name}: {name}: {message}" if name else f"{component.name} {how}"
         if component in self._killed:
-            self._killed.discard(component)
+            del self._killed[component]
             what = f"{component.name} was silent for {self.plan.cfg.heartbeat_timeout_s:g} s: an environment or a kernel hangs"
         never_ready = self._lives[component] == 1 and self.control.ack[component.component] == 0
         if component.role is Role.LEARNER or never_ready or self._restarts >= self.plan.cfg.max_worker_restarts:

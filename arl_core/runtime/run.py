@@ -78,6 +78,7 @@ def _train(
             found = trainer.resume()
             view.message(f"resuming from {found[0]}" if found else "no checkpoint yet: starting from the beginning")
             begin = found[1] if found else 0
+        trainer.write_config()
         board = TensorBoardWriter(directory.path / "tb", resume_frame=begin)
         try:
 

@@ -75,8 +75,8 @@ class RunStatistics:
         self._fps = FpsMeter()
 
     def resume_clock(self) -> None:
-        """Training time runs from now on."""
-        self._since = time.monotonic()
+        """Training time runs from now on, or goes on."""
+        self._seconds, self._since = self.seconds, time.monotonic()
         self.usage.clear()
 
     def pause_clock(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import IntEnum
@@ -100,8 +101,9 @@ class Trainer:
             directory.policy_folder(policy) if directory is not None else None for policy in range(self.cfg.num_policies)
         ]
         self.best = [BestCheckpoint(self.cfg, folder, policy) for policy, folder in enumerate(folders)]
-        if directory is not None:
-            directory.write_config(resolved, env, self.plan)
+        self._resolved = resolved
+        self._process = os.getpid()
+        self._is_training = self._is_closed = False
         log.info("%s, inference %s (%s)", env.id, self.plan.inference, self.plan.inference_reason)
         idle = [name for name in IDLE_IN_SERIAL if resolved.origin(name) != "core"] if self.cfg.serial else []
         if idle:
@@ -109,14 +111,26 @@ class Trainer:
         if self.cfg.with_pbt:
             log.warning("with_pbt: a population of one policy has nobody to learn from: this is a plain run")
 
+    def write_config(self) -> None:
+        """Write the configuration into the run directory: of a run that is resumed, once its checkpoint fits."""
+        if self.directory is not None:
+            self.directory.write_config(self._resolved, self.env, self.plan)
+
     # ----------------------------------------------------------------- engine
 
     @property
     def engine(self) -> Engine:
-        """The engine, started when it is first needed."""
+        """The engine, started when it is first needed. Raises UserError after `close`, and in a forked process."""
+        self._check_usable()
         if self._engine is None:
             self._engine = self._start()
         return self._engine
+
+    def _check_usable(self) -> None:
+        if self._is_closed:
+            raise UserError("this model is closed: do this before close() or the end of its with block, or make a new one")
+        if os.getpid() != self._process:
+            raise UserError(f"this model belongs to process {self._process}, from which this one was forked: make one here")
 
     def _start(self) -> Engine:
         if self.env.vector_maker is not None:
@@ -198,6 +212,16 @@ class Trainer:
         `observer(snapshot, episodes)` is called a few times a second and may return False to end the call. A failure is
         logged, kept in `failure`, and ends the run's processes; weights of the last checkpoint stay.
         """
+        self._check_usable()
+        if self._is_training:
+            raise UserError("train was called while it runs, by its callback or another thread: return False to end the call")
+        self._is_training = True
+        try:
+            return self._train_and_tell(frames, seconds, observer, additional)
+        finally:
+            self._is_training = False
+
+    def _train_and_tell(self, frames: int, seconds: float, observer: Observer | None, additional: bool) -> Outcome:
         statistics = self._engine.statistics if self._engine is not None else None
         self._extensions.started(self._run_info(), statistics.seconds if statistics is not None else 0.0)
         try:
@@ -292,11 +316,15 @@ class Trainer:
     def _write_summary(self, status: str) -> None:
         if self.directory is None:
             return
-        if self.snapshot is None or self._engine is None:  # failed before it trained
-            self.directory.write_summary({"status": status, "frames": 0, "error": str(self.failure or "")})
-            return
         extra: dict[str, Any] = {"error": str(self.failure)} if self.failure else {}
-        self.directory.write_summary(summary_dict(status, self.snapshot, self._engine.statistics.episodes, extra))
+        if self.snapshot is None or self._engine is None:  # failed before it trained
+            summary = {"status": status, "frames": 0, "error": "", **extra}
+        else:
+            summary = summary_dict(status, self.snapshot, self._engine.statistics.episodes, extra)
+        try:
+            self.directory.write_summary(summary)
+        except OSError as error:  # a full disk: what the run is and does does not depend on its summary
+            log.warning("summary.json cannot be written: %s", error.strerror)
 
     # ----------------------------------------------------------------- weights
 
@@ -353,7 +381,14 @@ class Trainer:
             self._engine = None
 
     def close(self) -> None:
-        """End the run's processes. Idempotent."""
+        """End the run's processes. Idempotent; nothing happens in a process forked from ours. UserError in a callback."""
+        if os.getpid() != self._process:
+            return
+        if self._is_training:
+            raise UserError(
+                "close was called while train runs, by its callback or another thread: return False to end the call"
+            )
+        self._is_closed = True
         self._end_engine()
         if self._nurseries is not None:
             self._nurseries.close()

@@ -92,11 +92,13 @@ def test_resume_goes_on(run_dir: Path) -> None:
     assert json.loads((run_dir / "config.json").read_text())["config"]["seed"] == 3
     assert before < 4500
     assert "resuming from" in done.stdout + done.stderr
+    config = (run_dir / "config.json").read_bytes()
     wider = arl("run", "--resume", *NAMED, *where, "--hidden_size", "32", cwd=folder)
     assert wider.returncode == 2, wider.stderr
     assert "does not fit" in wider.stderr
     assert "Traceback" not in wider.stderr
     assert json.loads((run_dir / "summary.json").read_text()) == summary
+    assert (run_dir / "config.json").read_bytes() == config  # what was refused has not become the run's
 
 
 @pytest.mark.slow

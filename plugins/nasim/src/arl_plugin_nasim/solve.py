@@ -1,9 +1,9 @@
 """The best expected return on a network, exactly: what training is compared with.
 
 An action that fails by chance changes nothing, so the best policy that knows the network repeats it until it succeeds, which
-costs `cost / prob` on average; an exploit against a host that is compromised already does not fail by chance (NASim's rule), so a
-likely exploit may come before an unlikely one that gains more. The best expected return is then a shortest path over the states
-of the network (who has which access, which hosts are discovered), found by A* (Hart, Nilsson, Raphael 1968).
+costs `cost / prob` on average; an exploit against a host that is compromised already does not fail by chance (NASim's rule), so
+a likely exploit may come before an unlikely one that gains more. The best expected return is then a shortest path over the
+states of the network (who has which access, which hosts are discovered), found by A* (Hart, Nilsson, Raphael 1968).
 """
 
 from __future__ import annotations
