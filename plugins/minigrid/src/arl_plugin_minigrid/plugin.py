@@ -58,8 +58,8 @@ _DEFAULTS = {
     "learning_rate": 5e-4,
     "exploration_loss_coeff": 0.02,
 }
-# What must be remembered is learned from large batches, and with little entropy: a coin at the end of the hallway earns as much as
-# an agent that begins to remember.
+# What must be remembered is learned from large batches, and with little entropy: until an agent remembers well, a coin at the
+# end of the hallway earns as much.
 _MEMORY = {
     **_COMMON,
     "num_batches_per_iteration": 2,
