@@ -181,3 +181,30 @@ def test_actions_of_every_kind(space: spaces.Space[Any], size: int) -> None:
 def test_mistakes_are_told() -> None:
     with pytest.raises(UserError, match=r"steps \(20\) is more than rollout \(9\)"):
         make(steps=20)
+
+
+def test_it_teaches_encoder_and_core_what_actions_lead_to() -> None:
+    """A ring of eight places, of which one sees a noisy code: no reward, only CPC|A. The right place, to which actions lead,
+    comes to be told from others."""
+    model, loss = make({"hidden_size": 32}, steps=4, step_subsample=0, negatives=8)
+    torch.manual_seed(2)
+    codes = torch.randn(8, 3)
+    optimizer = torch.optim.Adam([*model.parameters(), *loss.parameters()], lr=3e-3)
+    seen = []
+    for step in range(250):
+        torch.manual_seed(100 + step)
+        actions = torch.randint(4, (T, 16, 1))
+        places = torch.cat([torch.randint(8, (1, 16)), actions[..., 0] - 1]).cumsum(0) % 8  # moves of -1, 0, 1, 2
+        obs = codes[places] + 0.3 * torch.randn(T + 1, 16, 3)
+        valid = torch.ones(T, 16, dtype=torch.bool)
+        batch = TrainingBatch(
+            obs={"obs": obs}, actions=actions, log_probs=valid.float(), values=valid.float(),
+            params=torch.zeros(T, 16, 4), rewards=valid.float(), terminated=~valid, truncated=~valid, valid=valid,
+        )  # fmt: skip
+        evaluate(model, batch)
+        total, metrics = loss.loss(model, batch)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        seen.append(metrics["accuracy"].item())
+    assert np.mean(seen[:5]) < 0.6 < 0.75 < np.mean(seen[-20:])
