@@ -58,16 +58,15 @@ _DEFAULTS = {
     "learning_rate": 5e-4,
     "exploration_loss_coeff": 0.02,
 }
-# What must be remembered is learned from large batches, and with little entropy: until an agent remembers well, a coin at the
-# end of the hallway earns as much.
+# what must be remembered is learned from large batches, and late
 _MEMORY = {
     **_COMMON,
     "num_batches_per_iteration": 2,
     "ppo_epochs": 3,
     "learning_rate": 1e-3,
-    "exploration_loss_coeff": 0.003,
+    "exploration_loss_coeff": 0.01,
     "use_rnn": True,
-    "train_for_env_steps": 1_200_000,
+    "train_for_env_steps": 2_500_000,
 }
 
 
