@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def run(resolved: ResolvedConfig, env: ResolvedEnv, *, resume: bool) -> int:
     """Train as configured. Returns the exit code: 0, 1 after a failure, 130 or 143 after SIGINT or SIGTERM."""
-    faulthandler.enable()  # an environment that crashes the interpreter while it is looked at shows where
+    if sys.stderr is not None:
+        faulthandler.enable()  # an environment that crashes the interpreter while it is looked at shows where
     cfg = resolved.config
     nurseries = Nurseries()
     if not cfg.serial:

@@ -271,3 +271,18 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
     command = f"{sys.executable} -m arl_core config --env gym:CartPole-v1 | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "errors"),
+    [
+        ("config --env gym:CartPole-v1 > /dev/full", 1, "error: cannot write to standard output: No space left on device\n"),
+        ("--help > /dev/full", 1, "error: cannot write to standard output: No space left on device\n"),
+        ("--help >&-", 0, ""),
+        ("rum 2>&-", 2, ""),
+    ],
+)
+def test_standard_streams_that_are_full_or_closed(words: str, code: int, errors: str) -> None:
+    command = f"{sys.executable} -m arl_core {words}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", errors)
