@@ -5,6 +5,8 @@ Names follow Sample Factory 1.23 where it has the field. The classes group the f
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -292,6 +294,19 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
     def _experiment_is_a_name(cls, value: str) -> str:
         if value in {".", ".."} or "/" in value or "\\" in value:
             raise ValueError("must be a plain folder name; use train_dir for the folder that holds it")
+        return value
+
+    @field_validator("train_dir", mode="before")
+    @classmethod
+    def _train_dir_is_a_path(cls, value: Any) -> Any:
+        """What `--train_dir=~/runs` means, in which no shell replaces the `~`."""
+        return os.path.expanduser(os.fspath(value)) if isinstance(value, (str, os.PathLike)) else value
+
+    @field_validator("experiment", "train_dir")
+    @classmethod
+    def _names_files(cls, value: str) -> str:
+        if re.search(r"[\x00-\x1f\x7f-\x9f]", value):
+            raise ValueError("must be without control characters")
         return value
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -17,12 +18,6 @@ from arl_core.learning.checkpoint import checkpoints
 from arl_core.learning.saving import BEST, MILESTONES
 from arl_core.monitoring.summary import write_json_atomic
 from arl_core.runtime.plan import RunPlan
-
-
-def default_experiment(env_id: str) -> str:
-    """A name for a run that was given none: the environment and the time."""
-    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in env_id)
-    return f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 class RunDirectory:
@@ -76,8 +71,8 @@ class RunDirectory:
         try:
             before: Any = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
             saved, earlier = dict(before["config"]), dict(before["auto"])
-        except (OSError, ValueError, KeyError, TypeError):  # a new run; resuming has told of a file that cannot be read
-            return chosen
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return chosen  # a new run; resuming has told of a file that cannot be read
         present = resolved.config.model_dump(mode="json")
         kept = {name: why for name, why in earlier.items() if name in saved and present.get(name) == saved[name]}
         return {**kept, **chosen}
@@ -91,6 +86,23 @@ class RunDirectory:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+
+def unnamed_directory(train_dir: Path, env_id: str) -> RunDirectory:
+    """A new directory for a run that was given no name: the environment and the time, and a number where another run has begun
+    in the same second. Raises UserError."""
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in env_id)
+    name = f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in itertools.count(1):
+        path = train_dir / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError:
+            pass  # RunDirectory says why
+        break
+    return RunDirectory(path, resume=False)
 
 
 def _lock(path: Path) -> int:
