@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import nearest
+from arl_core.config.limits import MAX_FRAMES
 from arl_core.envs.group import make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.spaces import ActionLayout, Squash, obs_specs
@@ -122,14 +124,17 @@ class APPO:
         `callback` receives statistics (`frames`, `fps`, `return_mean`, `length_mean`, `episodes`, `policy_lag_mean`, `losses`,
         `metrics`, `evaluation`, `policies`) a few times a second; when it returns False the call ends as interrupted.
         """
-        if not isinstance(train_for_env_steps, (int, float)) or not 0 <= train_for_env_steps == train_for_env_steps // 1:
-            raise UserError(f"train: expected a whole number of frames, such as 100_000, got {train_for_env_steps!r}")
+        frames = _whole(train_for_env_steps)
+        most = MAX_FRAMES // self.config.num_policies
+        if frames is None or not 0 <= frames <= most:
+            got = f"got {train_for_env_steps!r}"
+            raise UserError(f"train: expected a whole number of frames, such as 100_000, and at most {most}, {got}")
         trainer = self._trainer
 
         def observer(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool | None:
             return callback(_statistics(snapshot, episodes)) if callback is not None else None
 
-        outcome = trainer.train(int(train_for_env_steps), observer=observer, additional=True)
+        outcome = trainer.train(frames, observer=observer, additional=True)
         mean = trainer.episodes.return_mean if trainer.episodes else None
         return Status.of(outcome, trainer.snapshot, mean, str(trainer.failure or ""))
 
@@ -305,6 +310,16 @@ def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, An
         "evaluation": dict(snapshot.evaluation),
         "policies": [asdict(policy) for policy in snapshot.policies],
     }
+
+
+def _whole(number: Any) -> int | None:
+    """The whole number that `number` is, whatever its type (int, NumPy's, 1e5); None where it is none."""
+    if isinstance(number, (float, np.floating)):
+        return int(number) if number.is_integer() else None
+    try:
+        return operator.index(number)
+    except TypeError:
+        return None
 
 
 def _checkpoint_file(path: Path, policy: int) -> Path:
