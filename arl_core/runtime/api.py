@@ -22,8 +22,9 @@ from arl_core.envs.group import make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.spaces import ActionLayout, Squash, obs_specs
 from arl_core.interfaces import UserError
-from arl_core.learning.checkpoint import checkpoints, load_file
+from arl_core.learning.checkpoint import checkpoints, load_file, weights_in
 from arl_core.learning.learner import LIVE_HYPERPARAMETERS
+from arl_core.models.checking import check_weights
 from arl_core.models.standalone import StandalonePolicy
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
@@ -165,20 +166,30 @@ class APPO:
         Raises UserError, and changes nothing, where something is missing, unknown or of another shape.
         """
         known = range(self.config.num_policies)
-        if not parameters or not set(parameters) <= set(known):
+        if not isinstance(parameters, Mapping) or not parameters or not set(parameters) <= set(known):
             has = f"policies 0 to {len(known) - 1}" if len(known) > 1 else "policy 0"
-            raise UserError(f"set_parameters needs a dict of policy numbers; this run has {has}, not {sorted(parameters)}")
-        weights = {policy: value for policy, value in parameters.items() if isinstance(value, Mapping)}
-        paths = {policy: Path(value).absolute() for policy, value in parameters.items() if not isinstance(value, Mapping)}
+            got = list(parameters) if isinstance(parameters, Mapping) else type(parameters).__name__
+            raise UserError(f"set_parameters needs a dict of policy numbers, such as {{0: ...}}; this run has {has}, not {got}")
+        paths = {policy: Path(value).absolute() for policy, value in parameters.items() if isinstance(value, (str, Path))}
+        weights: dict[int, Any] = {policy: value for policy, value in parameters.items() if policy not in paths}
         if weights and paths:
             raise UserError("set_parameters: give state_dicts or checkpoints, not some of each")
         if paths:
             self._load({policy: _checkpoint_file(path, policy) for policy, path in paths.items()})
             return
         try:
-            self._trainer.load_state_dicts(weights)
+            self._check_weights(weights)
         except ValueError as error:
             raise UserError(f"set_parameters: {error}") from None
+        self._trainer.load_state_dicts(weights)
+
+    def _check_weights(self, weights: Mapping[int, Any]) -> None:
+        """Raise ValueError where any of them are not weights of this run's network."""
+        for policy, state in weights.items():
+            try:
+                check_weights(self._trainer.models[policy].state_dict(), state)
+            except ValueError as error:  # noqa: PERF203  # a handful of policies
+                raise ValueError(f"policy {policy}: {error}" if len(self._trainer.models) > 1 else str(error)) from None
 
     def save(self, path: str | Path) -> Path:
         """Write one checkpoint atomically: to `path` if it ends in `.pt`, otherwise into that directory. Several policies have
@@ -196,6 +207,7 @@ class APPO:
     def _load(self, files: Mapping[int, Path]) -> None:
         found = {policy: (file, load_file(file)) for policy, file in files.items()}
         try:
+            self._check_weights({policy: weights_in(state) for policy, (_, state) in found.items()})
             self._trainer.load_checkpoints(found)
         except ValueError as error:
             raise UserError(f"checkpoint {', '.join(map(str, files.values()))} does not fit: {error}") from None

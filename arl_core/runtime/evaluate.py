@@ -18,8 +18,9 @@ from arl_core.envs.group import SingleEnvGroup, build_group, make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.picture import write_png
 from arl_core.interfaces import ResolvedEnv, UserError
-from arl_core.learning.checkpoint import load_best, load_file, load_newest
+from arl_core.learning.checkpoint import load_best, load_file, load_newest, weights_in
 from arl_core.learning.saving import BEST
+from arl_core.models.checking import check_weights
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
 from arl_core.models.standalone import StandalonePolicy
@@ -148,10 +149,12 @@ class _SavedRun:
         found = find_checkpoint(self._run_dir, checkpoint, policy)
         model = self._recipe.build()
         try:
-            model.load_state_dict(found[0]["learner"]["model"])
-        except (RuntimeError, KeyError) as error:
+            weights = weights_in(found[0])
+            check_weights(model.state_dict(), weights)
+        except ValueError as error:
             where = self._run_dir / "config.json"
-            raise UserError(f"{found[1]} does not fit the network of {where}: {str(error)[:300]}") from None
+            raise UserError(f"{found[1]} does not fit the network of {where}: {error}") from None
+        model.load_state_dict(weights)
         return model, found[1]
 
     def cast(self, checkpoint: str, policy: int | None) -> tuple[Cast, Path]:

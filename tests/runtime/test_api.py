@@ -39,6 +39,7 @@ def test_the_constructor_starts_no_process_and_weights_are_there_by_value() -> N
         ({"env": "gym_CartPole-v1", "encoder": "mpl"}, r"mlp"),
         ({"env": Bandit, "policy_kwargs": {"learning_rat": 1e-3}}, r"learning_rate"),
         ({"env": Bandit, "policy_kwargs": {"gamma": 2.0}}, r"gamma"),
+        ({"env": Bandit, "policy_kwargs": {1: 2}}, r"policy_kwargs: the name of a configuration field is text, not 1"),
         ({"env": Bandit, "policy_kwargs": [1]}, r"policy_kwargs: expected a dict"),
         ({"env": Bandit, "policy_kwargs": {"clip_range": 0.2}}, r"'clip_range' is not an option here. Instead: ppo_clip_ratio"),
         ({"env": Bandit, "policy_kwargs": {"rollout": 7, "batch_size": 64}}, r"multiple of rollout"),
