@@ -30,6 +30,7 @@ from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.registry import resolve_run
 from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_cast
+from arl_core.runtime.records import Records
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.trainer import Outcome, Trainer
 from arl_core.sampling.playing import Cast
@@ -72,7 +73,8 @@ class APPO:
     that says nothing of workers, there are 8 with 2 environments each. The constructor starts no process; a wrong name or value
     is a `UserError` here.
     Processes start with the first `train` and live, environments and all, until `close` (or the end of the `with` block).
-    With `experiment` in `policy_kwargs` the run has a directory like that of `arl run`; without, it writes nothing.
+    With `experiment` in `policy_kwargs` the run has a directory like that of `arl run` (`run.log` at the level of the logger
+    `arl`); without, it writes nothing.
     """
 
     algo = "appo"
@@ -102,9 +104,12 @@ class APPO:
         layers = Layer("arguments", arguments), Layer("policy_kwargs", dict(policy_kwargs or {}))
         resolved, self.resolved_env = resolve_run(*layers, layout=LAYOUT)
         cfg = resolved.config
-        directory = RunDirectory(Path(cfg.train_dir) / cfg.experiment, resume=False) if cfg.experiment else None
+        self.algo = cfg.algo
+        directory = _directory(Path(cfg.train_dir) / cfg.experiment) if cfg.experiment else None
+        self._records = Records(None if directory is None else directory.path)
         try:
-            self._trainer = Trainer(resolved, self.resolved_env, directory)
+            with self._records.open():
+                self._trainer = Trainer(resolved, self.resolved_env, directory)
         except BaseException:
             if directory is not None:
                 directory.close()
@@ -133,9 +138,13 @@ class APPO:
         trainer = self._trainer
 
         def observer(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool | None:
+            self._records.write(snapshot, episodes)
             return callback(_statistics(snapshot, episodes)) if callback is not None else None
 
-        outcome = trainer.train(frames, observer=observer, additional=True)
+        with self._records.open():
+            outcome = trainer.train(frames, observer=observer, additional=True)
+            if outcome is not Outcome.FAILURE and trainer.snapshot is not None and trainer.episodes is not None:
+                self._records.write(trainer.snapshot, trainer.episodes)
         mean = trainer.episodes.return_mean if trainer.episodes else None
         return Status.of(outcome, trainer.snapshot, mean, str(trainer.failure or ""))
 
@@ -288,6 +297,7 @@ class APPO:
     def close(self) -> None:
         """End this run's processes. Idempotent; weights can still be read."""
         self._trainer.close()
+        self._records.close()
 
     def __enter__(self) -> APPO:
         return self
@@ -306,6 +316,10 @@ class A3C(APPO):
     """Advantage actor-critic (Mnih et al., 2016): n-step returns, without clipping and importance weights."""
 
     algo = "a3c"
+
+
+def _directory(path: Path) -> RunDirectory:
+    return RunDirectory(path, resume=False, advice=f"Choose another experiment or train_dir; load({str(path)!r}) goes on there")
 
 
 def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, Any]:

@@ -19,11 +19,15 @@ from arl_core.learning.saving import BEST, MILESTONES
 from arl_core.monitoring.summary import write_json_atomic
 from arl_core.runtime.plan import RunPlan
 
+GO_ON = "Go on with --resume, or choose another --experiment or --train-dir"
+
 
 class RunDirectory:
     """`<train_dir>/<experiment>/`: config.json, summary.json, checkpoints/, tb/, run.log; locked while we write."""
 
-    def __init__(self, path: Path, *, resume: bool) -> None:
+    def __init__(self, path: Path, *, resume: bool, advice: str = GO_ON) -> None:
+        """Raises UserError where it cannot be written, another process writes to it, or (but for `resume`) it holds a run;
+        `advice`: what to do then."""
         self.path = path
         self.checkpoints = path / "checkpoints"
         try:
@@ -33,10 +37,7 @@ class RunDirectory:
             raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from None
         if not resume and (path / "config.json").exists() and checkpoints(self.policy_folder(0)):
             self.close()
-            raise UserError(
-                f"the run directory {path} already holds a run. Go on with --resume, "
-                "or choose another --experiment or --train-dir"
-            )
+            raise UserError(f"the run directory {path} already holds a run. {advice}")
         for policy in self.checkpoints.glob("p*"):
             for folder in (policy, policy / BEST, policy / MILESTONES):
                 remove_leftovers(folder, "checkpoint_*")
@@ -116,7 +117,7 @@ def _lock(path: Path) -> int:
         holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
         raise UserError(
-            f"another run (process {holder}) writes to {path.parent}; wait for it, or choose another --experiment"
+            f"another run (process {holder}) writes to {path.parent}; wait for it, or choose another experiment"
         ) from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from arl_core.monitoring.runlog import close_run_log, open_run_log
+from arl_core.monitoring.runlog import close_run_log, log_of, open_run_log
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +65,14 @@ def test_size_is_bounded(tmp_path):
     assert "size limit" in lines[-1]
     assert sum("size limit" in line for line in lines) == 1
     assert (tmp_path / "arl.log").stat().st_size < 1300
+
+
+def test_a_log_of_one_run_takes_no_warning_from_the_terminal(tmp_path, capsys, monkeypatch):
+    """Python shows warnings where there is no handler: the run's file is none for people."""
+    log = logging.getLogger("arl")
+    monkeypatch.setattr(log, "propagate", False)  # pytest's own handlers are the root's
+    with log_of(tmp_path / "run.log"):
+        log.warning("late")
+    log.warning("after")
+    assert capsys.readouterr().err == "late\nafter\n"
+    assert (tmp_path / "run.log").read_text().endswith("late\n")
