@@ -1,9 +1,11 @@
 import logging
 import re
+import subprocess
+import sys
 
 import pytest
 
-from arl_core.monitoring.runlog import close_run_log, log_of, open_run_log
+from arl_core.monitoring.runlog import close_run_log, open_run_log
 
 
 @pytest.fixture(autouse=True)
@@ -67,12 +69,13 @@ def test_size_is_bounded(tmp_path):
     assert (tmp_path / "arl.log").stat().st_size < 1300
 
 
-def test_a_log_of_one_run_takes_no_warning_from_the_terminal(tmp_path, capsys, monkeypatch):
+def test_a_log_of_one_run_takes_no_warning_from_the_terminal(tmp_path):
     """Python shows warnings where there is no handler: the run's file is none for people."""
-    log = logging.getLogger("arl")
-    monkeypatch.setattr(log, "propagate", False)  # pytest's own handlers are the root's
-    with log_of(tmp_path / "run.log"):
-        log.warning("late")
-    log.warning("after")
-    assert capsys.readouterr().err == "late\nafter\n"
-    assert (tmp_path / "run.log").read_text().endswith("late\n")
+    code = (
+        "import logging; from pathlib import Path; from arl_core.monitoring.runlog import log_of\n"
+        "with log_of(Path('run.log')): logging.getLogger('arl').warning('late')\n"
+        "logging.getLogger('arl').warning('after')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr == "late\nafter\n"
+    assert (tmp_path / "run.log").read_text().endswith("WARNING  late\n")
