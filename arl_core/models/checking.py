@@ -11,20 +11,21 @@ from torch import Tensor, nn
 NAMED = 3  # of names that are too many or too few
 
 
-def check_weights(own: Mapping[str, Tensor], state: Any) -> None:
-    """Raise ValueError, one line, where `state` cannot be loaded into a network whose state_dict is `own`: other names or
-    shapes, no tensors, values that its types cannot hold or that are not finite."""
+def check_weights(own: Mapping[str, Tensor], state: Any, whose: str = "") -> None:
+    """Raise ValueError, one line that begins with `whose`, where `state` cannot be loaded into a network whose state_dict is
+    `own`: other names or shapes, no tensors, values that its types cannot hold or that are not finite."""
     if isinstance(state, nn.Module):
-        raise ValueError("expected a state_dict, got a module: give its .state_dict()")
+        raise ValueError(f"{whose}expected a state_dict, got a module: give its .state_dict()")
     if not isinstance(state, Mapping):
-        raise ValueError(f"expected a state_dict, got {type(state).__name__}")
+        raise ValueError(f"{whose}expected a state_dict, got {type(state).__name__}")
     missing, unknown = own.keys() - state.keys(), state.keys() - own.keys()
     if missing or unknown:
-        raise ValueError(f"the weights do not fit this network: missing {_listed(missing)}, unknown {_listed(unknown)}")
+        told = f"missing {_listed(missing)}, unknown {_listed(unknown)}"
+        raise ValueError(f"{whose}the weights do not fit this network: {told}")
     for key, value in state.items():
         complaint = _complaint(own[key], value)
         if complaint:
-            raise ValueError(f"weight '{key}' {complaint}")
+            raise ValueError(f"{whose}weight '{key}' {complaint}")
 
 
 def _complaint(own: Tensor, value: Any) -> str:

@@ -195,10 +195,8 @@ class APPO:
     def _check_weights(self, weights: Mapping[int, Any]) -> None:
         """Raise ValueError where any of them are not weights of this run's network."""
         for policy, state in weights.items():
-            try:
-                check_weights(self._trainer.models[policy].state_dict(), state)
-            except ValueError as error:  # noqa: PERF203  # a handful of policies
-                raise ValueError(f"policy {policy}: {error}" if len(self._trainer.models) > 1 else str(error)) from None
+            whose = f"policy {policy}: " if len(self._trainer.models) > 1 else ""
+            check_weights(self._trainer.models[policy].state_dict(), state, whose)
 
     def save(self, path: str | Path) -> Path:
         """Write one checkpoint atomically: to `path` if it ends in `.pt`, otherwise into that directory. Several policies have
