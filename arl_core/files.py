@@ -1,10 +1,12 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and standard streams that are not there, or nowhere to be written to."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
+from typing import IO
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes | memoryview | str) -> None:
@@ -36,3 +38,21 @@ def remove_leftovers(folder: Path, names: str) -> None:
     """Remove what interrupted `write_atomic`s of files called `names` (a glob) left in `folder`."""
     for leftover in folder.glob(f".{names}.*.tmp"):
         leftover.unlink(missing_ok=True)
+
+
+def fill_standard_descriptors() -> None:
+    """Have descriptors 0 to 2 that are closed (`>&-`) be the null device: otherwise the next file or socket that is opened is
+    one of them, and what anybody prints goes into it."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
+def discard(stream: IO[str]) -> None:
+    """Have what `stream` still holds, and all that it is given, go nowhere: the interpreter flushes a standard stream once more
+    at its end, and fails where that cannot be written."""
+    with contextlib.suppress(OSError, ValueError):  # it is no file of the system's, or closed
+        target = stream.fileno()
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, target)
+        os.close(null)

@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 
 from arl_core import interfaces
 from arl_core.config.foreign import FOREIGN_NAMES
+from arl_core.config.limits import MAX_COUNT
 from arl_core.config.schema import FIELD_GROUPS, LEGACY_NAMES, MOOT_NAMES, RunConfig
 from arl_core.hookspecs import HOOK_NAMES, ArlHooks
 from arl_core.interfaces import load_object
@@ -52,7 +53,8 @@ def _type(field: FieldInfo) -> str:
     bounds = []
     for item in field.metadata:
         if isinstance(item, BaseMetadata):
-            bounds += [f"{sign} {getattr(item, key):g}" for key, sign in _SIGNS.items() if hasattr(item, key)]
+            limits = {sign: getattr(item, key) for key, sign in _SIGNS.items() if hasattr(item, key)}
+            bounds += [f"{sign} {limit:g}" for sign, limit in limits.items() if limit < MAX_COUNT]
     return " ".join([" or ".join(names), ", ".join(bounds)]).strip()
 
 

@@ -35,7 +35,8 @@ def parse(
 ) -> Parsed:
     """Parse `arguments`; `flags` maps each flag to whether it is a switch, `legacy` older spellings to flags.
 
-    `positional` names what may stand without a flag. The last of repeated flags wins. Raises UserError.
+    `positional` names what may stand without a flag: such a word after a switch is not the switch's value. The last of
+    repeated flags wins. Raises UserError.
     """
     parsed = Parsed()
     rest = list(arguments)
@@ -50,7 +51,8 @@ def parse(
                 family, _, option = name.partition(".")
                 parsed.options[family, option.replace("-", "_")] = _option_value(attached, rest)
             else:
-                _flag(parsed, name, attached, rest, flags, legacy or {})
+                may_follow = len(parsed.positional) < len(positional)
+                _flag(parsed, name, attached, rest, flags, legacy or {}, may_follow=may_follow)
         elif token.startswith("-") and len(token) > 1:
             raise mistake(f"no flag {token}.{_nearest_flag(token.lstrip('-'), flags)}")
         elif len(parsed.positional) < len(positional):
@@ -68,11 +70,14 @@ def _flag(
     rest: list[str],
     flags: Mapping[str, bool],
     legacy: Mapping[str, str],
+    *,
+    may_follow: bool,
 ) -> None:
     plain = typed.replace("-", "_")
     name = legacy.get(plain, plain)
     if flags.get(name):
-        parsed.values[name] = _switch(typed, _value(attached, rest))
+        is_value = attached is not None or not may_follow or (rest and rest[0].lower() in TRUE | FALSE)
+        parsed.values[name] = _switch(typed, _value(attached, rest) if is_value else None)
         return
     if name in flags:
         value = _value(attached, rest)

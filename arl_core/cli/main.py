@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from arl_core.cli.dispatch import HELP, dispatch, listed
+from arl_core.files import discard, fill_standard_descriptors
 
 COMMANDS = {
     "run": "train: arl run --env gym:CartPole-v1",
@@ -20,7 +21,9 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit code: 0, 2 for a user's mistake (told in one line), 130 or 143 when interrupted."""
+    """Run a command. Returns the exit code: 0, 1 after a failure, 2 for a user's mistake (told in one line), 130 or 143 when
+    interrupted, 141 when the reader of standard output has left."""
+    _complete_streams()
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # here, where a reader that has left is still an exception that we see
@@ -28,8 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:  # of a run: with the signal's number; Python's own: without
         return 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
+        discard(sys.stdout)
         return 141
+    except OSError as error:
+        if not _stdout_fails():
+            raise
+        discard(sys.stdout)
+        print(f"error: cannot write to standard output: {error.strerror}", file=sys.stderr)
+        return 1
     except Exception as error:
         from arl_core.interfaces import UserError
 
@@ -37,6 +46,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _complete_streams() -> None:
+    """Who starts us without a standard stream (`>&-`) wants nothing of it, and everything else."""
+    fill_standard_descriptors()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # open as long as the process
+
+
+def _stdout_fails() -> bool:
+    """Whether it is standard output that cannot be written: the error of a write does not say of what."""
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
 
 
 def _dispatch(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ class SavedRun(NamedTuple):
 
 def find_saved_run(request: Request) -> SavedRun:
     """The run `--experiment` of `--train_dir`, or the newest one (of `--env`, where given). Raises UserError."""
-    train_dir = Path(str(named_field(request, "train_dir")))
+    train_dir = Path(os.path.expanduser(str(named_field(request, "train_dir"))))
     experiment = str(named_field(request, "experiment"))
     if experiment:
         file = train_dir / experiment / "config.json"

@@ -54,6 +54,8 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 
 def canonical_field(name: str, origin: str) -> str:
     """The field that `name` means (dashes and legacy spellings allowed). Raises UserError for an unknown one."""
+    if not isinstance(name, str):
+        raise UserError(f"{origin}: the name of a configuration field is text, not {name!r}")
     plain = name.replace("-", "_")
     plain = LEGACY_NAMES.get(plain, plain)
     check_moot(plain, f"{origin}: ")

@@ -5,13 +5,14 @@ Names follow Sample Factory 1.23 where it has the field. The classes group the f
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import os
+import re
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Positive = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
+from arl_core.config import limits
+from arl_core.config.limits import Count, Fraction, Frames, Layers, NonNegative, Positive
 
 MAX_PLAYERS = 127  # policies and snapshots of a run: they are numbered by one signed byte for each frame
 
@@ -41,11 +42,12 @@ class RunFields(BaseModel):
     algo: str = Field("appo", description="algorithm: appo, impala, a3c, or a plugin's (my-plugin/name)")
     experiment: str = Field("", description="name of the run; default: <env>-<time>")
     train_dir: str = Field("train_dir", description="folder that holds the run directories")
-    seed: int = Field(0, ge=0, description="one seed fixes environments, actions, initialisation and shuffling")
+    seed: int = Field(
+        0, ge=0, le=limits.MAX_SEED, description="one seed fixes environments, actions, initialisation and shuffling"
+    )
     device: str = Field("auto", description="auto, cpu, gpu (= cuda) or cuda:N; where the learner and central inference run")
-    train_for_env_steps: int = Field(
+    train_for_env_steps: Frames = Field(
         1_000_000,
-        ge=0,
         description="stop after so many frames (environment transitions); of several policies: for each, on average",
     )
     train_for_seconds: float = Field(0.0, ge=0.0, description="stop after so many seconds of training; 0: no limit")
@@ -57,18 +59,18 @@ class RunFields(BaseModel):
         description="keep the checkpoint with the highest: return_mean, length_mean, a metric of the environment, or "
         "eval/return_mean and the like; empty: none",
     )
-    save_best_after: int = Field(100_000, ge=0, description="frames before which no checkpoint is taken for the best")
+    save_best_after: Frames = Field(100_000, description="frames before which no checkpoint is taken for the best")
     save_best_every_sec: float = Field(15.0, ge=0.0, description="how often, at most, to look whether there is a new best")
     eval_every_sec: float = Field(0.0, ge=0.0, description="seconds of training between evaluations; 0: none")
-    eval_every_frames: int = Field(0, ge=0, description="frames between evaluations during training; 0: none")
+    eval_every_frames: Frames = Field(0, description="frames between evaluations during training; 0: none")
     eval_episodes: Positive = Field(10, description="episodes of an evaluation during training")
     eval_deterministic: bool = Field(True, description="these evaluations take the most probable actions, or draw them")
     stats_window: Positive = Field(100, description="episodes over which returns and lengths are averaged")
     heartbeat_timeout_s: float = Field(
         120.0, gt=0.0, description="a process silent for so long is taken for hung, and restarted or the run ended"
     )
-    max_worker_restarts: int = Field(
-        10, ge=0, description="rollout and policy workers that may die in one run before it ends as failed"
+    max_worker_restarts: Count = Field(
+        10, description="rollout and policy workers that may die in one run before it ends as failed"
     )
     with_pbt: bool = Field(
         False, description="population-based training; with one policy, which has nobody to learn from, a plain run"
@@ -78,11 +80,14 @@ class RunFields(BaseModel):
 class SamplingFields(BaseModel):
     """Sampling"""
 
-    num_workers: Positive = Field(2, description="rollout workers (processes), or auto: measured at the start")
+    num_workers: int = Field(
+        2, ge=1, le=limits.MAX_WORKERS, description="rollout workers (processes), or auto: measured at the start"
+    )
     num_envs_per_worker: Positive = Field(16, description="environments that each rollout worker steps, or auto")
     worker_num_splits: int | None = Field(
         None,
         ge=1,
+        le=limits.MAX_COUNT,
         description="environment groups per worker; 2 is double-buffered, the default where it hides latency",
     )
     inference: Literal["auto", "measured", "local", "central"] = Field(
@@ -93,6 +98,7 @@ class SamplingFields(BaseModel):
     policy_workers_per_policy: int | None = Field(
         None,
         ge=1,
+        le=limits.MAX_WORKERS,
         description="policy workers for each policy (central inference); default: one on a GPU, on a CPU one per core in use",
     )
     num_policies: int = Field(1, ge=1, le=64, description="policies trained at once (docs/multi-agent.md)")
@@ -105,18 +111,20 @@ class SamplingFields(BaseModel):
         0.0, description="episodes in which all agents but one are played by frozen snapshots of their policies; 0: none"
     )
     self_play_snapshots: Positive = Field(4, description="self-play: snapshots of each policy that are kept")
-    self_play_every_frames: Positive = Field(
-        100_000, description="self-play: frames between snapshots; a new one replaces the oldest"
+    self_play_every_frames: int = Field(
+        100_000, ge=1, le=limits.MAX_FRAMES, description="self-play: frames between snapshots; a new one replaces the oldest"
     )
     rollout: Positive = Field(32, description="steps in a slot: the length of a trajectory, T")
-    decorrelate_steps: int = Field(
+    decorrelate_steps: Count = Field(
         0,
-        ge=0,
         description="each environment plays between 0 and so many random steps before its first frame, so that episodes do not "
         "begin together",
     )
     slots_per_group: int | None = Field(
-        None, ge=2, description="rollout slots each environment group owns; default: enough for one batch and one more"
+        None,
+        ge=2,
+        le=limits.MAX_COUNT,
+        description="rollout slots each environment group owns; default: enough for one batch and one more",
     )
     async_rl: bool = Field(
         True, description="sample while training; otherwise everyone waits until a batch is trained on, and the policy lag is 0"
@@ -125,7 +133,7 @@ class SamplingFields(BaseModel):
     sampler_only: bool = Field(False, description="sample and discard: measures the sampler, trains nothing")
     cpu_affinity: bool = Field(False, description="pin each rollout worker to one processor")
     niceness: int = Field(0, ge=0, le=19, description="niceness added to rollout workers")
-    torch_threads: Positive = Field(1, description="threads of the learner's CPU kernels")
+    torch_threads: int = Field(1, ge=1, le=limits.MAX_THREADS, description="threads of the learner's CPU kernels")
 
 
 class ModelFields(BaseModel):
@@ -138,17 +146,17 @@ class ModelFields(BaseModel):
     encoder_subtype: str | None = Field(
         None, description="which network of the encoder: conv with convnet_impala is the encoder convnet_impala"
     )
-    hidden_size: Positive = Field(64, description="width of the hidden layers")
-    encoder_layers: Positive = Field(2, description="hidden layers of an mlp encoder")
+    hidden_size: int = Field(64, ge=1, le=limits.MAX_WIDTH, description="width of the hidden layers")
+    encoder_layers: Layers = Field(2, description="hidden layers of an mlp encoder")
     encoder_extra_fc_layers: int = Field(
-        1, ge=0, description="fully connected layers of hidden_size after an encoder's convolutions"
+        1, ge=0, le=limits.MAX_LAYERS, description="fully connected layers of hidden_size after an encoder's convolutions"
     )
     nonlinearity: Literal["tanh", "relu", "elu"] = Field(
         "tanh", description="activation, but for networks whose definition says which (docs/encoders.md)"
     )
     use_rnn: bool = Field(False, description="recurrent core between encoder and heads")
     rnn_type: Literal["gru", "lstm"] = Field("gru", description="kind of recurrent core")
-    rnn_num_layers: Positive = Field(1, description="recurrent cells, one above the other")
+    rnn_num_layers: Layers = Field(1, description="recurrent cells, one above the other")
     recurrence: int | None = Field(
         None,
         description="steps through which a recurrent core's gradients go back; divides rollout; default or -1: all of it",
@@ -294,6 +302,19 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
             raise ValueError("must be a plain folder name; use train_dir for the folder that holds it")
         return value
 
+    @field_validator("train_dir", mode="before")
+    @classmethod
+    def _train_dir_is_a_path(cls, value: Any) -> Any:
+        """What `--train_dir=~/runs` means, in which no shell replaces the `~`."""
+        return os.path.expanduser(os.fspath(value)) if isinstance(value, (str, os.PathLike)) else value
+
+    @field_validator("experiment", "train_dir")
+    @classmethod
+    def _names_files(cls, value: str) -> str:
+        if re.search(r"[\x00-\x1f\x7f-\x9f]", value):
+            raise ValueError("must be without control characters")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         splits = self.worker_num_splits
@@ -364,6 +385,8 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
         for agent, policy in self.agent_policies.items():
             if not 0 <= policy < self.num_policies:
                 raise ValueError(f"agent_policies: '{agent}' has policy {policy}; num_policies is {self.num_policies}")
+        if self.num_policies * self.train_for_env_steps > limits.MAX_FRAMES:
+            raise ValueError(f"num_policies x train_for_env_steps must be at most {limits.MAX_FRAMES}")
         players = self.num_policies * (1 + (self.self_play_snapshots if self.self_play_fraction > 0 else 0))
         if players > MAX_PLAYERS:
             raise ValueError(f"num_policies x (1 + self_play_snapshots) must be at most {MAX_PLAYERS}, not {players}")

@@ -44,7 +44,7 @@ def parse_yaml(text: str) -> Any:
     """One YAML value; numbers such as 1e-3 are numbers. Text that is not YAML stays text."""
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that does not exist
         return str(text)
     if isinstance(value, str):
         try:
@@ -66,7 +66,13 @@ def yaml_layer(path: str | Path) -> Layer:
             values = yaml.safe_load(file)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not YAML: cannot be decoded") from error
+    except ValueError as error:
+        raise UserError(f"{path}: a date or number that is none: {error}. Write text in quotes") from error
+    except RecursionError as error:
+        raise UserError(f"{path}: is nested too deeply") from error
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
         raise UserError(f"{where}: not YAML: {getattr(error, 'problem', None) or 'cannot be decoded'}") from error

@@ -103,6 +103,14 @@ def load_file(path: Path) -> dict[str, Any]:
     return state
 
 
+def weights_in(state: Mapping[str, Any]) -> Any:
+    """What stands in the place of a checkpoint's weights. Raises ValueError where nothing does."""
+    learner = state.get("learner")
+    if not isinstance(learner, Mapping) or "model" not in learner:
+        raise ValueError("it is not a checkpoint of a run")
+    return learner["model"]
+
+
 def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[dict[str, Any], Path] | None:
     """The newest intact checkpoint; `warn` hears of damaged ones. None only if there is none at all: where there are some
     and none is intact, a UserError, never a silent start from scratch."""

@@ -119,6 +119,8 @@ def make_optimizer(cfg: RunConfig, flat: FlatState) -> FlatOptimizer:
 
 def check_moments(kind: type[FlatOptimizer], state: Mapping[str, Any]) -> None:
     """Raises ValueError where a saved state is another optimiser's."""
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError("its optimiser's state is none")
     if state.keys() != {"step", *kind.MOMENTS}:
         names = {other: name for name, other in OPTIMIZERS.items()}
         owner = next((name for name, other in OPTIMIZERS.items() if state.keys() == {"step", *other.MOMENTS}), "another")

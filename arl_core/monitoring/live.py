@@ -5,6 +5,7 @@ This module does not import rich; `LiveView.create` does where there is a termin
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING
 
+from arl_core.files import discard
 from arl_core.monitoring.bottleneck import bottleneck
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.formats import printable
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL_S = 5.0
 
+_log = logging.getLogger("arl")
+
 
 class LiveView(ABC):
-    """Shows a run. `update` a few times a second; `close` once at the end, whatever happened."""
+    """Shows a run. `update` a few times a second; `close` once at the end, whatever happened. A view that can no longer be
+    written (its reader has left, its disk is full) is silent from then on: the run is not the worse for it."""
 
     @staticmethod
     def create(console: Console | None, title: str) -> LiveView:
@@ -49,7 +54,18 @@ class LiveView(ABC):
 
 
 def _stdout_is_live() -> bool:
-    return sys.stdout.isatty() and os.environ.get("TERM") not in {"dumb", "unknown"} and not os.environ.get("CI")
+    return (
+        sys.stdout is not None
+        and sys.stdout.isatty()
+        and os.environ.get("TERM") not in {"dumb", "unknown"}
+        and not os.environ.get("CI")
+    )
+
+
+def give_up(stream: IO[str], error: Exception) -> None:
+    """What a view that cannot write to `stream` does before it is silent."""
+    discard(stream)
+    _log.warning("progress cannot be shown any more, training goes on: %s", error)
 
 
 def plain_line(snapshot: Snapshot, episodes: EpisodeStatistics) -> str:
@@ -86,11 +102,12 @@ def _plain(value: float | int | str | None) -> str:
 
 
 class PlainView(LiveView):
-    """One `key=value` line every `interval_s` seconds, without colours or cursor movements."""
+    """One `key=value` line every `interval_s` seconds, without colours or cursor movements; nothing where `file` is None, as
+    standard output is for a process that was started without."""
 
     def __init__(
         self,
-        file: IO[str],
+        file: IO[str] | None,
         title: str,
         *,
         interval_s: float = PLAIN_INTERVAL_S,
@@ -110,7 +127,13 @@ class PlainView(LiveView):
 
     def message(self, text: str) -> None:
         """Print text as it is."""
-        print(printable(text, getattr(self._file, "encoding", None) or "utf-8"), file=self._file, flush=True)
+        if self._file is None:
+            return
+        try:
+            print(printable(text, getattr(self._file, "encoding", None) or "utf-8"), file=self._file, flush=True)
+        except (OSError, ValueError) as error:  # ValueError: somebody has closed it
+            lost, self._file = self._file, None
+            give_up(lost, error)
 
     def close(self, final: str) -> None:
         """Print the newest state, where it has not been, and the final line."""

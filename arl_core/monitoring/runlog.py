@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 LOGGER_NAME = "arl"
@@ -70,6 +72,33 @@ def open_run_log(
         logger.addHandler(_WarningHandler(show_warning))
     logger.setLevel(logging.INFO)
     return logger
+
+
+_current: ContextVar[logging.Handler | None] = ContextVar("run log", default=None)
+
+
+@contextmanager
+def log_of(path: Path) -> Iterator[None]:
+    """Have what this thread says to the logger `arl` in the block go to the file `path` too, after what is in it; not what it
+    says in a block of another run inside of this one. The level is the logger's own: a process of several runs is its user's.
+
+    Raises OSError where the file cannot be written.
+    """
+    logger = logging.getLogger(LOGGER_NAME)
+    handler = _RunLogHandler(path, MAX_BYTES)
+    handler.addFilter(lambda _: _current.get() is handler)
+    # without a handler of the user's, Python shows warnings by one that it takes where there is no other
+    added = [handler] if logger.hasHandlers() or logging.lastResort is None else [handler, logging.lastResort]
+    for each in added:
+        logger.addHandler(each)
+    token = _current.set(handler)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+        for each in added:
+            logger.removeHandler(each)
+        handler.close()
 
 
 def close_run_log() -> None:

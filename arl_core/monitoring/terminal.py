@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
@@ -16,7 +16,7 @@ from rich.text import Text
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.formats import printable
 from arl_core.monitoring.history import History
-from arl_core.monitoring.live import LiveView
+from arl_core.monitoring.live import LiveView, give_up
 from arl_core.monitoring.panel import build_panel
 from arl_core.monitoring.snapshot import Snapshot
 
@@ -55,6 +55,7 @@ class TerminalView(LiveView, RenderHook):
         self._state: tuple[Snapshot, EpisodeStatistics] | None = None
         self._drawn = _Lines([])
         self._closed = False
+        self._lost = False
         self._replaced = _redirect_terminal_streams(self._console)
         self._console.push_render_hook(self)
 
@@ -66,11 +67,11 @@ class TerminalView(LiveView, RenderHook):
             self._state = (snapshot, episodes)
             if episodes.return_mean is not None:
                 self._returns.add(episodes.return_mean)
-            self._console.print(Control())
+            self._write(lambda: self._console.print(Control()))
 
     def message(self, text: str) -> None:
         """Print text above the panel."""
-        self._console.print(Text(printable(text, self._console.encoding)), soft_wrap=True)
+        self._write(lambda: self._console.print(Text(printable(text, self._console.encoding)), soft_wrap=True))
 
     def close(self, final: str) -> None:
         """Take the panel away, give back the streams, print the final line."""
@@ -79,7 +80,7 @@ class TerminalView(LiveView, RenderHook):
                 return
             _give_back_streams(self._replaced)
             self._closed = True
-            self._console.control(self._rewind(erase=True))
+            self._write(lambda: self._console.control(self._rewind(erase=True)))
             self._console.pop_render_hook()
             if final:
                 self.message(final)
@@ -95,6 +96,16 @@ class TerminalView(LiveView, RenderHook):
             start = self._rewind(erase=not (same_place and only_panel))
             self._drawn = lines
             return [start, *renderables, lines]
+
+    def _write(self, action: Callable[[], None]) -> None:
+        """Do it, unless the terminal has gone: a run that was started in it may stay."""
+        if self._lost:
+            return
+        try:
+            action()
+        except OSError as error:
+            self._lost = True
+            give_up(self._console.file, error)
 
     def _render(self, snapshot: Snapshot, episodes: EpisodeStatistics) -> list[list[Segment]]:
         options = self._console.options

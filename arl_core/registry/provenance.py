@@ -23,7 +23,7 @@ def saved_run(run_dir: Path) -> tuple[dict[str, Any], Provenance]:
         data: Any = json.loads(file.read_text(encoding="utf-8"))
         described = (str(data["env"][key]) for key in ("id", "dist", "version"))
         return dict(data["config"]), Provenance(str(run_dir), *described)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{run_dir} is not a run directory: {file.name}: {type(error).__name__}: {error}") from error
 
 

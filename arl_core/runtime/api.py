@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import nearest
+from arl_core.config.limits import MAX_FRAMES
 from arl_core.envs.group import make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.spaces import ActionLayout, Squash, obs_specs
@@ -27,6 +29,7 @@ from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.registry import resolve_run
 from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_cast
+from arl_core.runtime.records import Records
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.trainer import Outcome, Trainer
 from arl_core.sampling.playing import Cast
@@ -69,7 +72,8 @@ class APPO:
     that says nothing of workers, there are 8 with 2 environments each. The constructor starts no process; a wrong name or value
     is a `UserError` here.
     Processes start with the first `train` and live, environments and all, until `close` (or the end of the `with` block).
-    With `experiment` in `policy_kwargs` the run has a directory like that of `arl run`; without, it writes nothing.
+    With `experiment` in `policy_kwargs` the run has a directory like that of `arl run` (`run.log` at the level of the logger
+    `arl`); without, it writes nothing.
     """
 
     algo = "appo"
@@ -99,10 +103,13 @@ class APPO:
         layers = Layer("arguments", arguments), Layer("policy_kwargs", dict(policy_kwargs or {}))
         resolved, self.resolved_env = resolve_run(*layers, layout=LAYOUT)
         cfg = resolved.config
-        directory = RunDirectory(Path(cfg.train_dir) / cfg.experiment, resume=False) if cfg.experiment else None
+        self.algo = cfg.algo
+        directory = _directory(Path(cfg.train_dir) / cfg.experiment) if cfg.experiment else None
+        self._records = Records(None if directory is None else directory.path)
         try:
-            self._trainer = Trainer(resolved, self.resolved_env, directory)
-            self._trainer.write_config()
+            with self._records.open():
+                self._trainer = Trainer(resolved, self.resolved_env, directory)
+                self._trainer.write_config()
         except BaseException:
             if directory is not None:
                 directory.close()
@@ -123,14 +130,21 @@ class APPO:
         `callback` receives statistics (`frames`, `fps`, `return_mean`, `length_mean`, `episodes`, `policy_lag_mean`, `losses`,
         `metrics`, `evaluation`, `policies`) a few times a second; when it returns False the call ends as interrupted.
         """
-        if not isinstance(train_for_env_steps, (int, float)) or not 0 <= train_for_env_steps == train_for_env_steps // 1:
-            raise UserError(f"train: expected a whole number of frames, such as 100_000, got {train_for_env_steps!r}")
+        frames = _whole(train_for_env_steps)
+        most = MAX_FRAMES // self.config.num_policies
+        if frames is None or not 0 <= frames <= most:
+            got = f"got {train_for_env_steps!r}"
+            raise UserError(f"train: expected a whole number of frames, such as 100_000, and at most {most}, {got}")
         trainer = self._trainer
 
         def observer(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool | None:
+            self._records.write(snapshot, episodes)
             return callback(_statistics(snapshot, episodes)) if callback is not None else None
 
-        outcome = trainer.train(int(train_for_env_steps), observer=observer, additional=True)
+        with self._records.open():
+            outcome = trainer.train(frames, observer=observer, additional=True)
+            if outcome is not Outcome.FAILURE and trainer.snapshot is not None and trainer.episodes is not None:
+                self._records.write(trainer.snapshot, trainer.episodes)
         mean = trainer.episodes.return_mean if trainer.episodes else None
         return Status.of(outcome, trainer.snapshot, mean, str(trainer.failure or ""))
 
@@ -161,11 +175,12 @@ class APPO:
         Raises UserError, and changes nothing, where something is missing, unknown or of another shape.
         """
         known = range(self.config.num_policies)
-        if not parameters or not set(parameters) <= set(known):
+        if not isinstance(parameters, Mapping) or not parameters or not set(parameters) <= set(known):
             has = f"policies 0 to {len(known) - 1}" if len(known) > 1 else "policy 0"
-            raise UserError(f"set_parameters needs a dict of policy numbers; this run has {has}, not {sorted(parameters)}")
-        weights = {policy: value for policy, value in parameters.items() if isinstance(value, Mapping)}
-        paths = {policy: Path(value).absolute() for policy, value in parameters.items() if not isinstance(value, Mapping)}
+            got = list(parameters) if isinstance(parameters, Mapping) else type(parameters).__name__
+            raise UserError(f"set_parameters needs a dict of policy numbers, such as {{0: ...}}; this run has {has}, not {got}")
+        paths = {policy: Path(value).absolute() for policy, value in parameters.items() if isinstance(value, (str, Path))}
+        weights: dict[int, Any] = {policy: value for policy, value in parameters.items() if policy not in paths}
         if weights and paths:
             raise UserError("set_parameters: give state_dicts or checkpoints, not some of each")
         if paths:
@@ -272,6 +287,7 @@ class APPO:
     def close(self) -> None:
         """End this run's processes. Idempotent; weights can still be read."""
         self._trainer.close()
+        self._records.close()
 
     def __enter__(self) -> APPO:
         return self
@@ -292,6 +308,10 @@ class A3C(APPO):
     algo = "a3c"
 
 
+def _directory(path: Path) -> RunDirectory:
+    return RunDirectory(path, resume=False, advice=f"Choose another experiment or train_dir; load({str(path)!r}) goes on there")
+
+
 def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, Any]:
     return {
         "frames": snapshot.frames,
@@ -306,6 +326,16 @@ def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, An
         "evaluation": dict(snapshot.evaluation),
         "policies": [asdict(policy) for policy in snapshot.policies],
     }
+
+
+def _whole(number: Any) -> int | None:
+    """The whole number that `number` is, whatever its type (int, NumPy's, 1e5); None where it is none."""
+    if isinstance(number, (float, np.floating)):
+        return int(number) if number.is_integer() else None
+    try:
+        return operator.index(number)
+    except TypeError:
+        return None
 
 
 def _checkpoint_file(path: Path, policy: int) -> Path:

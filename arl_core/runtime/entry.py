@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,8 +24,9 @@ def component_main(
 ) -> int:
     """Run `body(link, spec).run()`; `body` is "module:attribute"."""
     gc.freeze()  # what was imported is not garbage: no collection has to look at it, and its pages stay shared
-    faulthandler.enable()  # an environment that crashes the interpreter shows where,
-    faulthandler.register(signal.SIGUSR1)  # and one that hangs when the trainer asks
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)  # an environment that crashes the interpreter shows where,
+        faulthandler.register(signal.SIGUSR1, sys.__stderr__)  # and one that hangs when the trainer asks
     flat = fds["bells"]
     bells = [tuple(flat[i : i + fds_per_bell]) for i in range(0, len(flat), fds_per_bell)]
     handles = SharedHandles(fds["arena"][0], bells, table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from arl_core.envs.group import SingleEnvGroup, build_group, make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.picture import write_png
 from arl_core.interfaces import ResolvedEnv, UserError
-from arl_core.learning.checkpoint import load_best, load_file, load_newest
+from arl_core.learning.checkpoint import load_best, load_file, load_newest, weights_in
 from arl_core.learning.saving import BEST
+from arl_core.models.checking import check_weights
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
 from arl_core.models.standalone import StandalonePolicy
@@ -31,9 +33,22 @@ from arl_core.sampling.playing import Cast, EpisodesPlay, Evaluation
 from arl_core.sampling.replica import action_seed
 
 EVALUATION_INDEX = 1 << 20  # environments of an evaluation are numbered from here: their streams are not the training's
+MAX_EVALUATION_SEED = 2**32 - 1  # times the above, an environment's number is still an integer of 64 bits
 MAX_ROWS = 64
 
 log = logging.getLogger("arl")
+
+
+def _first_environment(seed: int | None) -> int:
+    """The number of an evaluation's first environment: `seed` chooses among streams that are all apart from the training's.
+    Raises UserError."""
+    try:
+        number = operator.index(seed or 0)
+    except TypeError:
+        number = -1
+    if not 0 <= number <= MAX_EVALUATION_SEED:
+        raise UserError(f"seed: expected a whole number from 0 to {MAX_EVALUATION_SEED}, got {seed!r}")
+    return EVALUATION_INDEX * (1 + number)
 
 
 def evaluate_cast(
@@ -41,9 +56,9 @@ def evaluate_cast(
 ) -> Evaluation:
     """Play `episodes` episodes. Each of up to 64 environments plays its fixed share, so that short episodes are not
     counted more often than long ones. `seed` chooses other environment and action streams than the default ones."""
-    if episodes < 1:
-        raise UserError(f"episodes must be at least 1, not {episodes}")
-    first = EVALUATION_INDEX * (1 + (seed or 0))
+    if not isinstance(episodes, (int, np.integer)) or episodes < 1:
+        raise UserError(f"episodes: expected a whole number of at least 1, got {episodes!r}")
+    first = _first_environment(seed)
     group = build_group(env, make_contexts(cfg.seed, first, min(episodes, MAX_ROWS)))
     try:
         play = EpisodesPlay(cast, group, episodes, action_seed(cfg.seed, first), deterministic=deterministic)
@@ -58,7 +73,7 @@ def play_picture(
     model: PolicyNetwork, env: ResolvedEnv, cfg: RunConfig, *, deterministic: bool, seed: int | None = None
 ) -> NDArray[np.uint8]:
     """The last picture of one episode, RGB [H, W, 3]. Raises UserError where the environment draws none."""
-    first = EVALUATION_INDEX * (1 + (seed or 0))
+    first = _first_environment(seed)
     context = replace(make_contexts(cfg.seed, first, 1)[0], render_mode="rgb_array")
     try:
         instance = build_env(env, context)
@@ -134,10 +149,12 @@ class _SavedRun:
         found = find_checkpoint(self._run_dir, checkpoint, policy)
         model = self._recipe.build()
         try:
-            model.load_state_dict(found[0]["learner"]["model"])
-        except (RuntimeError, KeyError) as error:
+            weights = weights_in(found[0])
+            check_weights(model.state_dict(), weights)
+        except ValueError as error:
             where = self._run_dir / "config.json"
-            raise UserError(f"{found[1]} does not fit the network of {where}: {str(error)[:300]}") from None
+            raise UserError(f"{found[1]} does not fit the network of {where}: {error}") from None
+        model.load_state_dict(weights)
         return model, found[1]
 
     def cast(self, checkpoint: str, policy: int | None) -> tuple[Cast, Path]:

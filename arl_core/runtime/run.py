@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 def run(resolved: ResolvedConfig, env: ResolvedEnv, *, resume: bool) -> int:
     """Train as configured. Returns the exit code: 0, 1 after a failure, 130 or 143 after SIGINT or SIGTERM."""
-    faulthandler.enable()  # an environment that crashes the interpreter while it is looked at shows where
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)  # an environment that crashes the interpreter while it is looked at shows where
     cfg = resolved.config
     nurseries = Nurseries()
     if not cfg.serial:
@@ -34,11 +36,14 @@ def run(resolved: ResolvedConfig, env: ResolvedEnv, *, resume: bool) -> int:
 
 
 def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, resume: bool) -> int:
-    from arl_core.runtime.rundir import RunDirectory, default_experiment
+    from arl_core.runtime.rundir import RunDirectory, unnamed_directory
 
     cfg = resolved.config
-    path = Path(cfg.train_dir) / (cfg.experiment or default_experiment(env.id))
-    directory = RunDirectory(path, resume=resume)
+    if cfg.experiment:
+        directory = RunDirectory(Path(cfg.train_dir) / cfg.experiment, resume=resume)
+    else:
+        directory = unnamed_directory(Path(cfg.train_dir), env.id)
+    path = directory.path
     view = LiveView.create(None, f"{cfg.algo} · {env.id}")
     code, final = 0, ""
     open_run_log(path / "run.log", view.message)
@@ -104,19 +109,20 @@ def _ending(trainer: Trainer, outcome: Outcome, path: Path, begin: int | None) -
     snapshot = trainer.snapshot
     assert snapshot is not None
     own_code = not trainer.env.dist or trainer.env.imports  # the user's: a file alone may not name it
-    named = f" --env {trainer.cfg.env}" if own_code else ""
+    named = f" --env {shlex.quote(trainer.cfg.env)}" if own_code else ""
+    see = f"See it play: arl eval {shlex.quote(str(path))}{named}"
     if begin is not None and snapshot.frames == begin and not trainer.signal:
         more = "--train_for_env_steps N, with a larger N, trains on"
-        return int(outcome), f"nothing to do: the run has its {begin:,} frames; {more}. See it play: arl eval {path}{named}"
+        return int(outcome), f"nothing to do: the run has its {begin:,} frames; {more}. {see}"
     done = f"{snapshot.frames:,} frames in {snapshot.seconds:.1f} s ({snapshot.fps_total:,.0f} FPS)"
     mean = trainer.engine.statistics.episodes.return_mean
     result = f", mean return {mean:.3f}" if mean is not None else ""
     if trainer.signal:
-        name = trainer.cfg.experiment or path.name
         train_dir = trainer.cfg.train_dir
-        again = f"arl run --resume --experiment {name}" + (f" --train-dir {train_dir}" if train_dir != "train_dir" else "")
+        again = f"arl run --resume --experiment {shlex.quote(path.name)}"
+        again += f" --train-dir {shlex.quote(train_dir)}" if train_dir != "train_dir" else ""
         return 128 + trainer.signal, f"interrupted after {done}{result}. Saved; go on with: {again}{named}"
-    return int(outcome), f"{done}{result}. See it play: arl eval {path}{named}"
+    return int(outcome), f"{done}{result}. {see}"
 
 
 def _saved(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -18,17 +19,15 @@ from arl_core.learning.saving import BEST, MILESTONES
 from arl_core.monitoring.summary import write_json_atomic
 from arl_core.runtime.plan import RunPlan
 
-
-def default_experiment(env_id: str) -> str:
-    """A name for a run that was given none: the environment and the time."""
-    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in env_id)
-    return f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
+GO_ON = "Go on with --resume, or choose another --experiment or --train-dir"
 
 
 class RunDirectory:
     """`<train_dir>/<experiment>/`: config.json, summary.json, checkpoints/, tb/, run.log; locked while we write."""
 
-    def __init__(self, path: Path, *, resume: bool) -> None:
+    def __init__(self, path: Path, *, resume: bool, advice: str = GO_ON) -> None:
+        """Raises UserError where it cannot be written, another process writes to it, or (but for `resume`) it holds a run;
+        `advice`: what to do then."""
         self.path = path
         self.checkpoints = path / "checkpoints"
         try:
@@ -38,10 +37,7 @@ class RunDirectory:
             raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from None
         if not resume and (path / "config.json").exists() and checkpoints(self.policy_folder(0)):
             self.close()
-            raise UserError(
-                f"the run directory {path} already holds a run. Go on with --resume, "
-                "or choose another --experiment or --train-dir"
-            )
+            raise UserError(f"the run directory {path} already holds a run. {advice}")
         for policy in self.checkpoints.glob("p*"):
             for folder in (policy, policy / BEST, policy / MILESTONES):
                 remove_leftovers(folder, "checkpoint_*")
@@ -76,8 +72,8 @@ class RunDirectory:
         try:
             before: Any = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
             saved, earlier = dict(before["config"]), dict(before["auto"])
-        except (OSError, ValueError, KeyError, TypeError):  # a new run; resuming has told of a file that cannot be read
-            return chosen
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return chosen  # a new run; resuming has told of a file that cannot be read
         present = resolved.config.model_dump(mode="json")
         kept = {name: why for name, why in earlier.items() if name in saved and present.get(name) == saved[name]}
         return {**kept, **chosen}
@@ -93,6 +89,23 @@ class RunDirectory:
             self._lock = -1
 
 
+def unnamed_directory(train_dir: Path, env_id: str) -> RunDirectory:
+    """A new directory for a run that was given no name: the environment and the time, and a number where another run has begun
+    in the same second. Raises UserError."""
+    plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in env_id)
+    name = f"{plain}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in itertools.count(1):
+        path = train_dir / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError:
+            pass  # RunDirectory says why
+        break
+    return RunDirectory(path, resume=False)
+
+
 def _lock(path: Path) -> int:
     """An advisory lock that the kernel gives back whatever happens to us. Raises UserError naming the holder."""
     import fcntl
@@ -104,7 +117,7 @@ def _lock(path: Path) -> int:
         holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
         raise UserError(
-            f"another run (process {holder}) writes to {path.parent}; wait for it, or choose another --experiment"
+            f"another run (process {holder}) writes to {path.parent}; wait for it, or choose another experiment"
         ) from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())

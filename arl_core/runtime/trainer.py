@@ -10,14 +10,14 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from arl_core.config import ResolvedConfig
 from arl_core.config.layers import AUTO_ORIGIN
 from arl_core.interfaces import ResolvedEnv, RunInfo, UserError
-from arl_core.learning.checkpoint import load_newest
+from arl_core.learning.checkpoint import load_newest, weights_in
 from arl_core.learning.optimizers import OPTIMIZERS, check_moments
+from arl_core.models.checking import check_weights
 from arl_core.models.flat import flatten_module
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
@@ -337,36 +337,21 @@ class Trainer:
         """Have policies act with these weights from the very next frame. Raises ValueError, and changes nothing, where any does
         not fit."""
         for policy, state in states.items():
-            self._check_weights(state, f"policy {policy}: " if len(self.models) > 1 else "")
+            check_weights(self.models[policy].state_dict(), state, f"policy {policy}: " if len(self.models) > 1 else "")
         for policy, state in states.items():
             self.models[policy].load_state_dict(dict(state))
             self._checkpoints.pop(policy, None)
         if self._engine is not None:
             self._engine.load_weights({policy: self._weights_of(policy) for policy in states})
 
-    def _check_weights(self, state: Mapping[str, Tensor], whose: str) -> None:
-        own = self.models[0].state_dict()
-        missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-        if missing or unknown:
-            raise ValueError(f"{whose}the weights do not fit this network: missing {missing}, unknown {unknown}")
-        for key, value in state.items():
-            if not isinstance(value, Tensor):
-                raise ValueError(f"{whose}weight '{key}' is {type(value).__name__}, not a tensor")
-            if tuple(value.shape) != tuple(own[key].shape):
-                raise ValueError(
-                    f"{whose}weight '{key}' has shape {tuple(value.shape)}, this network's has {tuple(own[key].shape)}"
-                )
-            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-                raise ValueError(f"{whose}weight '{key}' is not finite")
-
     def load_checkpoints(self, found: Mapping[int, tuple[Path, Mapping[str, Any]]]) -> None:
         """Have policies go on from checkpoints, files that were read as states. Raises ValueError, and changes nothing, where
         any does not fit."""
         for _, state in found.values():
-            learner = state.get("learner")
-            if not isinstance(learner, Mapping) or not learner.keys() >= _LEARNER_STATE:
+            weights_in(state)
+            if not state["learner"].keys() >= _LEARNER_STATE:
                 raise ValueError("it is not a checkpoint of a run")
-            check_moments(OPTIMIZERS[self.cfg.optimizer], learner["optimizer"])
+            check_moments(OPTIMIZERS[self.cfg.optimizer], state["learner"]["optimizer"])
         self.load_state_dicts({policy: state["learner"]["model"] for policy, (_, state) in found.items()})
         if self._engine is not None:
             self._engine.load_checkpoints({policy: path for policy, (path, _) in found.items()})

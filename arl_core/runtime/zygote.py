@@ -24,6 +24,8 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from arl_core.files import fill_standard_descriptors
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _FDS_PER_MESSAGE = 200  # the kernel allows 253
@@ -48,6 +50,11 @@ class NurseryLost(RuntimeError):
     """The nursery's process is gone: nothing can be started any more, and what it had started has ended with it."""
 
 
+def import_path() -> list[str]:
+    """Where this process imports from, for another one. Python passes over entries that are not text, such as a `Path`."""
+    return [entry for entry in sys.path if isinstance(entry, str)]
+
+
 # --------------------------------------------------------------------------- the trainer's side
 
 
@@ -55,9 +62,10 @@ class Zygote:
     """A handle on one nursery process."""
 
     def __init__(self, preload: Sequence[str]) -> None:
+        fill_standard_descriptors()  # the socket must not be one of them
         parent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         code = (
-            f"import sys; sys.path[:] = {sys.path!r}\n"
+            f"import sys; sys.path[:] = {import_path()!r}\n"
             f"from arl_core.runtime.zygote import serve; serve({child.fileno()}, {list(preload)!r})"
         )
         environment = dict(os.environ)
@@ -72,6 +80,8 @@ class Zygote:
             [sys.executable, "-c", code],
             pass_fds=[child.fileno()],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if sys.__stdout__ is None else None,  # a file of the user's has its descriptor, perhaps
+            stderr=subprocess.DEVNULL if sys.__stderr__ is None else None,
             env=environment,
             start_new_session=True,
         )

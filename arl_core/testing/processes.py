@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from arl_core.runtime.zygote import import_path
+
 TASK_TIMEOUT_S = 60.0
 
 
@@ -43,7 +45,7 @@ class Ended:
 def child_environment(**more: str) -> dict[str, str]:
     """This process's variables without `ARL_*` (a machine's own settings must not decide), and its import path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ARL_")}
-    path = os.pathsep.join(entry for entry in sys.path if entry)
+    path = os.pathsep.join(entry for entry in import_path() if entry)
     return {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **more}
 
 
@@ -85,7 +87,7 @@ def in_fresh_process(task: str, timeout_s: float = TASK_TIMEOUT_S, **arguments: 
     """Run a task of `arl_core.testing.fresh`. Returns its result (None where it died) and how the process ended."""
     with tempfile.TemporaryDirectory() as folder:
         order, answer = Path(folder, "task.json"), Path(folder, "result.json")
-        order.write_text(json.dumps({"task": task, "sys_path": sys.path, **arguments}), encoding="utf-8")
+        order.write_text(json.dumps({"task": task, "sys_path": import_path(), **arguments}), encoding="utf-8")
         # another hash seed each time: what depends on the order of a set shows
         env = child_environment(PYTHONHASHSEED=str(int.from_bytes(os.urandom(3), "big")))
         command = [sys.executable, "-m", "arl_core.testing.fresh", str(order), str(answer)]

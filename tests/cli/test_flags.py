@@ -54,6 +54,17 @@ def test_help_and_positional() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "serial"),
+    [("--serial dir", True), ("--serial no dir", False), ("dir --serial", True), ("--no-serial dir", False)],
+)
+def test_a_switch_swallows_no_name(words: str, serial: bool) -> None:
+    parsed = parse(words.split(), FLAGS, positional=("DIR",))
+    assert (parsed.positional, parsed.values) == (["dir"], {"serial": serial})
+    with pytest.raises(UserError, match="--serial: expected true or false, got 'dir'"):
+        parse([words.split()[-1], "--serial=dir"], FLAGS, positional=("DIR",))
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ("--gama 1", "no flag --gama. Did you mean --gamma?"),

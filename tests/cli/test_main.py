@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,10 @@ def test_help_imports_nothing_heavy(words: str) -> None:
         ),
         ("run --ent-coef 0.01", "--ent-coef: 'ent_coef' is not an option here. Instead: exploration_loss_coeff"),
         ("run maze", "'maze' is not a flag; flags are written --name VALUE, such as --env maze"),
+        (
+            "config --env_options 2023-13-45",
+            "env_options (from command line): input should be a valid dictionary, got '2023-13-45'",
+        ),
         ("plugins lst", "no command 'arl plugins lst'. Did you mean 'list'?"),
         ("eval", "arl eval: name the run's directory, such as train_dir/NAME"),
         ("eval nowhere", "arl eval: no directory nowhere"),
@@ -106,6 +112,46 @@ def test_a_mistake_is_one_line_and_exit_2(
     monkeypatch.chdir(tmp_path)
     assert main(words.split()) == 2
     assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("experiment: 2023-13-45", "run.yaml: a date or number that is none: month must be in 1..12. Write text in quotes"),
+        ('experiment: "a\\0b"', r"experiment (from run.yaml): must be without control characters, got 'a\x00b'"),
+        ('train_dir: "a\\nb"', r"train_dir (from run.yaml): must be without control characters, got 'a\nb'"),
+        ("[" * 20_000, "run.yaml: is nested too deeply"),
+    ],
+)
+def test_a_file_of_odd_values(
+    content: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text(content)
+    assert main(["config", "--config", "run.yaml"]) == 2
+    assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
+def test_a_home_is_meant_where_no_shell_replaces_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = config_json(capsys, "--train_dir=~/runs")["config"]
+    assert config["train_dir"] == str(tmp_path / "runs")
+    assert main(["run", "--resume", "--train_dir=~/runs"]) == 2
+    assert f"no run in {tmp_path}/runs;" in capsys.readouterr().err
+
+
+def test_two_unnamed_runs_of_one_second_in_a_folder_with_a_space(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "strftime", lambda *_: "20260102-030405")
+    words = ["run", "--env", "gym:CartPole-v1", "--serial", "--num-workers", "1", "--num-envs-per-worker", "2"]
+    words += ["--rollout", "8", "--batch-size", "16", "--train_for_env_steps", "16", "--train_dir", str(tmp_path / "my runs")]
+    for name in ("gym-CartPole-v1-20260102-030405", "gym-CartPole-v1-20260102-030405-2"):
+        assert main(words) == 0
+        command = capsys.readouterr().out.rpartition("See it play: ")[2]
+        assert shlex.split(command) == ["arl", "eval", str(tmp_path / "my runs" / name)]
 
 
 def test_of_a_folder_of_runs_one_is_named(
@@ -271,3 +317,18 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
     command = f"{sys.executable} -m arl_core config --env gym:CartPole-v1 | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "errors"),
+    [
+        ("config --env gym:CartPole-v1 > /dev/full", 1, "error: cannot write to standard output: No space left on device\n"),
+        ("--help > /dev/full", 1, "error: cannot write to standard output: No space left on device\n"),
+        ("--help >&-", 0, ""),
+        ("rum 2>&-", 2, ""),
+    ],
+)
+def test_standard_streams_that_are_full_or_closed(words: str, code: int, errors: str) -> None:
+    command = f"{sys.executable} -m arl_core {words}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", errors)

@@ -6,10 +6,13 @@ import json
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
-from run_support import RUN, arl
+import torch
+from run_support import HERE, RUN, arl
 
+from arl_core.cli.main import main
 from arl_core.learning.checkpoint import checkpoints, load_file
 
 NAMED = ("--env", "py:tiny_envs:recorded")
@@ -64,6 +67,18 @@ def test_eval(run_dir: Path, tmp_path: Path) -> None:
     assert failed.returncode == 2
     assert "cannot draw" in failed.stderr
     assert not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.parametrize("learner", [{"model": None}, torch.zeros(3), "text", {"model": {"a": torch.zeros(3), "b": 1}}])
+def test_eval_of_an_odd_checkpoint_is_one_line(
+    learner: Any, run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(HERE)
+    torch.save({"learner": learner}, tmp_path / "odd.pt")
+    assert main(["eval", str(run_dir), *NAMED, "--checkpoint", str(tmp_path / "odd.pt")]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"error: {tmp_path}/odd.pt does not fit the network of {run_dir}/config.json: ")
+    assert errors.count("\n") == 1
 
 
 def test_eval_imports_no_code_that_only_a_file_names(run_dir: Path, tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
 import io
+import logging
+import os
 import re
 import subprocess
 import sys
@@ -111,6 +113,35 @@ def test_standard_output_decides_where_no_console_is_given(monkeypatch, stdout, 
         view.close("bye")
     assert sys.stdout is stdout
     assert stdout.getvalue().endswith("bye\n")
+
+
+def test_a_view_that_cannot_be_written_says_so_once_and_is_silent(make_snapshot, episodes, caplog):
+    with open("/dev/full", "w") as full, caplog.at_level(logging.WARNING, "arl"):
+        view = PlainView(full, "maze", interval_s=0.0)
+        view.update(make_snapshot(), episodes)
+        view.close("done")
+        full.flush()  # as the interpreter does at its end
+    assert caplog.messages == ["progress cannot be shown any more, training goes on: [Errno 28] No space left on device"]
+
+
+def test_a_file_that_is_closed_or_missing_is_no_error(make_snapshot, episodes):
+    file = io.StringIO()
+    for view in (PlainView(file, "maze", interval_s=0.0), PlainView(None, "maze", interval_s=0.0)):
+        file.close()
+        view.update(make_snapshot(), episodes)
+        view.close("done")
+
+
+def test_a_terminal_that_goes_takes_no_run_with_it(make_snapshot, episodes, caplog):
+    theirs, ours = os.openpty()
+    with open(ours, "w") as file, caplog.at_level(logging.WARNING, "arl"):
+        view = TerminalView(Console(file=file, force_terminal=True, force_interactive=True), "maze")
+        view.update(make_snapshot(), episodes)
+        os.close(theirs)
+        view.update(make_snapshot(), episodes)
+        view.message("saved")
+        view.close("done")
+    assert caplog.messages == ["progress cannot be shown any more, training goes on: [Errno 5] Input/output error"]
 
 
 def test_rich_is_not_imported_for_a_pipe():

@@ -1,5 +1,7 @@
 import logging
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -65,3 +67,15 @@ def test_size_is_bounded(tmp_path):
     assert "size limit" in lines[-1]
     assert sum("size limit" in line for line in lines) == 1
     assert (tmp_path / "arl.log").stat().st_size < 1300
+
+
+def test_a_log_of_one_run_takes_no_warning_from_the_terminal(tmp_path):
+    """Python shows warnings where there is no handler: the run's file is none for people."""
+    code = (
+        "import logging; from pathlib import Path; from arl_core.monitoring.runlog import log_of\n"
+        "with log_of(Path('run.log')): logging.getLogger('arl').warning('late')\n"
+        "logging.getLogger('arl').warning('after')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr == "late\nafter\n"
+    assert (tmp_path / "run.log").read_text().endswith("WARNING  late\n")

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from arl_core.interfaces import UserError
+from arl_core.registry.provenance import saved_run
+
 SMALL = [
     "--serial",
     "--num_workers",
@@ -66,6 +69,12 @@ def renamed_variant(fakes: Any) -> None:
     other_version(fakes)
     source = fakes.folder / "arl_plugin_corridor.py"
     source.write_text(source.read_text().replace('"short"', '"brief"'))
+
+
+def test_a_configuration_that_is_nested_too_deeply_is_none(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("[" * 200_000)
+    with pytest.raises(UserError, match=r"is not a run directory: config.json: RecursionError: "):
+        saved_run(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def test_the_constructor_starts_no_process_and_weights_are_there_by_value() -> N
         ({"env": "gym_CartPole-v1", "encoder": "mpl"}, r"mlp"),
         ({"env": Bandit, "policy_kwargs": {"learning_rat": 1e-3}}, r"learning_rate"),
         ({"env": Bandit, "policy_kwargs": {"gamma": 2.0}}, r"gamma"),
+        ({"env": Bandit, "policy_kwargs": {1: 2}}, r"policy_kwargs: the name of a configuration field is text, not 1"),
         ({"env": Bandit, "policy_kwargs": [1]}, r"policy_kwargs: expected a dict"),
         ({"env": Bandit, "policy_kwargs": {"clip_range": 0.2}}, r"'clip_range' is not an option here. Instead: ppo_clip_ratio"),
         ({"env": Bandit, "policy_kwargs": {"rollout": 7, "batch_size": 64}}, r"multiple of rollout"),
@@ -49,6 +50,16 @@ def test_the_constructor_starts_no_process_and_weights_are_there_by_value() -> N
         ({"env": gym.make("CartPole-v1")}, r"each worker makes its own: give the class, or a lambda that makes one"),
         ({"env": "py:tiny_envs:Nothing"}, r"Nothing"),
         ({"env": Bandit, "device": "tpu"}, r"auto, cpu, gpu"),
+        ({"env": Bandit, "policy_kwargs": {"seed": 2**63}}, r"seed .*less than or equal to 9223372036854775807"),
+        ({"env": Bandit, "policy_kwargs": {"torch_threads": 10**11}}, r"torch_threads .*less than or equal to 1024"),
+        ({"env": Bandit, "policy_kwargs": {"hidden_size": 10**9}}, r"hidden_size .*less than or equal to 16384"),
+        ({"env": Bandit, "policy_kwargs": {"encoder_layers": 10**5}}, r"encoder_layers .*less than or equal to 128"),
+        ({"env": Bandit, "policy_kwargs": {"stats_window": 10**20}}, r"stats_window .*less than or equal to 2147483647"),
+        ({"env": Bandit, "policy_kwargs": {"train_for_env_steps": 10**19}}, r"train_for_env_steps .*less than or equal to"),
+        (
+            {"env": Bandit, "policy_kwargs": {"train_for_env_steps": 2**62, "num_policies": 2}},
+            r"num_policies x train_for_env_steps must be at most 4611686018427387904",
+        ),
     ],
 )
 def test_mistakes_fail_in_the_constructor_with_one_line(arguments: dict[str, Any], message: str) -> None:
@@ -82,10 +93,33 @@ def test_what_is_left_out_is_the_environments(arguments: dict[str, Any], layout:
     assert (cfg.num_workers, cfg.num_envs_per_worker) == layout
 
 
-@pytest.mark.parametrize("frames", [-1, 1.5, "many", None, float("nan"), float("inf")])
+@pytest.mark.parametrize("frames", [-1, 1.5, "many", None, float("nan"), float("inf"), 10**19])
 def test_a_number_of_frames_is_a_whole_one(frames: Any) -> None:
     with pytest.raises(UserError, match="train: expected a whole number of frames"):
         small().train(frames)
+
+
+def test_a_whole_number_may_be_of_any_type_and_large() -> None:
+    with small(Bandit, serial=True, seed=2**63 - 1) as model:
+        frames = [model.train(number).frames for number in (np.int64(32), np.float32(32), 32.0)]
+        assert frames == sorted(set(frames))
+        assert model.train(2**62, callback=lambda _: False) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"seed": -1}, "seed: expected a whole number from 0 to 4294967295, got -1"),  # its streams are the training's
+        ({"seed": 2**32}, "got 4294967296"),
+        ({"seed": 1.5}, "got 1.5"),
+        ({"episodes": 0}, "episodes: expected a whole number of at least 1, got 0"),
+        ({"episodes": 2.5}, "got 2.5"),
+    ],
+)
+def test_an_evaluation_of_odd_numbers(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small(Bandit).evaluate(**arguments)
+    assert small(Bandit).evaluate(episodes=np.int64(1), seed=np.int64(2**32 - 1))["episodes"] == 1
 
 
 def test_predict_before_training() -> None:

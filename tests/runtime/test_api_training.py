@@ -96,8 +96,14 @@ def test_wrong_weights_change_nothing(model: APPO) -> None:
         {0: {**{k: v + 1 for k, v in good.items()}, key: torch.zeros(3, 5, 7)}},
         {0: {**{k: v + 1 for k, v in good.items()}, key: torch.full_like(good[key], float("nan"))}},
         {0: {**{k: v + 1 for k, v in good.items()}, key: "text"}},
+        {0: {k: v.double() * 1e300 for k, v in good.items()}},
         {1: good},
+        {0: good, "1": good},
+        {0: torch.nn.Linear(1, 1)},
+        {0: None},
+        [good],
         {},
+        None,
     ]
     for parameters in wrong:
         with pytest.raises(UserError, match=r"set_parameters|weight"):
@@ -214,6 +220,10 @@ def test_save_and_load(model: APPO, tmp_path: Path) -> None:
     torch.save({"learner": {"model": weights}}, tmp_path / "half.pt")
     with pytest.raises(UserError, match=r"half\.pt does not fit"):
         model.load(tmp_path / "half.pt")
+    for learner in ({"model": None}, weights[next(iter(weights))], "text", {"model": weights, "optimizer": None}):
+        torch.save({"learner": learner}, tmp_path / "odd.pt")
+        with pytest.raises(UserError, match=r"odd\.pt does not fit: [^\n]*$"):
+            model.load(tmp_path / "odd.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(UserError, match=r"list\.pt"):
         model.load(tmp_path / "list.pt")

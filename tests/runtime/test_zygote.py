@@ -16,6 +16,7 @@ import pytest
 from run_support import alive, descendants, environment, eventually
 
 from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
+from arl_core.testing.processes import child_environment
 
 
 @pytest.fixture
@@ -210,3 +211,33 @@ def test_a_nursery_that_cannot_import_says_so(capfd: pytest.CaptureFixture[str])
         assert "no_such_module_anywhere" in capfd.readouterr().err
     finally:
         zygote.close()
+
+
+def test_entries_of_the_import_path_that_are_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python passes over a `Path` in `sys.path`: so do the run's processes, and those of the conformance kit."""
+    monkeypatch.setattr(sys, "path", [Path("/nowhere"), *sys.path])
+    zygote = Zygote([])
+    try:
+        zygote.spawn("x", "zygote_targets:exit_with", {"code": 3})
+        assert ends(zygote)[0].code == 3
+    finally:
+        zygote.close()
+    assert "/nowhere" not in child_environment()["PYTHONPATH"].split(os.pathsep)
+
+
+def test_nothing_is_printed_into_files_that_have_the_numbers_of_streams(tmp_path: Path) -> None:
+    """A trainer that was started without standard streams opens its own files under their numbers."""
+    file = tmp_path / "trainer.py"
+    file.write_text(
+        "own = open('own.txt', 'w')\n"
+        "assert own.fileno() == 1\n"
+        "from arl_core.runtime.zygote import Zygote, wait_for_end\n"
+        "z = Zygote([])\n"
+        "z.spawn('x', 'zygote_targets:print_modules', {})\n"
+        "assert wait_for_end([z], 10)\n"
+        "z.close()\n"
+        "own.write('trained')\n"
+    )
+    command = f"{sys.executable} {file} >&- 2>&-"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment(), timeout=30, check=False)
+    assert (done.returncode, (tmp_path / "own.txt").read_text()) == (0, "trained")

@@ -78,7 +78,8 @@ def bench(resolved: ResolvedConfig, env: ResolvedEnv, options: BenchOptions, tel
         rounds = []
         for number in range(options.rounds):
             tell(f"round {number + 1} of {options.rounds}: parts")
-            parts = measure_in_child(nurseries, request_of(trainer.plan, options.part_s), options.timeout_s)
+            request = request_of(trainer.plan, options.part_s)
+            parts = measure_in_child(nurseries, request, options.timeout_s, "; use a longer --timeout")
             tell(f"round {number + 1} of {options.rounds}: run")
             rounds.append((parts, _run(trainer, options)))
         return _result(trainer.plan, rounds)

@@ -18,9 +18,9 @@ from arl_core.runtime.nurseries import TORCH_PRELOAD, Nurseries
 _POLL_S = 0.1
 
 
-def measure_in_child(nurseries: Nurseries, request: PartsRequest, timeout_s: float) -> Parts:
+def measure_in_child(nurseries: Nurseries, request: PartsRequest, timeout_s: float, cure: str = "") -> Parts:
     """`measure_parts` in a process that the run's nursery starts. Raises UserError for what the user can mend,
-    ComponentFailure where the environment failed, the process died or the time is over."""
+    ComponentFailure where the environment failed, the process died or the time is over (`cure`: what to do then)."""
     nursery = nurseries.get(TORCH_PRELOAD)
     receiver, sender = os.pipe()
     try:
@@ -30,7 +30,7 @@ def measure_in_child(nurseries: Nurseries, request: PartsRequest, timeout_s: flo
     try:
         pid = nursery.spawn("parts", f"{__name__}:child_main", {"request": request})
         try:
-            answer = _read(receiver, pid, time.monotonic() + timeout_s)
+            answer = _read(receiver, pid, time.monotonic() + timeout_s, cure)
         except BaseException:
             nursery.kill(pid)
             raise
@@ -41,7 +41,7 @@ def measure_in_child(nurseries: Nurseries, request: PartsRequest, timeout_s: flo
     return answer
 
 
-def _read(receiver: int, pid: int, deadline: float) -> Parts | Exception:
+def _read(receiver: int, pid: int, deadline: float, cure: str) -> Parts | Exception:
     """One line, what `child_main` wrote. The nursery holds the other end too, so the child's death does not close it."""
     content = b""
     alive = True
@@ -53,7 +53,7 @@ def _read(receiver: int, pid: int, deadline: float) -> Parts | Exception:
         if not alive:
             raise ComponentFailure("the process that measures has died; see the output above")
         if time.monotonic() > deadline:
-            raise ComponentFailure("measuring took too long: an environment hangs, or is very slow; use a longer --timeout")
+            raise ComponentFailure(f"measuring took too long: an environment hangs, or is very slow{cure}")
         alive = _lives(pid)
     answer: Parts | Exception = pickle.loads(bytes.fromhex(content.decode()))
     return answer

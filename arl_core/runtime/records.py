@@ -1,0 +1,49 @@
+"""What a run that is begun in Python writes beside its checkpoints: its log and its TensorBoard events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from arl_core.interfaces import UserError
+from arl_core.monitoring.episodes import EpisodeStatistics
+from arl_core.monitoring.runlog import log_of
+from arl_core.monitoring.snapshot import Snapshot
+from arl_core.monitoring.tensorboard import TensorBoardWriter
+
+
+class Records:
+    """`run.log` and `tb/` of the run directory `folder`; nothing where that is None."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._board: TensorBoardWriter | None = None
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Around what a run does. Raises UserError where the files cannot be written."""
+        with ExitStack() as stack:
+            if self._folder is not None:
+                try:
+                    stack.enter_context(log_of(self._folder / "run.log"))
+                except OSError as error:
+                    raise UserError(f"cannot write to the run directory {self._folder}: {error.strerror}") from None
+            yield
+
+    def write(self, snapshot: Snapshot, episodes: EpisodeStatistics) -> None:
+        """The present statistics. The first call makes the file."""
+        if self._folder is None:
+            return
+        if self._board is None:
+            try:
+                self._board = TensorBoardWriter(self._folder / "tb")
+            except OSError as error:
+                raise UserError(f"cannot write to the run directory {self._folder}: {error.strerror}") from None
+        self._board.write(snapshot, episodes, snapshot.frames)
+
+    def close(self) -> None:
+        """Write what was kept back, close the file. Idempotent."""
+        if self._board is not None:
+            self._board.close()
+            self._board = None
