@@ -34,6 +34,7 @@ class Peer(NamedTuple):
 
 PEERS = {
     "arl": Peer("arl.py", ""),
+    "arl, central inference": Peer("arl.py", "", "central"),
     "arl, serial": Peer("arl.py", "", "serial"),
     "Sample Factory, asynchronous": Peer("sample_factory_peer.py", "sample-factory"),
     "Sample Factory, serial": Peer("sample_factory_peer.py", "sample-factory", "serial"),

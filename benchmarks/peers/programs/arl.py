@@ -1,4 +1,4 @@
-"""arl: asynchronous workers and learner, or `--mode serial`."""
+"""arl: asynchronous workers and learner; `--mode central` with policy workers, `--mode serial` in one process."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if __name__ == "__main__":
     meter = Meter(args)
     kwargs = {
         "serial": args.mode == "serial",
+        "inference": "central" if args.mode == "central" else "auto",
         "rollout": args.rollout,
         "batch_size": frames // args.minibatches,
         "num_batches_per_iteration": args.minibatches,
