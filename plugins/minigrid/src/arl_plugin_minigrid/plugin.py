@@ -66,7 +66,7 @@ _MEMORY = {
     "learning_rate": 1e-3,
     "exploration_loss_coeff": 0.01,
     "use_rnn": True,
-    "train_for_env_steps": 2_500_000,
+    "train_for_env_steps": 1_200_000,
 }
 
 
