@@ -48,6 +48,7 @@ def test_what_cannot_be_loaded(state: Any, message: str) -> None:
 
 
 def test_other_types_of_the_same_values_can() -> None:
-    check_weights(
-        OWN, {"weight": nn.Parameter(torch.ones(2, 3, dtype=torch.float64)), "count": torch.tensor(3, dtype=torch.int32)}
-    )
+    state = {"weight": nn.Parameter(torch.ones(2, 3, dtype=torch.float64)), "count": torch.tensor(3, dtype=torch.int32)}
+    check_weights(OWN, state)
+    for key, own in OWN.items():
+        assert torch.equal(own.clone().copy_(state[key].detach()).to(state[key].dtype), state[key])

@@ -124,12 +124,14 @@ def test_a_view_that_cannot_be_written_says_so_once_and_is_silent(make_snapshot,
     assert caplog.messages == ["progress cannot be shown any more, training goes on: [Errno 28] No space left on device"]
 
 
-def test_a_file_that_is_closed_or_missing_is_no_error(make_snapshot, episodes):
+def test_a_file_that_is_closed_or_missing_is_no_error(make_snapshot, episodes, caplog):
     file = io.StringIO()
+    caplog.set_level(logging.WARNING, "arl")
     for view in (PlainView(file, "maze", interval_s=0.0), PlainView(None, "maze", interval_s=0.0)):
         file.close()
         view.update(make_snapshot(), episodes)
         view.close("done")
+    assert caplog.text.count("progress cannot be shown any more") == 1  # of the closed one; who gave none wants none
 
 
 def test_a_terminal_that_goes_takes_no_run_with_it(make_snapshot, episodes, caplog):
