@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from run_support import SMALL, descendants, script
+from run_support import SMALL, descendants, script, small
 from tiny_envs import Bandit, Memory
 
 from arl_core import APPO, UserError
@@ -228,3 +229,9 @@ print(hashlib.sha256(b"".join(v.numpy().tobytes() for v in m.get_parameters()[0]
     done = [script(text, tmp_path).stdout.strip() for _ in range(2)]
     assert len(done[0]) == 64
     assert done[0] == done[1]
+
+
+def test_what_has_no_effect_in_one_process_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "arl")
+    with small(Bandit, serial=True, niceness=5, inference="central"):
+        assert "serial mode has one process: inference, niceness has no effect" in caplog.text

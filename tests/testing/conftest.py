@@ -15,6 +15,49 @@ pytest_plugins = ["arl_core.testing.pytest_plugin"]
 Changes = Mapping[str, tuple[str, str]]
 
 
+PARTS = """
+import torch
+from torch import nn
+from arl_core.algorithms.base import AuxiliaryLoss, PolicyGradient
+
+class Model(nn.Module):
+    def __init__(self, obs_space, num_params, cfg):
+        super().__init__()
+        self.layer = nn.Linear(sum(leaf.shape[0] for leaf in obs_space.values()), num_params + 1)
+
+    def forward(self, obs, state):
+        out = self.layer(torch.cat(list(obs.values()), dim=1))
+        return out[:, :-1], out[:, -1], None
+
+class Loss(AuxiliaryLoss):
+    def __init__(self, model, obs_space, action_space, cfg):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def loss(self, model, batch):
+        return self.scale.square(), {"scale": self.scale.detach()}
+
+class Algorithm(PolicyGradient):
+    pass
+"""
+PARTS_HOOKS = """
+from arl_core.hookspecs import hookimpl
+from arl_core.interfaces import AlgorithmSpec, LossSpec, ModelSpec
+
+@hookimpl
+def arl_models():
+    return [ModelSpec("NAME/model", "NAME_parts:Model")]
+
+@hookimpl
+def arl_losses():
+    return [LossSpec("NAME/loss", "NAME_parts:Loss")]
+
+@hookimpl
+def arl_algorithms():
+    return [AlgorithmSpec("NAME/algorithm", "NAME_parts:Algorithm", defaults={"gamma": 0.98})]
+"""
+
+
 @pytest.fixture
 def install_plugin(fake_distribution: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
     """Install the plugin `name`, whose module `file` has `new` in place of `old` for each of the changes."""
@@ -32,5 +75,18 @@ def install_plugin(fake_distribution: Callable[..., Path], tmp_path: Path) -> Ca
         files |= {f"{package}/{file}": text for file, text in (more or {}).items()}
         defaults: dict[str, Any] = {"plugins": {name: f"{package}.plugin"}, "files": files}
         return fake_distribution(f"arl-plugin-{name}", **{**defaults, **metadata})
+
+    return install
+
+
+@pytest.fixture
+def install_parts(fake_distribution: Callable[..., Path]) -> Callable[..., Path]:
+    """Install the plugin `name` of a model, a loss and an algorithm, with `new` in place of `old`."""
+
+    def install(name: str, old: str = "", new: str = "") -> Path:
+        files = {f"{name}_hooks.py": PARTS_HOOKS.replace("NAME", name), f"{name}_parts.py": PARTS}
+        assert old in PARTS_HOOKS + PARTS
+        files = {file: text.replace(old, new) if old else text for file, text in files.items()}
+        return fake_distribution(f"arl-plugin-{name}", plugins={name: f"{name}_hooks"}, files=files)
 
     return install

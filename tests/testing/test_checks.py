@@ -197,96 +197,6 @@ def test_wrappers_must_keep_the_api(install_plugin: Install) -> None:
     assert (rude.outcome, rude.message.startswith("gymnasium says: ")) == ("fail", True)
 
 
-PARTS = """
-import torch
-from torch import nn
-from arl_core.algorithms.base import AuxiliaryLoss, PolicyGradient
-
-class Model(nn.Module):
-    def __init__(self, obs_space, num_params, cfg):
-        super().__init__()
-        self.layer = nn.Linear(sum(leaf.shape[0] for leaf in obs_space.values()), num_params + 1)
-
-    def forward(self, obs, state):
-        out = self.layer(torch.cat(list(obs.values()), dim=1))
-        return out[:, :-1], out[:, -1], None
-
-class Loss(AuxiliaryLoss):
-    def __init__(self, model, obs_space, action_space, cfg):
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
-
-    def loss(self, model, batch):
-        return self.scale.square(), {"scale": self.scale.detach()}
-
-class Algorithm(PolicyGradient):
-    pass
-"""
-PARTS_HOOKS = """
-from arl_core.hookspecs import hookimpl
-from arl_core.interfaces import AlgorithmSpec, LossSpec, ModelSpec
-
-@hookimpl
-def arl_models():
-    return [ModelSpec("NAME/model", "NAME_parts:Model")]
-
-@hookimpl
-def arl_losses():
-    return [LossSpec("NAME/loss", "NAME_parts:Loss")]
-
-@hookimpl
-def arl_algorithms():
-    return [AlgorithmSpec("NAME/algorithm", "NAME_parts:Algorithm", defaults={"gamma": 0.98})]
-"""
-
-
-def install_parts(fake_distribution: Install, name: str, old: str = "", new: str = "") -> None:
-    """A plugin of a model, a loss and an algorithm, with `new` in place of `old`."""
-    files = {f"{name}_hooks.py": PARTS_HOOKS.replace("NAME", name), f"{name}_parts.py": PARTS}
-    assert old in PARTS_HOOKS + PARTS
-    files = {file: text.replace(old, new) if old else text for file, text in files.items()}
-    fake_distribution(f"arl-plugin-{name}", plugins={name: f"{name}_hooks"}, files=files)
-
-
-def test_models_losses_and_algorithms_are_trained(fake_distribution: Install) -> None:
-    install_parts(fake_distribution, "parts")
-    results = {check.id: check.result() for check in plugin_checks("parts")}
-    assert {id: result for id, result in results.items() if result.outcome == "fail"} == {}
-    assert results["algorithm.defaults[parts/algorithm]"].message == "gamma"
-    trained = [results[f"part.trains[parts/{part}]"] for part in ("model", "loss", "algorithm")]
-    assert [result.outcome for result in trained] == ["ok"] * 3
-    assert all(re.match(r"gym:CartPole-v1: [\d,]+ frames in .* resumed until", result.message) for result in trained)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "rule", "says"),
-    [
-        ('"gamma": 0.98', '"gama": 0.98', "algorithm.defaults", "Did you mean 'gamma'?"),
-        ("self, obs_space, num_params, cfg", "self, obs_space", "descriptions.code", "is called as (..., ..., ...)"),
-        ("return self.scale.square()", "return 1 / 0 * self.scale", "part.trains", "ZeroDivisionError"),
-        ("class Algorithm(PolicyGradient):", "class Algorithm:", "part.trains", "with gym:CartPole-v1 the run ended"),
-    ],
-)  # fmt: skip
-def test_a_broken_part_is_found(old: str, new: str, rule: str, says: str, fake_distribution: Install) -> None:
-    name = "b" + re.sub(r"\W|_", "", new)[:20].lower()
-    install_parts(fake_distribution, name, old, new)
-    checks = [check for check in plugin_checks(name) if check.id.startswith(f"{rule}[")]
-    results = [result for check in checks if (result := check.result()).outcome == "fail"]
-    assert len(results) == 1
-    assert says in results[0].message
-    assert results[0].cure
-
-
-def test_a_part_may_refuse_the_plain_environment(fake_distribution: Install) -> None:
-    refusal = 'from arl_core.interfaces import UserError; raise UserError("images only")'
-    install_parts(
-        fake_distribution, "picky", "super().__init__()\n        self.layer", f"super().__init__(); {refusal}; self.layer"
-    )
-    check = next(check for check in plugin_checks("picky") if check.id == "part.trains[picky/model]")
-    assert check.result().outcome == "skip"
-    assert "images only" in check.result().message
-
-
 class Locked(gymnasium.Env[Any, Any]):
     """Raises where the mask is not obeyed."""
 
@@ -391,11 +301,11 @@ def test_names_that_nothing_has(monkeypatch: pytest.MonkeyPatch) -> None:
         plugin_checks("neverland")
 
 
-def test_the_page_names_every_rule(install_plugin: Install, fake_distribution: Install) -> None:
+def test_the_page_names_every_rule(install_plugin: Install, install_parts: Install) -> None:
     page = (Path(__file__).parents[2] / "docs" / "testing-plugins.md").read_text(encoding="utf-8")
     hook = WRAPPER_HOOK.replace("NAME", "paged")
     install_plugin("paged", {"plugin.py": ("\n@hookimpl\ndef arl_encoders", hook)}, {"wrappers.py": WRAPPERS})
-    install_parts(fake_distribution, "pagedparts")
+    install_parts("pagedparts")
     listed = re.findall(r"`(\w+)\.(\w+)`|`\.(\w+)`", page.partition("## The checks")[2])
     group, named = "", set()
     for first, rule, further in listed:
