@@ -69,9 +69,7 @@ class RunFields(BaseModel):
     heartbeat_timeout_s: float = Field(
         120.0, gt=0.0, description="a process silent for so long is taken for hung, and restarted or the run ended"
     )
-    max_worker_restarts: Count = Field(
-        10, description="rollout and policy workers that may die in one run before it ends as failed"
-    )
+    max_worker_restarts: Count = Field(10, description="rollout and policy workers that may die before a run ends as failed")
     with_pbt: bool = Field(
         False, description="population-based training; with one policy, which has nobody to learn from, a plain run"
     )
@@ -169,6 +167,9 @@ class ModelFields(BaseModel):
         False, description="weights of the encoder's dense layers are divided by their greatest singular value"
     )
     actor_critic_share_weights: bool = Field(True, description="one encoder for policy and value, or one each")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the encoder's products and convolutions; bfloat16 is faster where the processor has it"
+    )
     normalize_input: bool = Field(False, description="normalise float observations by running mean and variance")
     obs_subtract_mean: float = Field(0.0, description="subtracted from pixel (uint8) observations")
     obs_scale: float = Field(255.0, gt=0.0, description="pixel (uint8) observations are divided by this")
@@ -366,6 +367,8 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
     def _consistent_limits(self) -> RunConfig:
         if self.initial_stddev < self.min_stddev:
             raise ValueError(f"initial_stddev ({self.initial_stddev}) must not be less than min_stddev ({self.min_stddev})")
+        if self.model is not None and self.precision != "float32":
+            raise ValueError(f"precision {self.precision} is an encoder's: model '{self.model}' computes as its author says")
         if self.with_pbt and self.num_policies > 1:
             raise ValueError("with_pbt: several policies do not learn from each other yet: leave it out")
         evaluates = self.eval_every_sec > 0 or self.eval_every_frames > 0

@@ -41,6 +41,7 @@ class Tower(nn.Module):
             )
         self.num_features = features
         self.encoder = encoder
+        self.is_bfloat16 = cfg.precision == "bfloat16"
         self.core = make_core(features, cfg)
         self.state_size = 0 if self.core is None else self.core.state_size
         self.head = nn.Linear(features if self.core is None else self.core.output_size, sum(size for size, _ in blocks))
@@ -52,7 +53,7 @@ class Tower(nn.Module):
 
     def step(self, obs: dict[str, Tensor], state: Tensor | None, out: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """{key: [N, ...]} and state [N, S] -> outputs [N, O] (in `out`, where given) and the next state."""
-        x = self.encoder(obs)
+        x = self._features(obs)
         if self.state_size:
             assert self.core is not None
             if state is None:
@@ -61,9 +62,15 @@ class Tower(nn.Module):
         weight, bias = self._head
         return torch.addmm(bias, x, weight.t(), out=out), state
 
+    def _features(self, obs: dict[str, Tensor]) -> Tensor:
+        if not self.is_bfloat16:
+            return self.encoder(obs)  # type: ignore[no-any-return]
+        with torch.autocast(next(iter(obs.values())).device.type, torch.bfloat16):
+            return self.encoder(obs).float()  # type: ignore[no-any-return]
+
     def unroll(self, obs: dict[str, Tensor], state0: Tensor | None, valid: Tensor, num_rows: int) -> Tensor:
         """{key: [T*B, ...]} -> outputs [T, B, O], with T = `num_rows`; see `Core.unroll`."""
-        x = features = self.encoder(obs)
+        x = features = self._features(obs)
         if self.core is not None:
             x = x.view(num_rows, -1, x.shape[-1])
             if state0 is None:
@@ -152,6 +159,11 @@ class ActorCritic(PolicyNetwork):
     def latents(self) -> Latents | None:
         """See `PolicyNetwork`."""
         return self.actor.latents
+
+    def use_float32(self) -> None:
+        """See `PolicyNetwork`."""
+        for tower in filter(None, (self.actor, self.critic)):
+            tower.is_bfloat16 = False
 
     def _step_two(self, inputs: dict[str, Tensor], state: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         assert self.critic is not None

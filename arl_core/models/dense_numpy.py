@@ -160,7 +160,7 @@ def dense_policy(model: PolicyNetwork) -> DensePolicy | None:
     towers = [model.actor] if model.critic is None else [model.actor, model.critic]
     # exactly this class: one that is derived from it may compute something else
     mlps = [tower.encoder.mlp for tower in towers if type(tower.encoder) is MlpEncoder and tower.core is None]
-    if vector is None or len(mlps) < len(towers) or not all(map(_is_small, mlps)):
+    if vector is None or model.actor.is_bfloat16 or len(mlps) < len(towers) or not all(map(_is_small, mlps)):
         return None
     return DensePolicy(model, *vector, mlps)
 

@@ -71,6 +71,9 @@ class PolicyNetwork(nn.Module, ABC):
         Raises UserError for a network that does not show them."""
         raise UserError(f"{type(self).__name__} does not show what its encoder and core compute; leave model unset")
 
+    def use_float32(self) -> None:
+        """From now on compute in float32 whatever `precision` says: for who takes the policy elsewhere."""
+
     @abstractmethod
     def step(self, inputs: dict[str, Tensor], state: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Preprocessed {key: [N, ...]} and state [N, H] -> parameters [N, P], values [N], next state."""

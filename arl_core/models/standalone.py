@@ -36,6 +36,7 @@ class StandalonePolicy(nn.Module):
     def __init__(self, network: PolicyNetwork) -> None:
         super().__init__()
         self.network = network.eval().requires_grad_(False)
+        network.use_float32()
         self.obs_space, self.action_space = network.obs_space, network.action_space
         self.state_size = network.state_size
         self._paths = [(key, path) for key, (path, _) in leaves_of(self.obs_space).items()]

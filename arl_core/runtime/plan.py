@@ -236,6 +236,8 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     layout = ActionLayout(action_space)
     recipe = ModelRecipe(obs_space, action_space, cfg, parts)
     model = recipe.build()
+    if cfg.precision == "bfloat16" and device == "cpu" and not _has_bfloat16():
+        log.warning("precision bfloat16: this processor has no instructions for it; float32 is faster here")
     if cfg.hogwild:
         _check_hogwild(device, dict(model.named_buffers()))
     small = dense_policy(model) is not None
@@ -263,6 +265,13 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     size = flatten_module(model).nbytes
     policies = policies_of(cfg, agents)
     return RunPlan(cfg, env, recipe, device, inference, reason, shape, groups_per_worker, size, agents, casting, policies)
+
+
+def _has_bfloat16() -> bool:
+    import torch
+
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # torch 2.10 and later; otherwise nothing is known
+    return capabilities is None or any(there for name, there in capabilities().items() if name.endswith("bf16"))
 
 
 def _check_hogwild(device: str, buffers: Mapping[str, Any]) -> None:

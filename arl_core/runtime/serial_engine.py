@@ -27,6 +27,7 @@ from arl_core.learning.process import SlotIntake
 from arl_core.learning.saving import Saver
 from arl_core.runtime.books import Balance, Books
 from arl_core.runtime.engine import TICK_S, ComponentFailure, byte_vector, checkpoint_target, publish_first
+from arl_core.runtime.memory import keep_memory
 from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.statistics import RunStatistics
 from arl_core.sampling.casting import Casting
@@ -58,6 +59,7 @@ class SerialEngine:
     def start(self, weights: Sequence[Tensor]) -> None:
         plan = self.plan
         threads = torch.get_num_threads()
+        keep_memory()
         self._arena = arena = Arena.create(plan.table)
         self._books = Books(arena)
         publish_first(arena, plan.shape, weights)

@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from arl_core.files import fill_standard_descriptors
+from arl_core.runtime.memory import keep_memory
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -32,11 +33,6 @@ _FDS_PER_MESSAGE = 200  # the kernel allows 253
 _MESSAGE_BYTES = 1 << 16
 _CHILD_POLL_S = 0.1
 _STACK_PRINT_S = 0.2
-_KEEP_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-    "MALLOC_TOP_PAD_": str(8 << 20),
-}
 
 
 class Exit(NamedTuple):
@@ -72,10 +68,6 @@ class Zygote:
         # numerical libraries start their threads at import, and threads do not survive the start of a child;
         # the processes compute on one thread each, the learner on as many as torch_threads says
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        # glibc gives large blocks back to the kernel and fetches them again, page by page, at every training step: twice
-        # the time of a step when several processes do so (benchmarks/LOG.md)
-        for name, value in _KEEP_MEMORY.items():
-            environment.setdefault(name, value)
         self._process = subprocess.Popen(
             [sys.executable, "-c", code],
             pass_fds=[child.fileno()],
@@ -187,6 +179,7 @@ class Zygote:
 def serve(fd: int, preload: Sequence[str]) -> None:
     """The nursery's main loop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_memory()
     for module in preload:
         import_module(module)
     connection = socket.socket(fileno=fd)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from arl_core.config import RunConfig
 from arl_core.interfaces import UserError
 from arl_core.models.actor_critic import ActorCritic
+from arl_core.models.dense_numpy import dense_policy
 from arl_core.models.encoders import default_encoder
 
 BOX = spaces.Box(-1, 1, (4,))
@@ -54,6 +55,29 @@ def test_shapes_of_act(options: dict[str, Any], actions: spaces.Space[Any]) -> N
         assert out.params.shape == (5, model.dist.params_size)
         assert (out.state is None) == (state is None)
         torch.testing.assert_close(model.dist.log_prob(out.params, out.actions), out.log_prob)
+
+
+@pytest.mark.parametrize("options", KINDS)
+def test_bfloat16_is_the_same_network_less_exactly(options: dict[str, Any]) -> None:
+    """Acting and evaluating round alike, gradients arrive as float32; told to, it computes in float32 again."""
+    exact, rounded = make(options), make({**options, "precision": "bfloat16"})
+    obs, valid = {"obs": torch.randn(6, 5, 4)}, torch.ones(6, 5, dtype=torch.bool)
+    gradients = []
+    for model in (exact, rounded):
+        params, values = model.evaluate(obs, None, valid)
+        assert params.dtype is values.dtype is torch.float32
+        (params.square().mean() + values.square().mean()).backward()  # type: ignore[no-untyped-call]
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    expected = exact.evaluate(obs, None, valid)[1]
+    torch.testing.assert_close(values, expected, atol=0.05, rtol=0.05)
+    assert not torch.equal(values, expected)
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+    assert dense_policy(rounded) is None  # which would compute in float32
+    with torch.inference_mode():
+        first = rounded.act({"obs": obs["obs"][0]}, None, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(first.value, values[0])
+    rounded.use_float32()
+    assert torch.equal(rounded.evaluate(obs, None, valid)[1], expected)
 
 
 def test_state_sizes() -> None:

@@ -155,3 +155,14 @@ def test_an_environment_that_cannot_be_built_is_named() -> None:
     with pytest.raises(UserError, match=r"broken.*cannot be built: OSError: no such level: 9") as caught:
         plan_of(broken)
     assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    plan_of(precision="bfloat16")
+    assert "bfloat16" not in caplog.text
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False})
+    plan_of()
+    assert "bfloat16" not in caplog.text
+    plan_of(precision="bfloat16")
+    assert "this processor has no instructions for it; float32 is faster here" in caplog.text
