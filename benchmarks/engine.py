@@ -42,7 +42,7 @@ def measure_engine(arguments: argparse.Namespace) -> float:
         now = time.perf_counter()
         if values["seconds"] > WARM_UP_S:
             marks.append((now, int(values["frames"])))
-        return values["seconds"] < WARM_UP_S + arguments.seconds
+        return bool(values["seconds"] < WARM_UP_S + arguments.seconds)
 
     kwargs = {
         "inference": arguments.inference,

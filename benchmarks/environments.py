@@ -94,8 +94,10 @@ def train(name: str, seed: int, frames: int | None, serial: bool) -> dict[str, A
         return True
 
     config = defaults(name)  # those of `arl run`; the class has fewer environments and more workers
-    shape = {"num_envs_per_worker": config.num_envs_per_worker, "num_workers": config.num_workers}
-    with APPO(env=name, **shape, policy_kwargs={"seed": seed, "serial": serial}) as model:
+    kwargs = {"seed": seed, "serial": serial}
+    with APPO(
+        name, num_envs_per_worker=config.num_envs_per_worker, num_workers=config.num_workers, policy_kwargs=kwargs
+    ) as model:
         status = model.train(frames or config.train_for_env_steps, callback=callback)
         if status.return_mean is None:
             raise UserError(f"{name}: no episode ended within {status.frames:,} frames")

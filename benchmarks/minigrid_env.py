@@ -42,7 +42,7 @@ def main() -> None:
     for variant in VARIANTS:
         for observation, wrapper in OBSERVATIONS.items():
             ours = arl_core.make_env(f"minigrid:{variant}", observation=observation)
-            theirs = wrapper(gymnasium.make(f"MiniGrid-{variant}-v0", disable_env_checker=True).unwrapped)
+            theirs = wrapper(gymnasium.make(f"MiniGrid-{variant}-v0", disable_env_checker=True).unwrapped)  # type: ignore[no-untyped-call]
             rounds = [(measure(ours), measure(theirs)) for _ in range(2)]
             for name, figures in zip(("arl", "minigrid"), map(max, zip(*rounds, strict=True)), strict=True):
                 rate, step_us, reset_ms = figures

@@ -23,6 +23,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is importe
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor
 
 HIDDEN = 64
@@ -166,7 +167,7 @@ def training_seconds(inputs: int, actions: int, batch: int, rollout: int) -> Sec
     discounts = 0.99 * (torch.rand(rollout, columns) > 0.02).float()
 
     def step() -> None:
-        out = forward(weights, x.flatten(0, 1)).unflatten(0, (rollout + 1, columns))
+        out = forward(weights, x.flatten(0, 1)).unflatten(0, (rollout + 1, columns))  # type: ignore[no-untyped-call]
         log_all, values = torch.log_softmax(out[:-1, :, :actions], -1), out[..., actions]
         log_probs = log_all.gather(-1, chosen).squeeze(-1)
         ratio = torch.exp(log_probs - behaviour)
@@ -201,7 +202,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     env = gym.make(arguments.env)
-    inputs, actions = int(env.observation_space.shape[0]), int(env.action_space.n)
+    assert isinstance(env.observation_space, spaces.Box)
+    assert isinstance(env.action_space, spaces.Discrete)
+    inputs, actions = env.observation_space.shape[0], int(env.action_space.n)
     batch = arguments.inference_batch
     parts = {
         "env_s": env_seconds(arguments.env),

@@ -42,7 +42,7 @@ def seconds(function: Callable[[], Tensor], repeats: int) -> float:
 def measure(kind: str, size: int, rows: int, batch: int, rounds: int) -> tuple[dict[str, float], float]:
     """Fastest seconds of each way, and the median ratio of chain to core."""
     torch.manual_seed(0)
-    made = make_core(size, RunConfig(use_rnn=True, rnn_type=kind, hidden_size=size))
+    made = make_core(size, RunConfig.model_validate({"use_rnn": True, "rnn_type": kind, "hidden_size": size}))
     assert made is not None
     core = made
     layer = (nn.GRU if kind == "gru" else nn.LSTM)(size, size)

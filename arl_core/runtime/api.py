@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -47,7 +47,9 @@ class Status(int):
     return_mean: float | None  # over the last episodes
     error: str
 
-    SUCCESS, INTERRUPTED, FAILURE = Outcome.SUCCESS, Outcome.INTERRUPTED, Outcome.FAILURE
+    SUCCESS: ClassVar[int] = Outcome.SUCCESS
+    INTERRUPTED: ClassVar[int] = Outcome.INTERRUPTED
+    FAILURE: ClassVar[int] = Outcome.FAILURE
 
     @classmethod
     def of(cls, outcome: Outcome, snapshot: Snapshot | None, return_mean: float | None, error: str) -> Status:
