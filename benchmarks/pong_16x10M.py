@@ -34,6 +34,14 @@ import numpy as np
 ENV = "atari:pong"
 WINDOW = 100  # games in a mean return
 FIRST_INDEX = 1 << 22  # games that are simulated alone are no training's
+# thousands of games fill batches faster than several passes could train on them: each is used once, V-trace corrects its lag
+SETTINGS = {
+    "rollout": 32,
+    "batch_size": 512,
+    "num_batches_per_iteration": 1,
+    "ppo_epochs": 1,
+    "with_vtrace": True,
+}
 COLUMNS = ("call", "frames", "raw frames", "seconds", "FPS", "raw FPS", "mean return", "games")
 
 
@@ -147,7 +155,7 @@ def run(options: argparse.Namespace) -> int:
         num_workers=options.num_workers,
         num_envs_per_worker=options.num_envs_per_worker,
         device=options.device,
-        policy_kwargs={"seed": options.seed, "stats_window": WINDOW, **dict(options.set)},
+        policy_kwargs={**SETTINGS, "seed": options.seed, "stats_window": WINDOW, **dict(options.set)},
     )
     with model:
         result = describe(model, options)

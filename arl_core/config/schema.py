@@ -50,7 +50,7 @@ class RunFields(BaseModel):
         1_000_000,
         description="stop after so many frames (environment transitions); of several policies: for each, on average",
     )
-    train_for_seconds: float = Field(0.0, ge=0.0, description="stop after so many seconds of training; 0: no limit")
+    train_for_seconds: float = Field(0.0, ge=0.0, description="stop after so many seconds (of each resumption); 0: no limit")
     save_every_sec: float = Field(60.0, gt=0.0, description="seconds between checkpoints")
     keep_checkpoints: Positive = Field(3, description="how many of the newest checkpoints to keep")
     save_milestones_sec: float = Field(0.0, ge=0.0, description="seconds between checkpoints that are kept for ever; 0: none")

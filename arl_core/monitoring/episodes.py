@@ -34,6 +34,10 @@ class EpisodeStatistics:
         self._total = 0
         self._best: float | None = None
 
+    def start_from(self, total: int) -> None:
+        """Episodes that ended before this process began to count (a resumed run)."""
+        self._total = total
+
     def add_many(
         self,
         returns: ArrayLike,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from arl_core.config import Layer, RunConfig, merge_layers
-from arl_core.config.layers import nearest
+from arl_core.config.layers import canonical_field, check_moot, nearest
 from arl_core.config.limits import MAX_FRAMES
 from arl_core.envs.group import make_contexts
 from arl_core.envs.make import build_env
@@ -36,6 +36,7 @@ from arl_core.sampling.playing import Cast
 from arl_core.spaces import children_of, leaves_of, value_at
 
 LAYOUT = Layer("APPO", {"num_workers": 8, "num_envs_per_worker": 2})  # where the environment's plugin sets neither
+_ARGUMENTS = frozenset({"env", "encoder", "encoder_subtype", "num_envs_per_worker", "num_workers"})
 Callback = Callable[[Mapping[str, Any]], bool | None]
 
 
@@ -89,6 +90,7 @@ class APPO:
         num_workers: int | Literal["auto"] | None = None,
         device: str | torch.device = "cpu",
         policy_kwargs: Mapping[str, Any] | None = None,
+        **fields: Any,
     ) -> None:
         given: dict[str, Any] = {
             "env": env,
@@ -102,6 +104,7 @@ class APPO:
         if not isinstance(policy_kwargs, (Mapping, NoneType)):
             raise UserError(f"policy_kwargs: expected a dict of configuration fields, got {policy_kwargs!r}")
         arguments = {name: value for name, value in given.items() if value is not None or name == "env"}
+        _check_keywords(type(self).__name__, arguments, policy_kwargs or {}, fields)
         layers = Layer("arguments", arguments), Layer("policy_kwargs", dict(policy_kwargs or {}))
         resolved, self.resolved_env = resolve_run(*layers, layout=LAYOUT)
         cfg = resolved.config
@@ -114,7 +117,7 @@ class APPO:
                 self._trainer.write_config()
         except BaseException:
             if directory is not None:
-                directory.close()
+                directory.discard()
             raise
 
     @property
@@ -157,6 +160,7 @@ class APPO:
         """
         for name in values:
             if name not in LIVE_HYPERPARAMETERS:
+                check_moot(name)
                 known = ", ".join(sorted(LIVE_HYPERPARAMETERS))
                 raise UserError(f"'{name}' cannot change in a running learner.{nearest(name, LIVE_HYPERPARAMETERS)} ({known})")
         base = Layer("present configuration", self.config.model_dump())
@@ -255,9 +259,9 @@ class APPO:
         count = len(next(iter(rows.values())))
         memory = None
         if model.state_size:
-            memory = torch.zeros(count, model.state_size) if state is None else torch.from_numpy(np.array(state))
+            memory = torch.from_numpy(_as_state(state, count, model.state_size))
             if episode_start is not None:
-                memory = memory * torch.from_numpy(~np.asarray(episode_start, bool)).unsqueeze(-1)
+                memory = memory * torch.from_numpy(~np.atleast_1d(np.asarray(episode_start, bool))).unsqueeze(-1)
         with torch.inference_mode():
             tensors = {key: torch.from_numpy(value) for key, value in rows.items()}
             out = model.act(tensors, memory, None, deterministic=deterministic)
@@ -351,6 +355,28 @@ def _checkpoint_file(path: Path, policy: int) -> Path:
     raise UserError(f"there is no checkpoint at {path}")
 
 
+def _check_keywords(
+    who: str, arguments: Mapping[str, Any], policy_kwargs: Mapping[str, Any], fields: Mapping[str, Any]
+) -> None:
+    """UserError for keywords that are no arguments of ours, and for what two places say differently."""
+    for name in fields:
+        raise UserError(f"{who}: '{name}' belongs into policy_kwargs: policy_kwargs={{'{canonical_field(name, who)}': ...}}")
+    for name, value in policy_kwargs.items():
+        field = canonical_field(name, "policy_kwargs")
+        if field in _ARGUMENTS and field in arguments and arguments[field] != value:
+            raise UserError(f"{who}: {field} is {arguments[field]!r}, and {value!r} in policy_kwargs. Leave one of the two out")
+
+
+def _as_state(state: Any, rows: int, size: int) -> NDArray[np.float32]:
+    """A copy of the recurrent state [N, H] that a caller of `predict` hands back; zeros for None."""
+    if state is None:
+        return np.zeros((rows, size), np.float32)
+    array = np.array(state, np.float32)
+    if array.shape != (rows, size):
+        raise UserError(f"state has shape {array.shape}; expected {(rows, size)}, as predict returned it, or None")
+    return array
+
+
 def _as_rows(observation: Any, space: gym.Space[Any]) -> tuple[dict[str, NDArray[Any]], bool]:
     """One observation or a batch as `{key: [N, ...]}`, and whether it was a batch."""
     rows: dict[str, NDArray[Any]] = {}
@@ -363,6 +389,6 @@ def _as_rows(observation: Any, space: gym.Space[Any]) -> tuple[dict[str, NDArray
         elif array.shape[1:] == shape:
             batched = True
         else:
-            raise UserError(f"observation '{key}' has shape {array.shape}; expected {shape}, or a batch [N, {shape}]")
+            raise UserError(f"observation '{key}' has shape {array.shape}; expected {shape}, or a batch of such")
         rows[key] = array
     return rows, batched

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from arl_core.config import RunConfig
 from arl_core.envs.decorrelate import Decorrelation, ends_episodes
 from arl_core.envs.group import build_group, make_contexts
@@ -25,9 +27,12 @@ from arl_core.ipc.slots import SlotShape, slot_specs
 from arl_core.ipc.weights import weights_specs
 from arl_core.learning.hogwild import hogwild_specs
 from arl_core.learning.process import learner_specs
+from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
+from arl_core.models.spaces import ACTION_MASK
 from arl_core.runtime.policies import casting_of, policies_of
 from arl_core.sampling.casting import CastingSpec
+from arl_core.spaces import leaves_of, value_at
 
 log = logging.getLogger("arl")
 
@@ -235,7 +240,7 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     casting = casting_of(cfg, agents)
     layout = ActionLayout(action_space)
     recipe = ModelRecipe(obs_space, action_space, cfg, parts)
-    model = recipe.build()
+    model = _network(recipe)
     if cfg.precision == "bfloat16" and device == "cpu" and not _has_bfloat16():
         log.warning("precision bfloat16: this processor has no instructions for it; float32 is faster here")
     if cfg.hogwild:
@@ -265,6 +270,31 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     size = flatten_module(model).nbytes
     policies = policies_of(cfg, agents)
     return RunPlan(cfg, env, recipe, device, inference, reason, shape, groups_per_worker, size, agents, casting, policies)
+
+
+def _network(recipe: ModelRecipe) -> PolicyNetwork:
+    """The run's network, which has been seen to act. Raises UserError that names encoder or model where it cannot."""
+    import torch
+
+    cfg, specs = recipe.cfg, obs_specs(recipe.obs_space)
+    try:
+        model = recipe.build().eval()
+        recipe.obs_space.seed(0)
+        sample = recipe.obs_space.sample()
+        leaves = {key: value_at(path, sample) for key, (path, _) in leaves_of(recipe.obs_space).items()}
+        obs = {key: torch.from_numpy(np.asarray(leaf, specs[key].dtype)[None]) for key, leaf in leaves.items()}
+        if ACTION_MASK in obs:
+            obs[ACTION_MASK].fill_(1)  # a sample may forbid everything
+        with torch.inference_mode():
+            model.act(obs, None, None, deterministic=True)
+    except UserError:
+        raise
+    except Exception as error:
+        log.info("%s", traceback.format_exc().rstrip())
+        who = f"encoder '{cfg.encoder or 'auto'}'" if cfg.model is None else f"model '{cfg.model}'"
+        shapes = ", ".join(f"{key} {spec.shape}" for key, spec in specs.items())
+        raise UserError(f"{who} cannot be used for observations {shapes}: {type(error).__name__}: {error}") from error
+    return model.train()
 
 
 def _has_bfloat16() -> bool:

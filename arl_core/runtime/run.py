@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arl_core.config import ResolvedConfig
-from arl_core.interfaces import ResolvedEnv
+from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.live import LiveView
 from arl_core.monitoring.runlog import close_run_log, open_run_log
@@ -47,9 +47,13 @@ def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, re
     view = LiveView.create(None, f"{cfg.algo} · {env.id}")
     code, final = 0, ""
     open_run_log(path / "run.log", view.message)
+    end = directory.close
     try:
         code, final = _train(resolved, env, directory, nurseries, view, resume=resume)
         return code
+    except UserError:
+        end = directory.discard
+        raise
     except KeyboardInterrupt:  # the second one
         final = f"ended at once; {_saved(path)}"
         raise
@@ -57,7 +61,7 @@ def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, re
         failed = code == 1  # the view is standard output, which may be a file: why there is no result is said to the user
         view.close("" if failed else final)
         close_run_log()
-        directory.close()
+        end()
         if failed:
             sys.stderr.write(f"{final}\n")
 

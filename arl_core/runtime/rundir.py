@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,11 @@ GO_ON = "Go on with --resume, or choose another --experiment or --train-dir"
 class RunDirectory:
     """`<train_dir>/<experiment>/`: config.json, summary.json, checkpoints/, tb/, run.log; locked while we write."""
 
-    def __init__(self, path: Path, *, resume: bool, advice: str = GO_ON) -> None:
+    def __init__(self, path: Path, *, resume: bool, advice: str = GO_ON, is_new: bool = False) -> None:
         """Raises UserError where it cannot be written, another process writes to it, or (but for `resume`) it holds a run;
-        `advice`: what to do then."""
+        `advice`: what to do then. `is_new`: the caller has just made it."""
         self.path = path
+        self._is_new = is_new or not path.exists()
         self.checkpoints = path / "checkpoints"
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -82,6 +85,20 @@ class RunDirectory:
         """The run's result so far."""
         write_json_atomic(self.path / "summary.json", summary)
 
+    def read_summary(self) -> Mapping[str, Any]:
+        """What `write_summary` wrote last; empty where nothing was, or nothing that can be read."""
+        try:
+            found = json.loads((self.path / "summary.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def discard(self) -> None:
+        """Close, and remove what this process has made, where no run has begun in it: a mistake leaves nothing behind."""
+        self.close()
+        if self._is_new and not (self.path / "config.json").exists():
+            shutil.rmtree(self.path, ignore_errors=True)
+
     def close(self) -> None:
         """Let another process have it. Idempotent."""
         if self._lock >= 0:
@@ -103,7 +120,7 @@ def unnamed_directory(train_dir: Path, env_id: str) -> RunDirectory:
         except OSError:
             pass  # RunDirectory says why
         break
-    return RunDirectory(path, resume=False)
+    return RunDirectory(path, resume=False, is_new=path.exists())
 
 
 def _lock(path: Path) -> int:

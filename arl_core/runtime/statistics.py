@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.fps import FpsMeter
@@ -14,6 +14,23 @@ from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.usage import UsageStatistics
 
 _SMOOTHING = 0.7  # of fractions and lags from report to report
+
+
+class Before(NamedTuple):
+    """What earlier processes of a resumed run have counted."""
+
+    seconds: float = 0.0
+    episodes: int = 0
+    of_policies: tuple[int, ...] = ()
+
+    @classmethod
+    def of_summary(cls, summary: Mapping[str, Any]) -> Before:
+        """From what `summary.json` holds; nothing where there is none, or it is none of ours."""
+        try:
+            policies = tuple(int(policy["episodes"]) for policy in summary["policies"])
+            return cls(float(summary["seconds"]), int(summary["episodes"]), policies)
+        except (KeyError, TypeError, ValueError):
+            return cls()
 
 
 class PolicyStatistics:
@@ -73,6 +90,14 @@ class RunStatistics:
         """Frames that were trained before this process began to (a resumed run)."""
         self._first_frames = frames
         self._fps = FpsMeter()
+
+    def go_on(self, before: Before) -> None:
+        """Count on from what an earlier process of the run has counted; after `start_from`."""
+        if before.seconds:
+            self._seconds, self._first_frames = before.seconds, 0
+        self.episodes.start_from(before.episodes)
+        for policy, episodes in zip(self.policies, before.of_policies, strict=False):
+            policy.episodes.start_from(episodes)
 
     def resume_clock(self) -> None:
         """Training time runs from now on, or goes on."""

@@ -35,6 +35,7 @@ from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.selection import BestCheckpoint, PeriodicEvaluation
 from arl_core.runtime.serial_engine import SerialEngine
 from arl_core.runtime.signals import EndSignals
+from arl_core.runtime.statistics import Before
 
 log = logging.getLogger("arl")
 Observer = Callable[[Snapshot, EpisodeStatistics], bool | None]
@@ -91,6 +92,7 @@ class Trainer:
         self._nurseries = nurseries
         self._engine: Engine | None = None
         self._checkpoints: dict[int, tuple[Path, int]] = {}  # to load when the engine starts: of each policy, with its frames
+        self._before = Before()  # of a resumed run
         self._extensions = Extensions(load_extensions(self.cfg.extensions, selection_of(resolved)))
         self.signal = 0  # that ended the last `train`
         self.failure: ComponentFailure | None = None
@@ -146,6 +148,7 @@ class Trainer:
             if self._checkpoints:
                 engine.load_checkpoints({policy: path for policy, (path, _) in self._checkpoints.items()})
                 self._checkpoints = {}
+                engine.statistics.go_on(self._before)
         except BaseException:
             engine.close()
             raise
@@ -198,6 +201,7 @@ class Trainer:
                 f"{path.parent.parent if len(read) > 1 else path} does not fit: {error}. "
                 "Resume without changing network and optimiser, or begin a new run"
             ) from None
+        self._before = Before.of_summary(self.directory.read_summary())
         return path, self.frames
 
     # ----------------------------------------------------------------- training
@@ -222,8 +226,8 @@ class Trainer:
             self._is_training = False
 
     def _train_and_tell(self, frames: int, seconds: float, observer: Observer | None, additional: bool) -> Outcome:
-        statistics = self._engine.statistics if self._engine is not None else None
-        self._extensions.started(self._run_info(), statistics.seconds if statistics is not None else 0.0)
+        seconds_before = self._engine.statistics.seconds if self._engine is not None else self._before.seconds
+        self._extensions.started(self._run_info(), seconds_before)
         try:
             outcome = self._train(frames, seconds, observer, additional)
             if outcome is not Outcome.FAILURE and self.directory is not None:
@@ -244,12 +248,12 @@ class Trainer:
 
     def _train(self, frames: int, seconds: float, observer: Observer | None, additional: bool) -> Outcome:
         self.signal, self.failure = 0, None
-        stopped = False
+        stopped, end_s = False, 0.0
         target = frames * self.cfg.num_policies
 
         def tick() -> bool:
             nonlocal stopped
-            self.snapshot = self._observe(target, seconds)
+            self.snapshot = self._observe(target, end_s)
             episodes = self.engine.statistics.episodes
             stopped = observer is not None and observer(self.snapshot, episodes) is False
             self._extensions.metrics(self.snapshot, episodes)
@@ -261,13 +265,14 @@ class Trainer:
             try:
                 engine = self.engine
                 target += engine.frames if additional else 0
+                end_s = engine.statistics.seconds + seconds if seconds else 0.0
                 engine.train(target, seconds, tick)
             except ComponentFailure as failure:
                 self._fail(failure)
                 return Outcome.FAILURE
         self.signal = signals.received
         self.read_weights()
-        self.snapshot = self._observe(target, seconds)
+        self.snapshot = self._observe(target, end_s)
         return Outcome.INTERRUPTED if stopped or self.signal else Outcome.SUCCESS
 
     def _fail(self, failure: ComponentFailure) -> None:

@@ -98,14 +98,18 @@ def test_resume_goes_on(run_dir: Path) -> None:
     assert again.returncode == 2
     assert "--resume" in again.stderr
     assert again.stderr.count("\n") <= 2
-    before = json.loads((run_dir / "summary.json").read_text())["frames"]
+    before = json.loads((run_dir / "summary.json").read_text())
     where = ("--train_dir", "runs", "--experiment", "r")
     done = arl("run", "--resume", *NAMED, *where, "--train_for_env_steps", "4500", cwd=folder)
     assert done.returncode == 0, done.stderr
     summary = json.loads((run_dir / "summary.json").read_text())
     assert 4500 <= summary["frames"] < 4564
     assert json.loads((run_dir / "config.json").read_text())["config"]["seed"] == 3
-    assert before < 4500
+    assert before["frames"] < 4500
+    for counted in ("seconds", "episodes"):
+        assert summary[counted] > before[counted], "they go on"
+    assert summary["episodes"] == sum(policy["episodes"] for policy in summary["policies"])
+    assert summary["fps"] == pytest.approx(summary["frames"] / summary["seconds"])
     assert "resuming from" in done.stdout + done.stderr
     config = (run_dir / "config.json").read_bytes()
     wider = arl("run", "--resume", *NAMED, *where, "--hidden_size", "32", cwd=folder)
@@ -131,3 +135,12 @@ def test_serial_run_and_picture(tmp_path: Path) -> None:
     failed = arl("eval", "runs/r", *DRAWN, "--episodes", "1", "--picture", "no/such/x.png", cwd=tmp_path)
     assert (failed.returncode, failed.stderr.count("\n")) == (2, 1), failed.stderr
     assert "cannot write the picture" in failed.stderr
+
+
+@pytest.mark.parametrize("words", [("--device", "cuda:99"), ("--encoder", "nature"), ("--model", "nobody/none")])
+def test_a_mistake_leaves_no_directory(words: tuple[str, ...], tmp_path: Path) -> None:
+    for name in ((), ("--experiment", "x")):
+        done = arl("run", *NAMED, "--train_dir", "runs", *name, *words, cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+        assert not list(tmp_path.rglob("*/*")), "nothing but train_dir itself"

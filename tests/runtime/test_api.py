@@ -184,3 +184,28 @@ def test_a_linear_schedule_learns_in_a_call_past_the_plan(serial: bool) -> None:
         before = model.get_parameters()[0]
         assert model.train(512) == 0
         assert not same(model.get_parameters()[0], before)
+
+
+def test_what_predict_is_handed_back_is_looked_at() -> None:
+    model = small(Memory, use_rnn=True)
+    observation = np.ones(2, np.float32)
+    _, state = model.predict(observation)
+    _, kept = model.predict(observation, state, episode_start=False)
+    _, emptied = model.predict(observation, state, episode_start=True)
+    assert np.array_equal(emptied, state)
+    assert not np.array_equal(kept, state)
+    with pytest.raises(UserError, match=r"state has shape \(\); expected \(1, 64\), as predict returned it, or None"):
+        model.predict(observation, 3)
+
+
+def test_fields_that_are_no_keywords_are_shown_their_place() -> None:
+    with pytest.raises(UserError, match=r"APPO: 'learning_rate' belongs into policy_kwargs: policy_kwargs=\{'learning_rate'"):
+        APPO("gym:CartPole-v1", learning_rate=1e-3)
+    with pytest.raises(UserError, match=r"APPO: 'ent_coef' is not an option here\. Instead: exploration_loss_coeff"):
+        APPO("gym:CartPole-v1", ent_coef=0.0)
+    with pytest.raises(UserError, match=r"num_workers is 1, and 3 in policy_kwargs\. Leave one of the two out"):
+        APPO("gym:CartPole-v1", num_workers=1, policy_kwargs={"num_workers": 3})
+    model = APPO("gym:CartPole-v1", num_workers=3, policy_kwargs={"num_workers": 3})
+    assert model.config.num_workers == 3
+    with pytest.raises(UserError, match=r"'lr' is not an option here\. Instead: learning_rate"):
+        model.set_hyperparameters(lr=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -166,3 +167,17 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch, c
     assert "bfloat16" not in caplog.text
     plan_of(precision="bfloat16")
     assert "this processor has no instructions for it; float32 is faster here" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("maker", "message"),
+    [("tiny_envs:broken_encoder", "KeyError: 'pixels'"), ("tiny_envs:narrow_encoder", "RuntimeError: mat1 and mat2 shapes"),
+     ("tiny_envs:none", "AttributeError")],
+)  # fmt: skip
+def test_an_encoder_that_fails_is_named(maker: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "arl")
+    resolved, env = resolve_run(Layer("test", {"env": Bandit, "device": "cpu"}))
+    parts = replace(run_parts(resolved.config), encoder=maker)
+    with pytest.raises(UserError, match=f"encoder 'auto' cannot be used for observations obs .*{message}"):
+        make_plan(resolved.config, env, parts)
+    assert "Traceback" in caplog.text

@@ -268,3 +268,16 @@ class Gated(gym.Env):
         if action != self.open:
             raise ValueError(f"action {action} is forbidden")
         return self._observation(), 0.0, False, False, {}
+
+
+def broken_encoder(obs_space: Any, cfg: Any) -> Any:
+    return obs_space["pixels"]
+
+
+def narrow_encoder(obs_space: Any, cfg: Any) -> Any:
+    """Says that it gives twice as many features as it does."""
+    from arl_core.models.encoders import MlpEncoder  # torch: not in rollout workers
+
+    encoder = MlpEncoder(obs_space, cfg)
+    encoder.output_size *= 2
+    return encoder

@@ -45,20 +45,23 @@ def arl_environments() -> Iterable[EnvFamily]:
     ]
 
 
+_NETWORK = {"hidden_size": 512, "learning_rate": 2.5e-4, "adam_eps": 1e-5, "gamma": 0.99, "max_grad_norm": 0.5}
+_PPO = {
+    "num_envs_per_worker": 8,
+    "rollout": 128,
+    "batch_size": 256,
+    "num_batches_per_iteration": 4,
+    "ppo_epochs": 4,
+    "with_vtrace": False,
+    "gae_lambda": 0.95,
+    "ppo_clip_ratio": 0.1,
+    "exploration_loss_coeff": 0.01,
+}
+_USED_ONCE = {"num_envs_per_worker": 32, "rollout": 32, "batch_size": 512, "exploration_loss_coeff": 0.01}
+
+
 @hookimpl
 def arl_param_overrides(env: str, algo: str) -> Mapping[str, Any] | None:  # noqa: ARG001  # the hook's signature
-    """The network of Mnih et al. 2015; the step size, clipping and entropy of Schulman et al. 2017; batches as V-trace wants
-    them, large and used once."""
-    return {
-        "hidden_size": 512,
-        "num_envs_per_worker": 32,
-        "rollout": 32,
-        "batch_size": 512,
-        "learning_rate": 2.5e-4,
-        "adam_eps": 1e-5,
-        "ppo_clip_ratio": 0.1,
-        "exploration_loss_coeff": 0.01,
-        "gamma": 0.99,
-        "max_grad_norm": 0.5,
-        "train_for_env_steps": 10_000_000,
-    }
+    """The network of Mnih et al. 2015; PPO's settings for Atari (Schulman et al. 2017, table 5). Other algorithms see large
+    batches once."""
+    return {**_NETWORK, **(_PPO if algo == "appo" else _USED_ONCE), "train_for_env_steps": 10_000_000}
