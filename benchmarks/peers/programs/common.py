@@ -1,6 +1,7 @@
 """What every program of this folder shares: the arguments, the cheap environment, and how frames per second are taken.
 
-Imported in each peer's own virtual environment: it needs gymnasium and NumPy, nothing else, in any version.
+Imported in each peer's own virtual environment: it needs gymnasium and NumPy, nothing else, in any version. Only Pong needs
+what pong.py names.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 
 CHEAP = "Cheap-v0"
+PONG = "Pong"
 EPISODE_STEPS = 200
 STRETCH = 5.0  # how much longer a slow one may take to train on three batches
 
@@ -37,7 +39,12 @@ class CheapEnv(gym.Env):
         return self._rows[self._t], 1.0 if action == 0 else 0.0, self._t == EPISODE_STEPS, False, {}
 
 
-def make_env(name: str) -> gym.Env:
+def make_env(name: str, stack: int = 4) -> gym.Env:
+    """`stack`: frames in an observation of Pong."""
+    if name == PONG:
+        from pong import Pong
+
+        return Pong(stack)
     return CheapEnv() if name == CHEAP else gym.make(name)
 
 
@@ -63,15 +70,17 @@ class Meter:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._warm_up, self._seconds = arguments.warm_up, arguments.seconds
         self._begin: float | None = None
+        self._frames = 0
         self._marks: list[tuple[float, int]] = []
 
     def add(self, frames: int) -> bool:
-        """`frames` in total were trained on by now."""
+        """`frames` in total were trained on by now. Only a call with more than the one before says when an iteration ended."""
         now = time.perf_counter()
         if self._begin is None:
             self._begin = now  # the first iteration is over: processes stand, everything was touched
-        if now - self._begin >= self._warm_up:
+        if frames > self._frames and now - self._begin >= self._warm_up:
             self._marks.append((now, frames))
+        self._frames = frames
         end = self._begin + self._warm_up + self._seconds
         return now < end or (len(self._marks) < 3 and now < end + STRETCH * self._seconds)
 

@@ -1,4 +1,8 @@
-"""Sample Factory 2.1.1, as its documentation trains a Gym environment; `--mode serial` is its way to run in one process."""
+"""Sample Factory 2.1.1, as its documentation trains a Gym environment; `--mode serial` is its way to run in one process.
+
+For Pong its encoder `convnet_atari`, which is the Nature CNN, on the lightest environment that we know (its own wrappers
+resize in colour).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import shutil
 import sys
 import tempfile
 
-from common import Meter, arguments, make_env
+from common import PONG, Meter, arguments, make_env
 from sample_factory.algo.runners.runner import AlgoObserver
 from sample_factory.cfg.arguments import parse_full_cfg, parse_sf_args
 from sample_factory.envs.env_utils import register_env
@@ -39,12 +43,16 @@ def main() -> None:
         "num_workers": 1 if serial else args.workers, "num_envs_per_worker": args.envs // (1 if serial else args.workers),
         "worker_num_splits": 1 if serial else 2, "policy_workers_per_policy": 1, "rollout": args.rollout,
         "batch_size": frames // args.minibatches, "num_batches_per_epoch": args.minibatches, "num_epochs": args.epochs,
-        "with_vtrace": False, "normalize_input": False, "normalize_returns": False, "nonlinearity": "tanh",
+        "with_vtrace": False, "normalize_input": False, "normalize_returns": False,
         "learning_rate": 3e-4, "train_for_env_steps": 10**10, "save_every_sec": 3600, "experiment_summaries_interval": 3600,
         "stats_avg": 100, "set_workers_cpu_affinity": False, "decorrelate_envs_on_one_worker": False,
     }  # fmt: skip
     words = [f"--{name}={value}" for name, value in flags.items()]
-    words += ["--encoder_mlp_layers", str(args.hidden), str(args.hidden)]
+    if args.env == PONG:
+        words += ["--encoder_conv_architecture=convnet_atari", "--encoder_conv_mlp_layers", str(args.hidden)]
+        words += ["--nonlinearity=relu", "--obs_scale=255"]
+    else:
+        words += ["--nonlinearity=tanh", "--encoder_mlp_layers", str(args.hidden), str(args.hidden)]
     register_env(args.env, make_for_sample_factory)
     parser, _ = parse_sf_args(argv=words)
     meter = Meter(args)

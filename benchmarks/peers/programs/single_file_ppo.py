@@ -1,13 +1,18 @@
-"""PPO in one short file and one process, in the style of CleanRL: gymnasium's SyncVectorEnv, one loop, one network."""
+"""PPO in one short file and one process, in the style of CleanRL: gymnasium's SyncVectorEnv, one loop, one network.
+
+`--mode envpool`: Pong is stepped by EnvPool, with as many threads as there are workers elsewhere.
+"""
 
 from __future__ import annotations
 
+import argparse
 from functools import partial
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from common import Meter, arguments, make_env
+from common import PONG, Meter, arguments, make_env
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
@@ -26,6 +31,36 @@ class Agent(nn.Module):
 
     def forward(self, obs: Tensor) -> tuple[Categorical, Tensor]:
         return Categorical(logits=self.actor(obs)), self.critic(obs).squeeze(-1)
+
+
+class PixelAgent(nn.Module):
+    """The network of Mnih et al. (2015), with a second head for the value."""
+
+    def __init__(self, frames: int, hidden: int, actions: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(frames, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(), nn.Conv2d(64, 64, 3, 1), nn.ReLU(),
+            nn.Flatten(), nn.Linear(64 * 7 * 7, hidden), nn.ReLU(),
+        )  # fmt: skip
+        self.actor, self.critic = nn.Linear(hidden, actions), nn.Linear(hidden, 1)
+
+    def forward(self, obs: Tensor) -> tuple[Categorical, Tensor]:
+        features = self.encoder(obs / 255.0)
+        return Categorical(logits=self.actor(features)), self.critic(features).squeeze(-1)
+
+
+def make_envs(args: argparse.Namespace) -> tuple[Any, Tensor]:
+    """The environments, and their first observations."""
+    if args.mode == "envpool":
+        import envpool
+
+        envs = envpool.make_gymnasium(
+            "Pong-v5", num_envs=args.envs, num_threads=args.workers, seed=1, reward_clip=True, noop_max=30, use_fire_reset=True,
+            frame_skip=4, stack_num=4, repeat_action_probability=0.0,
+        )  # fmt: skip
+        return envs, torch.from_numpy(envs.reset()[0])
+    envs = gym.vector.SyncVectorEnv([partial(make_env, args.env) for _ in range(args.envs)])
+    return envs, torch.from_numpy(envs.reset(seed=1)[0])
 
 
 def advantages_of(rewards: Tensor, values: Tensor, ended: Tensor) -> Tensor:
@@ -60,14 +95,14 @@ def update(agent: Agent, optimizer: torch.optim.Optimizer, batch: dict[str, Tens
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
-    envs = gym.vector.SyncVectorEnv([partial(make_env, args.env) for _ in range(args.envs)])
-    inputs, actions = envs.single_observation_space.shape[0], int(envs.single_action_space.n)
-    agent = Agent(inputs, args.hidden, actions)
+    envs, first = make_envs(args)
+    network = PixelAgent if args.env == PONG else Agent
+    agent = network(first.shape[1], args.hidden, int(envs.single_action_space.n))
     optimizer = torch.optim.Adam(agent.parameters(), lr=3e-4, eps=1e-5)
     shape = (args.rollout, args.envs)
-    obs, values = torch.zeros(args.rollout + 1, args.envs, inputs), torch.zeros(args.rollout + 1, args.envs)
+    obs, values = torch.zeros(args.rollout + 1, *first.shape, dtype=first.dtype), torch.zeros(args.rollout + 1, args.envs)
     chosen, log_probs, rewards, ended = torch.zeros(shape, dtype=torch.long), *(torch.zeros(shape) for _ in range(3))
-    obs[0] = torch.from_numpy(envs.reset(seed=1)[0])
+    obs[0] = first
     meter, frames = Meter(args), 0
     while True:
         for t in range(args.rollout):
