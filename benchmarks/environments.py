@@ -25,7 +25,6 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-import arl_core
 from arl_core import APPO
 from arl_core.config import Layer, RunConfig
 from arl_core.envs.group import build_group, make_contexts
@@ -33,6 +32,7 @@ from arl_core.envs.spaces import ActionLayout
 from arl_core.files import write_atomic
 from arl_core.interfaces import StepViews, UserError
 from arl_core.registry import resolve_env, resolve_run
+from arl_core.runtime.plan import probe_spaces
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 ALONE_S = 5.0
@@ -40,12 +40,14 @@ POINTS = 12  # of a learning curve, for every doubling or so of frames
 
 
 def alone(name: str, num_envs: int) -> float:
-    """Steps a second of one group on one core."""
+    """Steps a second of one group on one core; of several agents, each agent's."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     group = build_group(resolve_env(name), make_contexts(1, 0, num_envs))
-    obs = {key: np.zeros((num_envs, *spec.shape), spec.dtype) for key, spec in group.obs_specs.items()}
-    views = StepViews(obs, np.zeros(num_envs, np.float32), *np.zeros((3, num_envs), np.bool_))
-    choose = chooser(name, num_envs)
+    _, space, agents = probe_spaces(resolve_env(name), defaults(name))
+    rows = num_envs * max(len(agents), 1)
+    obs = {key: np.zeros((rows, *spec.shape), spec.dtype) for key, spec in group.obs_specs.items()}
+    views = StepViews(obs, np.zeros(rows, np.float32), *np.zeros((3, rows), np.bool_))
+    choose = chooser(space, rows)
     group.reset_into(obs)
     steps, stepping_s = 0, 0.0
     while stepping_s < ALONE_S:
@@ -54,16 +56,13 @@ def alone(name: str, num_envs: int) -> float:
         group.send(actions)
         group.recv_into(views)
         stepping_s += time.perf_counter() - began
-        steps += num_envs
+        steps += rows
     group.close()
     return steps / stepping_s
 
 
-def chooser(name: str, num_envs: int) -> Callable[[Any], NDArray[Any]]:
+def chooser(space: spaces.Space[Any], num_envs: int) -> Callable[[Any], NDArray[Any]]:
     """Random action columns [E, A] for observations."""
-    env = arl_core.make_env(name)
-    space = env.action_space
-    env.close()
     rng = np.random.default_rng(0)
     if isinstance(space, spaces.Discrete):
         return lambda obs: (rng.random((num_envs, space.n)) * (obs.get("action_mask", 1) + 1e-9)).argmax(1)[:, None]
