@@ -67,7 +67,8 @@ MISTAKES = {
     "py:os": "error: environment 'py:os': write py:module:attr, such as py:my_package.envs:MyEnv",
     "py:os:sep": "error: environment 'py:os:sep' is not callable, got '/'",
     "py:os:nope": (
-        "error: environment 'py:os:nope' cannot be imported: AttributeError: module 'os' has no attribute 'nope'. Did you mean 'open'?"
+        "error: environment 'py:os:nope' cannot be imported: AttributeError: module 'os' has no attribute 'nope'. "
+        "Did you mean 'open'?"
     ),
 }
 
