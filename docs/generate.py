@@ -214,7 +214,7 @@ def _mentioned(text: str) -> list[str]:
 
 def _fields(name: str) -> list[tuple[ast.AnnAssign, str]]:
     fields = [node for node in CLASSES[name].body if isinstance(node, ast.AnnAssign)]
-    return [(node, LINES[node.lineno - 1][node.end_col_offset or 0 :].strip().removeprefix("# ")) for node in fields]
+    return [(node, LINES[(node.end_lineno or 1) - 1][node.end_col_offset or 0 :].strip().removeprefix("# ")) for node in fields]
 
 
 def _field_row(field: ast.AnnAssign, comment: str) -> tuple[str, ...]:

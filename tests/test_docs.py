@@ -56,6 +56,15 @@ def test_generated_parts_are_fresh(name: str) -> None:
     assert page == GENERATE["with_table"](page, GENERATE["TABLES"][name]()), "run: python docs/generate.py"
 
 
+def test_every_field_of_a_type_has_its_whole_meaning() -> None:
+    source = (ROOT / "arl_core" / "interfaces.py").read_text(encoding="utf-8")
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "hooks").glob("*.md"))
+    told = re.findall(r"^\| `\w+` \| `.*` \| .*\| (.+) \|$", pages, re.MULTILINE)
+    assert [text for text in told if f"  # {text.replace('&lt;', '<')}\n" not in source] == []
+    assert len(told) > 40
+    assert any(text.startswith("[E]; False where the step was a reset") for text in told)  # of a field over several lines
+
+
 @pytest.mark.parametrize("name", ["encoders.md", "wrappers.md"])
 def test_the_tables_of_parts_have_them_all(name: str) -> None:
     assert read(f"docs/{name}").count("\n| `") >= 10

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 
 HELP = frozenset({"-h", "--help"})
+_MEANT = {"train": "run", "learn": "run", "play": "eval", "enjoy": "eval", "evaluate": "eval"}  # as others call them
 
 
 def dispatch(package: str, prefix: str, commands: Mapping[str, str], arguments: list[str]) -> int:
@@ -16,7 +17,7 @@ def dispatch(package: str, prefix: str, commands: Mapping[str, str], arguments: 
         from arl_core.cli.flags import mistake
         from arl_core.config.layers import nearest
 
-        hint = nearest(name, commands) or f" Commands: {', '.join(commands)}"
+        hint = nearest(_MEANT.get(name, name), commands) or f" Commands: {', '.join(commands)}"
         raise mistake(f"no command '{prefix}{name}'.{hint}")
     module = import_module(f"{package}.{name}")
     if HELP.intersection(rest) and hasattr(module, "USAGE"):

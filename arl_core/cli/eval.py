@@ -37,9 +37,13 @@ def command(arguments: list[str]) -> int:
         raise UserError("arl eval: name the run's directory, such as train_dir/NAME")
     run_dir = Path(parsed.positional[0])
     if not run_dir.is_dir():
-        raise UserError(f"arl eval: no directory {run_dir}")
+        from arl_core.registry.provenance import check_directory
+
+        check_directory(run_dir, "arl eval: ")
     episodes, seed, policy = whole(parsed, "episodes", 1), whole(parsed, "seed", 0), whole(parsed, "policy", 0)
     picture = parsed.values.get("picture")
+    if isinstance(picture, str) and Path(picture).suffix.lower() != ".png":
+        raise UserError(f"--picture: expected a file that ends in .png, got '{picture}'")
     from arl_core.cli.request import NO_PLUGINS
     from arl_core.runtime.evaluate import evaluate_run
 

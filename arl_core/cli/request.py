@@ -38,7 +38,7 @@ def parse_request(arguments: list[str], switches: tuple[str, ...], named: tuple[
     own = {**dict.fromkeys(("config", *named), False), **dict.fromkeys(("no_plugins", *switches), True)}
     parsed = parse(arguments, {**flags, **own}, legacy=LEGACY_NAMES)
     fields = {
-        name: field_value(name, value) if isinstance(value, str) else value
+        name: field_value(name, value, f"--{name}") if isinstance(value, str) else value
         for name, value in parsed.values.items()
         if name in flags
     }

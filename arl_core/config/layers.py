@@ -27,7 +27,7 @@ class Layer:
 
     def only(self, names: Collection[str]) -> Layer:
         """Its values of the fields `names`. Raises UserError for a value of no field."""
-        values = {canonical_field(name, self.origin): value for name, value in self.values.items()}
+        values = {canonical_field(name, self.origin, value): value for name, value in self.values.items()}
         return Layer(self.origin, {name: value for name, value in values.items() if name in names})
 
 
@@ -52,16 +52,28 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     return f" Did you mean '{by_lower[found[0]]}'?" if found else ""
 
 
-def canonical_field(name: str, origin: str) -> str:
-    """The field that `name` means (dashes and legacy spellings allowed). Raises UserError for an unknown one."""
+def canonical_field(name: str, origin: str, value: Any = None) -> str:
+    """The field that `name` means (dashes and legacy spellings allowed). Raises UserError for an unknown one; `value` says
+    whether an option of an environment was meant."""
     if not isinstance(name, str):
         raise UserError(f"{origin}: the name of a configuration field is text, not {name!r}")
     plain = name.replace("-", "_")
     plain = LEGACY_NAMES.get(plain, plain)
     check_moot(plain, f"{origin}: ")
     if plain not in RunConfig.model_fields:
-        raise UserError(f"{origin}: no configuration field '{name}'.{nearest(plain, RunConfig.model_fields)}")
+        raise UserError(f"{origin}: no configuration field '{name}'.{_meant(plain, value)}")
     return plain
+
+
+def _meant(name: str, value: Any) -> str:
+    """The nearest field, or where options of an environment stand: `maze: {size: 3}` and `maze.size: 3` are no fields."""
+    family, dot, option = name.partition(".")
+    if dot and f"{family}_{option}" not in RunConfig.model_fields:
+        value = {option: value}
+    elif dot or not isinstance(value, Mapping) or nearest(name, RunConfig.model_fields):
+        return nearest(name, RunConfig.model_fields)
+    options = ", ".join(f"{key}: {each}" for key, each in value.items())
+    return f" Environment options stand under env_options: {{{options}}}"
 
 
 def check_moot(name: str, where: str = "") -> None:
@@ -98,7 +110,7 @@ def merge_layers(layers: Iterable[Layer]) -> ResolvedConfig:
     auto: set[str] = set()
     for layer in layers:
         for name, value in layer.values.items():
-            key = canonical_field(name, layer.origin)
+            key = canonical_field(name, layer.origin, value)
             earlier = values.get(key)
             if key == "env_options" and isinstance(earlier, Mapping) and isinstance(value, Mapping):
                 value = {**earlier, **value}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from textwrap import shorten
+from typing import Annotated, Any, Literal, TextIO, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -24,11 +25,11 @@ class Text(str):
     __slots__ = ()
 
 
-def typed(text: str, annotation: Any) -> Any:
+def typed(text: str, annotation: Any, where: str) -> Any:
     """What `text` means for a field of type `annotation`.
 
     Text where text is allowed, None for "none" where None is allowed, YAML for lists and mappings (and where the type
-    says nothing). Numbers and switches stay text, for pydantic.
+    says nothing). Numbers and switches stay text, for pydantic. Raises UserError, which begins with `where`.
     """
     kinds = _alternatives(annotation)
     if str in kinds:
@@ -36,15 +37,19 @@ def typed(text: str, annotation: Any) -> Any:
     if type(None) in kinds and text.lower() in {"none", "null"}:
         return None
     if Any in kinds or not all(_is_scalar(kind) for kind in kinds):
-        return parse_yaml(text)
+        return parse_yaml(text, where)
     return str(text)
 
 
-def parse_yaml(text: str) -> Any:
-    """One YAML value; numbers such as 1e-3 are numbers. Text that is not YAML stays text."""
+def parse_yaml(text: str, where: str) -> Any:
+    """One YAML value; numbers such as 1e-3 are numbers. Text that is not YAML stays text, but for a list or mapping that is
+    broken. Raises UserError, which begins with `where`."""
     try:
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: a date that does not exist
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist
+        if text.lstrip().startswith(("[", "{")):
+            problem = "nested too deeply" if isinstance(error, RecursionError) else getattr(error, "problem", None) or error
+            raise UserError(f"{where}: not JSON or YAML: {problem}, got '{shorten(text, 80)}'") from None
         return str(text)
     if isinstance(value, str):
         try:
@@ -54,16 +59,16 @@ def parse_yaml(text: str) -> Any:
     return value
 
 
-def field_value(name: str, text: str) -> Any:
+def field_value(name: str, text: str, where: str) -> Any:
     """`typed` for the configuration's field `name`."""
-    return typed(text, RunConfig.model_fields[name].annotation)
+    return typed(text, RunConfig.model_fields[name].annotation, where)
 
 
 def yaml_layer(path: str | Path) -> Layer:
     """The values of a YAML file. Raises UserError that names file, line and key."""
     try:
         with open(path, encoding="utf-8") as file:
-            values = yaml.safe_load(file)
+            values = _load_unique(file)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -80,7 +85,43 @@ def yaml_layer(path: str | Path) -> Layer:
         values = {}
     if not isinstance(values, Mapping):
         raise UserError(f"{path}: must be a mapping of configuration fields, such as 'gamma: 0.99'")
-    return Layer(str(path), {canonical_field(name, str(path)): value for name, value in _flat(values, str(path)).items()})
+    fields: dict[str, Any] = {}
+    for name, value in _flat(values, str(path)).items():
+        field = canonical_field(name, str(path), value)
+        if field in fields:
+            raise UserError(f"{path}: '{field}' is there twice, one time as '{name}'")
+        fields[field] = value
+    return Layer(str(path), fields)
+
+
+def _load_unique(file: TextIO) -> Any:
+    """`yaml.safe_load`, which lets the last of equal keys win. Raises YAMLError for those."""
+    loader = yaml.SafeLoader(file)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_keys(node, set())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check_keys(node: yaml.Node, seen: set[int]) -> None:
+    """Raises YAMLError where a key stands twice in a mapping; `seen`: nodes that were checked (aliases lead to them again)."""
+    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return
+    seen.add(id(node))
+    keys: set[tuple[str, str]] = set()
+    for each in node.value:
+        parts = each if isinstance(each, tuple) else (each,)
+        if isinstance(each, tuple) and isinstance(each[0], yaml.ScalarNode):
+            key = each[0]
+            if (key.tag, key.value) in keys:
+                raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' is there twice", problem_mark=key.start_mark)
+            keys.add((key.tag, key.value))
+        for part in parts:
+            _check_keys(part, seen)
 
 
 def _flat(values: Mapping[Any, Any], origin: str) -> dict[str, Any]:
@@ -121,7 +162,7 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
         if name not in RunConfig.model_fields:
             choices = (ENVIRONMENT_PREFIX + field.upper() for field in RunConfig.model_fields)
             raise UserError(f"environment variable {variable}: no such configuration field.{nearest(variable, choices)}")
-        values[name] = field_value(name, environ[variable])
+        values[name] = field_value(name, environ[variable], f"environment variable {variable}")
     return Layer("environment variables", values)
 
 

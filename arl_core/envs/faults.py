@@ -23,6 +23,14 @@ def failed(context: EnvContext, where: str, error: BaseException) -> str:
     )
 
 
+def observed(result: Any) -> Any:
+    """The observation in what `reset()` returned. Raises TypeError where that is not (observation, info)."""
+    if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping | None):
+        parts = ", ".join(type(part).__name__ for part in result) if isinstance(result, tuple) else ""
+        raise TypeError(f"reset() returned {f'({parts})' if parts else type(result).__name__}, not (observation, info)")
+    return result[0]
+
+
 def close_all(envs: Sequence[Any], contexts: Sequence[EnvContext]) -> None:
     """Close every environment, whatever the others do. Raises EnvironmentFault for the first that failed."""
     faults = []

@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
-from arl_core.envs.faults import EnvironmentFault, close_all, failed, metrics_of_ends
+from arl_core.envs.faults import EnvironmentFault, close_all, failed, metrics_of_ends, observed
 from arl_core.envs.make import build_any, inner_spaces
 from arl_core.envs.multi_agent import MultiAgentGroup, ParallelEnv, close_quietly, is_parallel
 from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
@@ -115,7 +115,7 @@ class SingleEnvGroup:
         self.obs_specs: Mapping[str, ArraySpec] = obs_specs(self._space)
         self._layout = ActionLayout(self.envs[0].action_space)
         self._write = obs_writer(self._space)
-        self._check = obs_checker(self._space)
+        self._check = obs_checker(self._space, classes=True)
         self._limits = np.array([limit for _, limit in peeled], np.int64)
         self._steps: list[Callable[[Any], Any]] = [env.step for env in self.envs]
         self._calls: list[Callable[[Any], Any]] = []  # what the next step calls: a step, or a reset where an episode ended
@@ -255,7 +255,7 @@ class SingleEnvGroup:
 
     def _reset(self, i: int, seed: int | None) -> Any:
         try:
-            observation, _ = self.envs[i].reset(seed=seed)
+            observation = observed(self.envs[i].reset(seed=seed))
             self._check(observation)
         except (Exception, SystemExit) as error:
             raise self._fault(i, "reset", error) from error

@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from arl_core.envs.faults import EnvironmentFault, close_all, failed, metrics_of_ends
+from arl_core.envs.faults import EnvironmentFault, close_all, failed, metrics_of_ends, observed
 from arl_core.envs.spaces import ActionLayout, obs_checker, obs_specs, obs_writer
 from arl_core.envs.state import load_env_states, save_env_states
 from arl_core.interfaces import ArraySpec, EnvContext, EpisodeEnds, StepViews, UserError
@@ -129,7 +129,7 @@ class MultiAgentGroup:
 
     def _reset(self, i: int, seed: int | None, rows: dict[str, NDArray[Any]]) -> None:
         try:
-            observations, _ = self.envs[i].reset(seed=seed)
+            observations = observed(self.envs[i].reset(seed=seed))
             if not self.envs[i].agents:
                 raise ValueError("reset() left no agents")
             self._live[i] = False

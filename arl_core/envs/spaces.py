@@ -8,7 +8,7 @@ Columns are int64, or float32 where there is a Box among the parts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import gymnasium
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from packaging.version import Version
 
 from arl_core.interfaces import ArraySpec
-from arl_core.spaces import action_parts, children_of, joined, leaves_of, value_at, walk
+from arl_core.spaces import action_parts, children_of, joined, key_of, leaves_of, value_at, walk
 
 # Networks compute in float32: half the memory and one conversion, here. torch computes with few unsigned integers.
 _STORED = {"float64": "float32", "longdouble": "float32", "float128": "float32"}
@@ -48,15 +48,33 @@ def obs_writer(space: spaces.Space[Any]) -> Callable[[Any, dict[str, NDArray[Any
         return None
 
     def write(observation: Any, rows: dict[str, NDArray[Any]], i: int) -> None:
-        for key, path, shape in leaves:
-            value = observation
-            for part in path:
-                value = value[part]
-            if getattr(value, "shape", ()) != shape:
-                check_shape(key, value, shape)
-            rows[key][i] = value
+        try:
+            for key, path, shape in leaves:
+                value = observation
+                for part in path:
+                    value = value[part]
+                if getattr(value, "shape", ()) != shape:
+                    check_shape(key, value, shape)
+                rows[key][i] = value
+        except (LookupError, TypeError):
+            _check_parts(observation, leaves)
+            raise
 
     return write
+
+
+def _check_parts(observation: Any, leaves: Iterable[tuple[Any, ...]]) -> None:
+    """Raises ValueError where an observation lacks one of the `leaves` (key, path, ...): which, and what is there instead."""
+    for key, path, *_ in leaves:
+        value, depth = observation, 0
+        try:
+            for part in path:
+                value = value[part]
+                depth += 1
+        except (LookupError, TypeError):
+            there = f"has the keys {list(value)}" if isinstance(value, Mapping) else f"is {type(value).__name__} {value!r:.60}"
+            where = f"observation '{key_of(path[:depth])}'" if depth else "the observation"
+            raise ValueError(f"observation '{key}' is missing: {where} {there}") from None
 
 
 def check_shape(key: str, value: Any, shape: tuple[int, ...] | None) -> None:
@@ -65,23 +83,39 @@ def check_shape(key: str, value: Any, shape: tuple[int, ...] | None) -> None:
         raise ValueError(f"observation '{key}' has shape {np.shape(value)}, its space says {shape}")
 
 
-def obs_checker(space: spaces.Space[Any]) -> Callable[[Any], None]:
-    """A function that raises ValueError where an observation has not the shape of its space, or has fractions where that
-    has integers."""
-    leaves = [(key, path, leaf.shape, np.dtype(leaf.dtype)) for key, (path, leaf) in leaves_of(space).items()]
+def obs_checker(space: spaces.Space[Any], *, classes: bool = False) -> Callable[[Any], None]:
+    """A function that raises ValueError where an observation has not the parts and the shape of its space, or has fractions
+    where that has integers; with `classes` also where it is none of those of a discrete space (too slow for every step)."""
+    leaves = [
+        (key, path, leaf.shape, np.dtype(leaf.dtype), _classes(leaf) if classes else None)
+        for key, (path, leaf) in leaves_of(space).items()
+    ]
 
     def check(observation: Any) -> None:
-        for key, path, shape, dtype in leaves:
+        for key, path, shape, dtype, bounds in leaves:
             value = observation
-            for part in path:
-                value = value[part]
+            try:
+                for part in path:
+                    value = value[part]
+            except (LookupError, TypeError):
+                _check_parts(observation, leaves)
+                raise
             array = np.asarray(value)
             if array.shape != shape:
                 check_shape(key, array, shape)
             if array.dtype.kind == "f" and dtype.kind != "f":
                 raise ValueError(f"observation '{key}' is {array.dtype}, its space says {dtype}")
+            if bounds is not None and ((array < bounds[0]) | (array > bounds[1])).any():
+                raise ValueError(f"observation '{key}' is {array}, its space has {bounds[0]} to {bounds[1]}")
 
     return check
+
+
+def _classes(leaf: spaces.Space[Any]) -> tuple[Any, Any] | None:
+    """The first and the last class of a discrete space, or arrays of them; None for another space."""
+    if isinstance(leaf, spaces.Discrete):
+        return int(leaf.start), int(leaf.start + leaf.n - 1)
+    return (leaf.start, leaf.start + leaf.nvec - 1) if isinstance(leaf, spaces.MultiDiscrete) else None
 
 
 class ActionLayout:

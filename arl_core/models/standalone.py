@@ -31,6 +31,7 @@ class StandalonePolicy(nn.Module):
     [N, ...], in a dict or tuple where the space is one (or by the keys of `arl_core.spaces`), and the recurrent state
     [N, `state_size`], None for zeros. Whoever plays zeroes the state where an episode begins. Masks are those of the
     observation "action_mask". Nothing is learned from what it sees. It can be saved by `torch.save`.
+    Raises ValueError for observations of another shape.
     """
 
     def __init__(self, network: PolicyNetwork) -> None:
@@ -39,7 +40,9 @@ class StandalonePolicy(nn.Module):
         network.use_float32()
         self.obs_space, self.action_space = network.obs_space, network.action_space
         self.state_size = network.state_size
-        self._paths = [(key, path) for key, (path, _) in leaves_of(self.obs_space).items()]
+        leaves = leaves_of(self.obs_space)
+        self._paths = [(key, path) for key, (path, _) in leaves.items()]
+        self._shapes = {key: tuple(leaf.shape or ()) for key, (_, leaf) in leaves.items()}
         self._leaves = [_ActionLeaf(leaf) for _, leaf in action_parts(self.action_space)]
         squashed = network.dist.squashed
         self._squashed = bool(squashed)
@@ -55,6 +58,8 @@ class StandalonePolicy(nn.Module):
     def forward(self, obs: Any, state: Tensor | None = None) -> PolicyOutput:
         """See the class."""
         rows = {key: _stored(self._leaf(obs, key, path)) for key, path in self._paths}
+        if not torch.compiler.is_compiling():  # an exporter's example has the shapes of the space
+            self._check_shapes(rows)
         inputs = self.network.preprocess.forward(rows)
         params, value, after = self.network.step(inputs, state)
         columns = self.network.dist.mode(params, rows.get(ACTION_MASK))
@@ -62,6 +67,14 @@ class StandalonePolicy(nn.Module):
             columns = self._squash(columns)
         action = joined(self.action_space, self._split(columns))
         return PolicyOutput(action, params, self.network.denormalize_values(value), after if self.state_size else None)
+
+    def _check_shapes(self, rows: Mapping[str, Tensor]) -> None:
+        for key, shape in self._shapes.items():
+            found = tuple(rows[key].shape)
+            if found[1:] != shape or len(found) != len(shape) + 1:
+                expected = ", ".join(("N", *map(str, shape)))
+                alone = "; one observation is a batch of one: obs[None]" if found == shape else ""
+                raise ValueError(f"observation '{key}' has shape {list(found)}, expected [{expected}]{alone}")
 
     def _leaf(self, obs: Any, key: str, path: tuple[Any, ...]) -> Tensor:
         if isinstance(obs, Mapping) and key in obs:

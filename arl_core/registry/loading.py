@@ -107,7 +107,10 @@ def load_named(reference: str, what: str) -> Any:
     try:
         return load_object(reference)
     except (Exception, SystemExit) as error:
-        raise UserError(f"{what} cannot be imported: {cause(error)}") from error
+        hint = ""
+        if isinstance(error, AttributeError) and isinstance(error.obj, ModuleType):
+            hint = nearest(error.name or "", [name for name in vars(error.obj) if not name.startswith("_")])
+        raise UserError(f"{what} cannot be imported: {cause(error)}{'.' if hint else ''}{hint}") from error
 
 
 def _import(record: PluginRecord, what: str) -> ModuleType:

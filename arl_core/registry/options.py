@@ -56,7 +56,9 @@ def checked(values: Mapping[str, Any], model: type[BaseModel], owner: str, prefi
     `prefix` is what users write before an option's name."""
     fields = model.model_fields
     typed_values = {
-        name: typed(value, fields[name].annotation if name in fields else Any) if isinstance(value, Text) else value
+        name: typed(value, fields[name].annotation if name in fields else Any, f"{prefix}{name}")
+        if isinstance(value, Text)
+        else value
         for name, value in values.items()
     }
     try:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from arl_core.config.layers import Layer
+from arl_core.config.layers import Layer, nearest
+from arl_core.config.schema import RunConfig
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.registry.discovery import plugin_records
 from arl_core.registry.known import is_known_distribution
@@ -17,6 +18,7 @@ def saved_run(run_dir: Path) -> tuple[dict[str, Any], Provenance]:
     """The configuration in a run's `config.json`, and what that says of its environment: data, of which nothing is executed.
     Raises UserError where it is not what a run writes."""
     file = run_dir / "config.json"
+    check_directory(run_dir)
     if not file.is_file():
         raise UserError(f"{run_dir} is not a run directory: it has no {file.name}.{_runs_in(run_dir)}")
     try:
@@ -25,6 +27,19 @@ def saved_run(run_dir: Path) -> tuple[dict[str, Any], Provenance]:
         return dict(data["config"]), Provenance(str(run_dir), *described)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{run_dir} is not a run directory: {file.name}: {type(error).__name__}: {error}") from error
+
+
+def check_directory(run_dir: Path, where: str = "") -> None:
+    """Raises UserError, which begins with `where`, where there is no such directory, with the nearest run: beside it, or of
+    this name in the default folder of runs."""
+    if run_dir.is_dir():
+        return
+    default = Path(str(RunConfig.model_fields["train_dir"].default)) / run_dir
+    siblings = [file.parent.name for file in run_dir.parent.glob("*/config.json")]
+    hint = nearest(run_dir.name, siblings).replace("'", f"'{run_dir.parent}/" if run_dir.parent.name else "'", 1)
+    if (default / "config.json").is_file():
+        hint = f" Did you mean '{default}'?"
+    raise UserError(f"{where}no directory {run_dir}{'.' if hint else ''}{hint}")
 
 
 def _runs_in(folder: Path) -> str:

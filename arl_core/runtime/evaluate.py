@@ -109,7 +109,7 @@ def find_checkpoint(run_dir: Path, name: str, policy: int = 0) -> tuple[dict[str
         return load_file(path), path
     if name != "latest" and not path.is_dir():
         hint = nearest(name, ("best", "latest"))
-        raise UserError(f"--checkpoint: no file or folder '{name}'; choose best, latest, or a path.{hint}")
+        raise UserError(f"checkpoint: no file or folder '{name}'; choose best, latest, or a path.{hint}")
     if name != "latest":
         folder = path / folder.name if (path / folder.name).is_dir() else path
     newest = load_newest(folder, log.warning)
@@ -144,8 +144,10 @@ class _SavedRun:
 
     def network(self, checkpoint: str, policy: int) -> tuple[PolicyNetwork, Path]:
         """A policy's network with the weights that `checkpoint` names, and their file."""
-        if policy >= self.cfg.num_policies:
-            raise UserError(f"{self._run_dir} has no policy {policy}: they are numbered from 0 to {self.cfg.num_policies - 1}")
+        if policy not in range(self.cfg.num_policies):
+            raise UserError(
+                f"{self._run_dir} has no policy {policy!r}: they are numbered from 0 to {self.cfg.num_policies - 1}"
+            )
         found = find_checkpoint(self._run_dir, checkpoint, policy)
         model = self._recipe.build()
         try:
@@ -166,11 +168,11 @@ class _SavedRun:
         return cast, loaded[0][1]
 
 
-def load_policy(run_dir: str | Path, checkpoint: str = "latest", env: Any = None) -> StandalonePolicy:
+def load_policy(run_dir: str | Path, checkpoint: str = "latest", env: Any = None, policy: int = 0) -> StandalonePolicy:
     """A trained policy as a plain `torch.nn.Module` on the CPU, without any process of ours. `checkpoint` is "latest", "best",
     a checkpoint file, or a folder of some. `env` names the environment again where it is code of your own ("py:...", or its
-    class): a run's file alone names no code to import. Raises UserError."""
-    return StandalonePolicy(_SavedRun(Path(run_dir), env=env).network(checkpoint, 0)[0])
+    class): a run's file alone names no code to import. `policy` is its number in a run of several. Raises UserError."""
+    return StandalonePolicy(_SavedRun(Path(run_dir), env=env).network(checkpoint, policy)[0])
 
 
 def evaluate_run(

@@ -46,6 +46,14 @@ def test_help_imports_nothing_heavy(words: str) -> None:
     [
         ("rum", "no command 'rum'. Did you mean 'run'?"),
         ("xyzzy", "no command 'xyzzy'. Commands: run, eval, bench, config, envs, plugins"),
+        ("play x", "no command 'play'. Did you mean 'eval'?"),
+        ("enjoy x", "no command 'enjoy'. Did you mean 'eval'?"),
+        ("train x", "no command 'train'. Did you mean 'run'?"),
+        ("eval . --picture x.gif", "--picture: expected a file that ends in .png, got 'x.gif'"),
+        (
+            "config --agent-policies {red:0",
+            "--agent_policies: not JSON or YAML: expected ',' or '}', but got '<stream end>', got '{red:0'",
+        ),
         ("run --gama 1", "no flag --gama. Did you mean --gamma?"),
         ("run --env gym:CartPole-v1 --serial maybe", "--serial: expected true or false, got 'maybe'"),
         (
@@ -121,6 +129,20 @@ def test_a_mistake_is_one_line_and_exit_2(
         ('experiment: "a\\0b"', r"experiment (from run.yaml): must be without control characters, got 'a\x00b'"),
         ('train_dir: "a\\nb"', r"train_dir (from run.yaml): must be without control characters, got 'a\nb'"),
         ("[" * 20_000, "run.yaml: is nested too deeply"),
+        ("gamma: 0.5\nseed: 1\ngamma: 0.9", "run.yaml, line 3: not YAML: the key 'gamma' is there twice"),
+        ("env_options:\n  a: 1\n  a: 2", "run.yaml, line 3: not YAML: the key 'a' is there twice"),
+        ("num_workers: 3\nnum-workers: 4", "run.yaml: 'num_workers' is there twice, one time as 'num-workers'"),
+        (
+            "env: maze\nmaze: {observation: grid}",
+            "run.yaml: no configuration field 'maze'. Environment options stand under env_options: {observation: grid}",
+        ),
+        (
+            "maze.observation: grid",
+            "run.yaml: no configuration field 'maze.observation'. "
+            "Environment options stand under env_options: {observation: grid}",
+        ),
+        ("env_option: {a: 1}", "run.yaml: no configuration field 'env_option'. Did you mean 'env_options'?"),
+        ("plugins.block: [x]", "run.yaml: no configuration field 'plugins.block'. Did you mean 'plugins_block'?"),
     ],
 )
 def test_a_file_of_odd_values(
@@ -162,6 +184,10 @@ def test_of_a_folder_of_runs_one_is_named(
     (tmp_path / "train_dir" / "mine" / "config.json").write_text("{}")
     assert main(["eval", "train_dir"]) == 2
     assert capsys.readouterr().err.endswith("no config.json. Name one of the runs in it, such as train_dir/mine\n")
+    assert main(["eval", "mine"]) == 2
+    assert capsys.readouterr().err == "error: arl eval: no directory mine. Did you mean 'train_dir/mine'?\n"
+    assert main(["eval", "train_dir/mina"]) == 2
+    assert capsys.readouterr().err == "error: arl eval: no directory train_dir/mina. Did you mean 'train_dir/mine'?\n"
     assert main(["run", "--resume", "--experiment", "yours-7"]) == 2
     assert capsys.readouterr().err == "error: --resume: no run 'yours-7' in train_dir. The newest there is 'mine'\n"
 

@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from group_support import Mixed, Scripted, make_group, make_views, many_steps, started, step
+from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 
 from arl_core.envs.group import EnvironmentFault, make_contexts
@@ -91,6 +92,79 @@ def test_a_wrong_number_of_values_is_named() -> None:
 def test_a_reset_that_breaks_the_contract_is_named(first: Any, message: str) -> None:
     group = make_group([Scripted, lambda: Scripted(2, first=first)], first=40)
     with pytest.raises(EnvironmentFault, match=f"environment 41 .* failed in reset.*{message}|{message}"):
+        group.reset_into(make_views(group).obs)
+
+
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (np.zeros(3), "ndarray"),
+        (np.zeros(2), "ndarray"),  # it could be unpacked
+        ([0.0, 1.0], "list"),
+        ((np.zeros(3), 0.0), r"\(ndarray, float\)"),
+        ((np.zeros(3), {}, {}), r"\(ndarray, dict, dict\)"),
+        (None, "NoneType"),
+    ],
+)
+def test_a_reset_that_returns_the_observation_alone_is_named(returned: Any, told: str) -> None:
+    class Alone(Scripted):
+        def reset(self, **_: Any) -> Any:
+            return returned
+
+    group = make_group([Scripted, Alone])
+    named = rf"environment 1 .* failed in reset, .*: TypeError: reset\(\) returned {told}, not \(observation, info\)"
+    with pytest.raises(EnvironmentFault, match=named):
+        group.reset_into(make_views(group).obs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image": None}, r"observation 'image' is missing: the observation has the keys \['parts'\]"),
+        ({"parts": (1,)}, r"observation 'parts.1.bits' is missing: observation 'parts' is tuple \(1,\)"),
+        ({"parts": 7}, "observation 'parts.0' is missing: observation 'parts' is int 7"),
+        ({"parts": (1, {"bit": 0})}, r"observation 'parts.1.bits' is missing: observation 'parts.1' has the keys \['bit'\]"),
+    ],
+)
+@pytest.mark.parametrize("where", ["reset", "step"])
+def test_a_part_that_is_missing_is_named_with_what_is_there(where: str, change: dict[str, Any], message: str) -> None:
+    class Lacking(Mixed):
+        stepped = False
+
+        def _observe(self) -> Any:
+            observation = super()._observe()
+            if self.stepped or where == "reset":
+                observation |= change
+            return {key: value for key, value in observation.items() if value is not None}
+
+        def step(self, action: Any) -> Any:
+            self.stepped = True
+            return super().step(action)
+
+    group = make_group([Lacking])
+    views = make_views(group)
+    if where == "step":
+        group.reset_into(views.obs)
+    with pytest.raises(EnvironmentFault, match=f"environment 0 .* failed in {where}, .*: ValueError: {message}"):
+        many_steps(group, views) if where == "step" else group.reset_into(views.obs)
+
+
+@pytest.mark.parametrize(
+    ("space", "first", "message"),
+    [
+        (spaces.Discrete(3), 3, "observation 'obs' is 3, its space has 0 to 2"),
+        (spaces.Discrete(3, start=1), 0, "observation 'obs' is 0, its space has 1 to 3"),
+        (spaces.MultiDiscrete([2, 3]), [0, -1], r"observation 'obs' is \[ 0 -1\], its space has \[0 0\] to \[1 2\]"),
+    ],
+)
+def test_a_class_that_the_space_has_not_is_named_at_reset(space: spaces.Space[Any], first: Any, message: str) -> None:
+    class Classes(Scripted):
+        def __init__(self) -> None:
+            super().__init__(first=first)
+            self.observation_space = space
+
+    group = make_group([Classes])
+    with pytest.raises(EnvironmentFault, match=f"failed in reset, .*: ValueError: {message}"):
         group.reset_into(make_views(group).obs)
 
 

@@ -66,7 +66,10 @@ MISTAKES = {
     ),
     "py:os": "error: environment 'py:os': write py:module:attr, such as py:my_package.envs:MyEnv",
     "py:os:sep": "error: environment 'py:os:sep' is not callable, got '/'",
-    "py:os:nope": ("error: environment 'py:os:nope' cannot be imported: AttributeError: module 'os' has no attribute 'nope'"),
+    "py:os:nope": (
+        "error: environment 'py:os:nope' cannot be imported: AttributeError: module 'os' has no attribute 'nope'. "
+        "Did you mean 'open'?"
+    ),
 }
 
 

@@ -91,3 +91,31 @@ def test_a_run_directory_has_its_policies(tmp_path: Path) -> None:
         load_policy(tmp_path)
     with pytest.raises(UserError, match="choose best, latest, or a path"):
         load_policy(tmp_path / "r", "newest")
+    with pytest.raises(UserError, match=r"^checkpoint: no file or folder 'bst'; .* Did you mean 'best'\?$"):
+        load_policy(tmp_path / "r", "bst")
+    with pytest.raises(UserError, match=r"^no directory .*/rr\. Did you mean '.*/r'\?$"):
+        load_policy(tmp_path / "rr")
+    for number in (1, -1):
+        with pytest.raises(UserError, match=f"has no policy {number}: they are numbered from 0 to 0"):
+            load_policy(tmp_path / "r", policy=number)
+
+
+def test_a_policy_of_several_is_loaded_by_its_number(tmp_path: Path) -> None:
+    fields: dict[str, Any] = {"num_policies": 2, "policy_assignment": "random", "train_dir": str(tmp_path), "experiment": "r"}
+    with small(**SERIAL, **fields) as model:
+        model.train(512)
+        present = model._trainer.models
+        obs = torch.rand(3, 4)
+        expected = [StandalonePolicy(network)(obs).params for network in present]
+    for number in (0, 1):
+        assert torch.equal(load_policy(tmp_path / "r", policy=number)(obs).params, expected[number])
+    assert not torch.equal(*expected)
+
+
+def test_observations_without_a_batch_axis_are_named() -> None:
+    with small(**SERIAL) as model:
+        policy = model.policy()
+    with pytest.raises(ValueError, match=r"^observation 'obs' has shape \[4\], expected \[N, 4\]; .*: obs\[None\]$"):
+        policy(torch.rand(4))
+    with pytest.raises(ValueError, match=r"^observation 'obs' has shape \[2, 5\], expected \[N, 4\]$"):
+        policy(torch.rand(2, 5))

@@ -35,5 +35,5 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 
 def test_every_flag_is_described() -> None:
     flags = [flag for action in parser()._actions for flag in action.option_strings if flag not in {"-h", "--help"}]
-    assert len(flags) == 5
+    assert len(flags) == 6
     assert all(flag in page.read_text(encoding="utf-8") for flag in flags for page in (README, PAGE))

@@ -181,6 +181,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     policy = load_policy(run)
     assert isinstance(policy, StandalonePolicy)
     assert torch.allclose(torch.tensor(eval(printed)), policy(torch.ones(2, 4)).params)
+    assert main([str(run), "--output", str(onnx_file), "--policy", "1"]) == 2
+    assert capsys.readouterr().err == f"error: {run} has no policy 1: they are numbered from 0 to 0\n"
 
 
 @pytest.mark.parametrize(

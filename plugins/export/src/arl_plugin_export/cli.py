@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="a run's directory, such as train_dir/NAME")
     found.add_argument("--checkpoint", default="latest", metavar="WHICH", help="latest (default), best, or a file or folder")
     found.add_argument("--env", metavar="ENV", help="the environment again, where it is code of your own (py:module:attr)")
+    found.add_argument("--policy", type=int, default=0, metavar="N", help="of a run of several policies (default: 0)")
     found.add_argument("--output", type=Path, metavar="FILE.onnx", help="the ONNX file")
     found.add_argument("--torch", type=Path, metavar="FILE.pt", help="also, or only, the module by torch.save")
     found.add_argument("--check", action="store_true", help="run the ONNX file beside the policy (needs onnxruntime)")
@@ -47,7 +48,7 @@ def _run(given: argparse.Namespace) -> None:
     from arl_core import load_policy
     from arl_plugin_export.onnx_file import export_onnx, save_torch
 
-    policy = load_policy(given.run_dir, given.checkpoint, given.env)
+    policy = load_policy(given.run_dir, given.checkpoint, given.env, given.policy)
     if given.torch is not None:
         print(save_torch(policy, given.torch))
     if given.output is not None:
