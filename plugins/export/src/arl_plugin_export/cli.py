@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--env", metavar="ENV", help="the environment again, where it is code of your own (py:module:attr)")
     found.add_argument("--output", type=Path, metavar="FILE.onnx", help="the ONNX file")
     found.add_argument("--torch", type=Path, metavar="FILE.pt", help="also, or only, the module by torch.save")
-    found.add_argument("--check", action="store_true", help="run the ONNX file beside the policy (needs onnxruntime)")
+    found.add_argument("--check", action="store_true", help="run the ONNX file beside the policy: agree to 1e-4 of outputs, of at least 1 (needs onnxruntime)")
     return found
 
 
@@ -55,4 +55,4 @@ def _run(given: argparse.Namespace) -> None:
     if given.check:
         from arl_plugin_export.check import largest_difference
 
-        print(f"largest difference to the policy: {largest_difference(policy, given.output):.2e}")
+        print(f"largest difference to the policy: {largest_difference(policy, given.output):.2e} of its outputs' magnitude")
