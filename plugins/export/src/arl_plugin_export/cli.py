@@ -22,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--env", metavar="ENV", help="the environment again, where it is code of your own (py:module:attr)")
     found.add_argument("--output", type=Path, metavar="FILE.onnx", help="the ONNX file")
     found.add_argument("--torch", type=Path, metavar="FILE.pt", help="also, or only, the module by torch.save")
-    found.add_argument("--check", action="store_true", help="run the ONNX file beside the policy: agree to 1e-4 of outputs, of at least 1 (needs onnxruntime)")
+    told = "run the ONNX file beside the policy: outputs agree to 1e-4 of their largest, of at least 1 (needs onnxruntime)"
+    found.add_argument("--check", action="store_true", help=told)
     return found
 
 
