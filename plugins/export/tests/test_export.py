@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 import torch
 from arl_plugin_export import export_onnx
-from arl_plugin_export.check import largest_difference
+from arl_plugin_export.check import _difference, largest_difference
 from arl_plugin_export.cli import main
 from arl_plugin_export.onnx_file import FlatPolicy
 from gymnasium import spaces
@@ -202,6 +202,13 @@ def test_mistakes_are_one_line(
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_a_difference_is_relative_to_the_outputs_magnitude() -> None:
+    ours = np.array([[3.0, -40.0]], np.float32)
+    assert _difference(ours, ours + np.float32(4e-3)) == pytest.approx(1e-4, rel=1e-2)
+    assert _difference(ours / 100, ours / 100 + np.float32(4e-3)) == pytest.approx(4e-3, rel=1e-2)  # of at least 1
+    assert np.isnan(_difference(ours, ours * np.float32(np.nan)))
 
 
 def test_a_file_that_differs_is_refused(tmp_path: Path) -> None:

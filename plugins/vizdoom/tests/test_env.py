@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("vizdoom", reason="ViZDoom is not installed: pip install arl-plugin-vizdoom")
 
 import arl_core
+from arl_core.cli.main import main
 from arl_core.envs.group import make_contexts
 from arl_core.interfaces import UserError, load_object
 from arl_core.registry import resolve_env
@@ -89,6 +90,12 @@ def test_game_variables_and_combined_buttons() -> None:
         observation, *_ = env.step(np.array([1, 0, 1]))
     assert 0 <= observation["game_variables"][0] < ammunition[0]
     env.close()
+
+
+def test_the_default_network_takes_game_variables(tmp_path: Path) -> None:
+    options = ["--vizdoom.game_variables", "true", "--serial", "true", "--device", "cpu", "--train_dir", str(tmp_path)]
+    sizes = ["--train_for_env_steps", "32", "--num_envs_per_worker", "2", "--rollout", "8", "--batch_size", "16"]
+    assert main(["run", "--env", "vizdoom:basic", *options, *sizes]) == 0
 
 
 def test_images_are_resized_by_the_cores_wrappers() -> None:

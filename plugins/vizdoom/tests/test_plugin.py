@@ -20,6 +20,10 @@ def test_every_spelling_means_the_same_environment(name: str) -> None:
     assert resolve_env(name) == resolve_env("vizdoom:basic")
 
 
+def test_the_old_name_of_the_corridor_means_it() -> None:
+    assert resolve_env("VizdoomCorridor-v0") == resolve_env("vizdoom:deadly_corridor")
+
+
 def test_every_scenario_comes_with_vizdoom() -> None:
     vizdoom = pytest.importorskip("vizdoom", reason="ViZDoom is not installed: pip install arl-plugin-vizdoom")
     there = {path.stem for path in Path(vizdoom.scenarios_path).glob("*.cfg")}

@@ -20,8 +20,6 @@ from arl_plugin_atari.group import make as make_group
 from arl_plugin_atari.options import AtariOptions
 from arl_plugin_atari.task import FIRE, NOOP, AtariTask, game_seed, load_game, resolve_task
 
-_HEIGHT, _WIDTH = 210, 160  # of the screen, in pixels
-
 
 def make(*, options: AtariOptions | None, context: EnvContext, game: str, sticky: float) -> gymnasium.Env[Any, Any]:
     """The `maker` of every variant. Where pictures are wanted it is the one in Python: the others draw none."""
@@ -54,12 +52,13 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         self.observation_space = task.observation_space
         self.action_space = task.action_space
         self.np_random = np.random.default_rng(context.seed)
-        size = task.options.image_size
-        self._rows, self._columns = area_weights(_HEIGHT, size), area_weights(_WIDTH, size).T.copy()
-        self._screens = np.zeros((2, _HEIGHT, _WIDTH), np.uint8)  # the last two frames of a step
         self._stack = np.zeros(task.observation_space.shape, np.uint8)
         self._goes_on = False  # the game does after this reset: only a life was lost
         self._seed(context.seed)
+        height, width = self.ale.getScreenDims()  # 210 x 160 in most games, up to 250 rows in some
+        size = task.options.image_size
+        self._rows, self._columns = area_weights(height, size), area_weights(width, size).T.copy()
+        self._screens = np.zeros((2, height, width), np.uint8)  # the last two frames of a step
 
     def _seed(self, seed: int) -> None:
         """Load the game anew; all that is random in it follows from `seed`."""
@@ -139,5 +138,5 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         self._stack[-1] = np.rint(image)
 
     def render(self) -> Any:
-        """rgb_array: the screen in colours, uint8 [210, 160, 3]."""
+        """rgb_array: the screen in colours, uint8 [height, width, 3]; 210 x 160 in most games."""
         return None if self.render_mode is None else self.ale.getScreenRGB()

@@ -14,12 +14,13 @@ from arl_core.interfaces import UserError
 from arl_core.models.standalone import StandalonePolicy
 from arl_plugin_export.onnx_file import FlatPolicy
 
-TOLERANCE = 1e-4  # of parameters and values: float32, and other orders of summation
+TOLERANCE = 1e-4  # of the largest parameter or value, or of 1: float32, and other orders of summation
 
 
 def largest_difference(policy: StandalonePolicy, path: Path, rows: int = 32, steps: int = 4, seed: int = 0) -> float:
     """The largest difference of distribution parameters and values over random observations, and over `steps` steps of the
-    memory. Raises UserError where it is too large, or onnxruntime is not installed."""
+    memory, each relative to the largest magnitude of that output in the step, of at least 1. Raises UserError where it is too
+    large, or onnxruntime is not installed."""
     try:
         import onnxruntime
     except ImportError:
@@ -34,12 +35,20 @@ def largest_difference(policy: StandalonePolicy, path: Path, rows: int = 32, ste
         ours = dict(zip(flat.output_names, _ours(flat, [*obs, *state]), strict=True))
         feed = dict(zip(flat.input_names, [*obs, *theirs_state], strict=True))
         theirs = dict(zip(flat.output_names, session.run(flat.output_names, feed), strict=True))
-        worst = max(worst, *(float(np.abs(ours[key] - theirs[key]).max()) for key in ("params", "value")))
+        differences = (_difference(ours[key], theirs[key]) for key in ("params", "value"))
+        worst = float(np.max([worst, *differences]))  # NaN too, unlike max()
         if state:
             state, theirs_state = [ours["state_out"]], [theirs["state_out"]]
     if not worst <= TOLERANCE:
-        raise UserError(f"{path} differs from the policy by up to {worst:.2e}, more than {TOLERANCE:.0e}: do not use it")
+        told = f"differs from the policy by up to {worst:.2e} of its outputs' magnitude, more than {TOLERANCE:.0e}"
+        raise UserError(f"{path} {told}: do not use it")
     return worst
+
+
+def _difference(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
+    """The largest one, relative to the largest of our numbers, of at least 1: an observation drawn from the whole space, as no
+    environment gives it, is amplified, and float32 rounds relative to what it sums. NaN where there is one."""
+    return float(np.abs(ours - theirs).max() / max(1.0, float(np.abs(ours).max())))
 
 
 def sampled(policy: StandalonePolicy, rows: int) -> list[NDArray[Any]]:

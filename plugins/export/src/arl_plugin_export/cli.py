@@ -23,7 +23,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--policy", type=int, default=0, metavar="N", help="of a run of several policies (default: 0)")
     found.add_argument("--output", type=Path, metavar="FILE.onnx", help="the ONNX file")
     found.add_argument("--torch", type=Path, metavar="FILE.pt", help="also, or only, the module by torch.save")
-    found.add_argument("--check", action="store_true", help="run the ONNX file beside the policy (needs onnxruntime)")
+    told = "run the ONNX file beside the policy: outputs agree to 1e-4 of their largest, of at least 1 (needs onnxruntime)"
+    found.add_argument("--check", action="store_true", help=told)
     return found
 
 
@@ -56,4 +57,4 @@ def _run(given: argparse.Namespace) -> None:
     if given.check:
         from arl_plugin_export.check import largest_difference
 
-        print(f"largest difference to the policy: {largest_difference(policy, given.output):.2e}")
+        print(f"largest difference to the policy: {largest_difference(policy, given.output):.2e} of its outputs' magnitude")

@@ -34,6 +34,7 @@ def arl_environments() -> Iterable[EnvFamily]:
     for scenario, (name, _) in _SCENARIOS.items():
         if name is not None:
             aliases |= {f"Vizdoom{name}-v{version}": scenario for version in (0, 1)}
+    aliases["VizdoomCorridor-v0"] = "deadly_corridor"  # as older ViZDoom calls it
     own = EnvSpec(id="custom", maker=maker, summary="a scenario of your own: --vizdoom.config FILE")
     return [
         EnvFamily(
@@ -59,7 +60,6 @@ def arl_param_overrides(env: str, algo: str) -> Mapping[str, Any] | None:  # noq
         "batch_size": 512,
         "ppo_epochs": 3,
         "reward_scale": 0.01,
-        "encoder": "convnet_simple",
         "hidden_size": 128,
         "learning_rate": 5e-4,
     }
