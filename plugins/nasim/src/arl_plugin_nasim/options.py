@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,8 +55,8 @@ class NASimOptions(BaseModel):
     restrictiveness: int | None = Field(
         default=None, ge=1, description="services that a generated firewall lets through between two zones"
     )
-    exploit_probs: float | Literal["mixed"] | None = Field(
-        default=None, gt=0, le=1, description="success probability of generated exploits; mixed: 0.3, 0.6 or 0.9"
+    exploit_probs: Annotated[float, Field(gt=0, le=1)] | Literal["mixed"] | None = Field(
+        default=None, description="success probability of generated exploits; mixed: 0.3, 0.6 or 0.9"
     )
     r_sensitive: float | None = Field(default=None, gt=0, description="value of the host in a generated sensitive subnet")
     r_user: float | None = Field(default=None, gt=0, description="value of the sensitive host in a generated user subnet")
