@@ -64,7 +64,8 @@ def _of_its_own_size(rooms: str) -> Any:
     def create(*, width: int, height: int, **arguments: Any) -> Any:  # noqa: ARG001
         return creator(**arguments)
 
-    return replace(described, entry_point=create)
+    entry: Any = create
+    return replace(described, entry_point=entry)
 
 
 def _check_rewards(gym_id: str, game: Any, options: MiniHackOptions) -> None:
