@@ -103,3 +103,10 @@ def test_probabilities_are_a_number_or_mixed(typed: str, meant: object) -> None:
 def test_what_is_no_probability_is_one_line(wrong: str) -> None:
     with pytest.raises(UserError, match=r"nasim\.exploit_probs"):
         resolve_env("nasim:generated", {"exploit_probs": Text(wrong)})
+
+
+def test_a_file_of_ones_own_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").write_text("", encoding="utf-8")
+    for given, kept in (("mine", str(tmp_path / "mine")), ("nowhere", "nowhere"), (None, None)):
+        assert resolve_env("nasim", {"scenario": given}).options["scenario"] == kept
