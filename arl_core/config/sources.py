@@ -28,12 +28,16 @@ class Text(str):
 def typed(text: str, annotation: Any, where: str) -> Any:
     """What `text` means for a field of type `annotation`.
 
-    Text where text is allowed, None for "none" where None is allowed, YAML for lists and mappings (and where the type
-    says nothing). Numbers and switches stay text, for pydantic. Raises UserError, which begins with `where`.
+    Text where text is allowed, a Literal's choice that reads so, None for "none" where None is allowed, YAML for lists and
+    mappings (and where the type says nothing). Numbers and switches stay text, for pydantic. Raises UserError, which begins
+    with `where`.
     """
     kinds = _alternatives(annotation)
     if str in kinds:
         return str(text)
+    choices = {str(choice): choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)}
+    if text in choices:
+        return choices[text]
     if type(None) in kinds and text.lower() in {"none", "null"}:
         return None
     if Any in kinds or not all(_is_scalar(kind) for kind in kinds):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from arl_core.config.sources import Text
 from arl_core.envs.decorrelate import RandomActions, ends_episodes
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.interfaces import EnvGroup, StepViews, UserError
@@ -229,7 +230,8 @@ def endings_and_speed(variant: Variant) -> Result:
 
 @rule("options.values", "refuse what does not go together with arl_core.interfaces.UserError, in one line")
 def option_values(subject: Subject) -> Result:
-    """Every value of an option with few builds, steps, and is vectorised alike; or is refused with a UserError."""
+    """Every value of an option with few means the same typed as text, builds, steps, and is vectorised alike; or is refused
+    with a UserError."""
     chosen = with_choices(subject.variants[0]) if subject.variants else []
     if not chosen:
         return skip("has no options with a list of choices")
@@ -240,6 +242,9 @@ def option_values(subject: Subject) -> Result:
         except UserError as error:
             refused.append(f"{variant} is refused: {error}")
             continue
+        text = {name: Text(value) for name, value in variant.options.items()}
+        if variant.subject.resolve(variant.name, **text).options != variant.resolved.options:
+            raise CheckFailed(f"{variant}: typed on the command line it means something else")
         play(env, seed=1, steps=20)
         env.close()
         try:

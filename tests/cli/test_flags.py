@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from typing import Annotated, Any, Literal
+
 import pytest
+from pydantic import Field
 
 from arl_core.cli.flags import parse
 from arl_core.cli.request import parse_request
 from arl_core.config.layers import Layer, merge_layers
-from arl_core.config.sources import environment_layer
+from arl_core.config.sources import environment_layer, typed
 from arl_core.interfaces import UserError
 
 FLAGS = {"serial": True, "num_workers": False, "niceness": False, "normalize_input": True, "gamma": False}
@@ -46,6 +49,24 @@ def test_options_of_a_family() -> None:
         ("maze", "kind"): "a=b",
     }
     assert parsed.values == {"serial": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "annotation", "value"),
+    [
+        ("16", Literal[4, 8, 16], 16),
+        ("16", Literal[4, 8, 16] | None, 16),
+        ("none", Literal[4, 8, 16] | None, None),
+        ("True", Literal[True, "auto"], True),
+        ("auto", Annotated[int, Field(ge=1)] | Literal["auto"], "auto"),
+        ("3", Annotated[int, Field(ge=1)] | Literal["auto"], "3"),  # pydantic makes it a number
+        ("5", Literal[4, 8, 16], "5"),  # which pydantic refuses, with the choices
+        ("4", Literal[4] | str, "4"),
+    ],
+)
+def test_text_is_the_choice_that_reads_so(text: str, annotation: Any, value: Any) -> None:
+    found = typed(text, annotation)
+    assert (found, type(found)) == (value, type(value))
 
 
 def test_help_and_positional() -> None:

@@ -79,6 +79,7 @@ BUILT = [
     Broken("env.close", "env.py", "    def render", CLOSE, "no (env.py:"),
     Broken("env.episodes", "env.py", "1.0 if there else", 'float("nan") if there else', "not finite"),
     Broken("options.values", "env.py", '"left":\n', '"left":\n            self.left()\n', "no attribute 'left' (env.py:"),
+    Broken("options.values", "options.py", '"left"]', '"left", 1, "1"]', "start=1: typed on the command line"),
     Broken("encoder.shape", "encoder.py", "size = cfg.hidden_size", "size = 7", "it gives [24, 64] for 24 rows, not [24, 7]"),
     Broken("encoder.shape", "encoder.py", "shape != (2,)", "shape != (3,)", "though it is its default encoder"),
     Broken("encoder.gradient", "encoder.py", "dim=1))", "dim=1)).detach().requires_grad_()", "reaches layers.0.weight"),

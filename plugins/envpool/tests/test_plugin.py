@@ -89,3 +89,18 @@ def test_param_overrides() -> None:
     cartpole = plugin.arl_param_overrides("envpool:CartPole-v1", "appo")
     assert cartpole is not None
     assert cartpole["reward_scale"] == 0.1
+
+
+def test_an_id_whose_files_are_missing_is_one_line() -> None:
+    pytest.importorskip("envpool", reason=ENVPOOL)
+    with pytest.raises(UserError, match=r"VizdoomCustom-v1 cannot be made with its defaults: [^\n]*does not exist[^\n]*$"):
+        make_env("envpool:VizdoomCustom-v1")
+
+
+def test_options_that_are_tuples_take_lists() -> None:
+    pytest.importorskip("envpool", reason=ENVPOOL)
+    env = make_env("envpool:MiniGrid-Empty-5x5-v0", seed=1, arguments={"agent_start_pos": [2, 2]})
+    env.reset()
+    env.close()
+    with pytest.raises(UserError, match=r"agent_start_pos of MiniGrid-Empty-5x5-v0 is tuple"):
+        make_env("envpool:MiniGrid-Empty-5x5-v0", arguments={"agent_start_pos": 2})

@@ -1,5 +1,6 @@
 """Networks for symbols, pixels and missions."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from arl_plugin_minigrid.encoders import PixelsEncoder, SymbolicEncoder, make_au
 from arl_plugin_minigrid.mission import tokens
 from gymnasium import spaces
 
+from arl_core import APPO
 from arl_core.config import RunConfig
 from arl_core.envs.make import build_env
 from arl_core.interfaces import EnvContext, UserError
@@ -80,3 +82,20 @@ def test_what_does_not_fit_is_told() -> None:
         SymbolicEncoder(space_of(observation="pixels"), RunConfig())
     with pytest.raises(UserError, match="normalize_input"):
         make_auto(space_of(), RunConfig(normalize_input=True))
+
+
+def test_a_policy_that_reads_missions_has_a_form_in_onnx(tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install arl-plugin-export")
+    export = pytest.importorskip("arl_plugin_export", reason="it is not installed: pip install arl-plugin-export")
+    chosen = {"serial": True, "env_options": {"mission": "tokens"}}
+    with APPO(env="minigrid:BabyAI-GoToRedBall-v0", num_workers=1, num_envs_per_worker=1, policy_kwargs=chosen) as model:
+        policy = model.policy()
+    session = runtime.InferenceSession(str(export.export_onnx(policy, tmp_path / "policy.onnx")))
+    rows = {key: np.zeros((3, *part.shape), part.dtype) for key, part in policy.obs_space.spaces.items()}
+    rows["direction"] = np.zeros(3, np.int64)
+    rows["mission"][:2] = [tokens("go to the red ball"), tokens("open the door, then put the box next to the key")]
+    (value,) = session.run(["value"], {f"obs.{key}": part for key, part in rows.items()})
+    with torch.no_grad():
+        out = policy({key: torch.from_numpy(part) for key, part in rows.items()})
+    np.testing.assert_allclose(value, out.value.numpy(), atol=1e-5)
+    assert len(set(value.tolist())) == 3

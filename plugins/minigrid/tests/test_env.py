@@ -130,6 +130,12 @@ def test_missions_are_told_where_they_are_the_task() -> None:
     assert set(build("MiniGrid-GoToDoor-5x5-v0", mission="none").observation_space.spaces) == {"image", "direction"}
 
 
+@pytest.mark.parametrize("read", [mission.bag, mission.tokens])
+def test_who_writes_to_a_mission_does_not_change_it_for_others(read: Any) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        read("go to the door")[0] = 7
+
+
 def test_tokens_are_the_words_in_their_order() -> None:
     read = mission.tokens("Open the red door, then open the zebra")
     words = [mission.VOCABULARY[token - 2] if token > 1 else "?" for token in read.tolist() if token]

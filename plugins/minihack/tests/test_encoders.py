@@ -1,5 +1,6 @@
 """Networks for glyphs and pixels."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from arl_plugin_minihack.observe import NO_GLYPH, observation_space
 from arl_plugin_minihack.options import MiniHackOptions
 from gymnasium import spaces
 
+from arl_core import APPO
 from arl_core.config import RunConfig
 from arl_core.interfaces import UserError
 from arl_core.models.encoders import ConvEncoder
@@ -84,3 +86,23 @@ def test_what_does_not_fit_is_told() -> None:
         GlyphEncoder(space_of(observation="crop"), RunConfig())
     with pytest.raises(UserError, match="normalize_input"):
         make_auto(space_of(), RunConfig(normalize_input=True))
+
+
+def test_the_default_policy_has_a_form_in_onnx(tmp_path: Path) -> None:
+    pytest.importorskip("minihack", reason="NetHack is not installed: pip install arl-plugin-minihack")
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install arl-plugin-export")
+    export = pytest.importorskip("arl_plugin_export", reason="it is not installed: pip install arl-plugin-export")
+    with APPO(env="minihack", num_workers=1, num_envs_per_worker=1, policy_kwargs={"serial": True}) as model:
+        policy = model.policy()
+    session = runtime.InferenceSession(str(export.export_onnx(policy, tmp_path / "policy.onnx")))
+    rng = np.random.default_rng(0)
+    blstats = rng.integers(-3, 200, (3, 27))
+    blstats[:, 25] = [0, 0b1000000000101, 0b11]
+    shapes = {"glyphs": (3, 21, 79), "glyphs_crop": (3, 9, 9)}
+    glyphs = {key: rng.integers(0, NO_GLYPH, shape, dtype=np.int16) for key, shape in shapes.items()}
+    obs = {**glyphs, "blstats": blstats}
+    params, value = session.run(["params", "value"], {f"obs.{key}": rows for key, rows in obs.items()})
+    with torch.no_grad():
+        out = policy({key: torch.from_numpy(rows) for key, rows in obs.items()})
+    np.testing.assert_allclose(params, out.params.numpy(), atol=1e-4)
+    np.testing.assert_allclose(value, out.value.numpy(), atol=1e-4)

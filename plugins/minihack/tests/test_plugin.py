@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from arl_plugin_minihack import plugin
 from arl_plugin_minihack.ids import IDS
@@ -128,6 +129,38 @@ def test_levels_of_ones_own_must_be_there() -> None:
         arl_core.make_env("minihack:River", des_file="nowhere.des")
 
 
+@pytest.mark.parametrize("name", ["LavaCrossingS9N1", "LavaCrossingS19N13", "SimpleCrossingS11N5"])
+def test_crossings_have_the_size_that_their_names_say(name: str) -> None:
+    pytest.importorskip("minihack", reason=NETHACK)
+    pytest.importorskip("minigrid", reason="minigrid is not installed: pip install 'arl-plugin-minihack[multiroom]'")
+    env = arl_core.make_env(f"minihack:{name}", seed=1)
+    env.reset()
+    grid = env.unwrapped.game.minigrid_env.unwrapped.grid
+    assert f"S{grid.width}N" in name
+    assert grid.width == grid.height
+    assert np.isfinite(env.step(0)[1])
+    env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gym_id", [i for i in IDS if "Boxoban" not in i and "-Custom-" not in i])
+def test_every_id_is_built_and_steps(gym_id: str) -> None:
+    pytest.importorskip("minihack", reason=NETHACK)
+    pytest.importorskip("minigrid", reason="minigrid is not installed: pip install 'arl-plugin-minihack[multiroom]'")
+    env = arl_core.make_env(gym_id, seed=1)
+    env.reset()
+    env.step(env.action_space.sample())
+    env.close()
+
+
+@pytest.mark.parametrize("name", ["reward_win", "reward_lose"])
+def test_games_of_events_refuse_rewards_that_they_do_not_read(name: str) -> None:
+    pytest.importorskip("minihack", reason=NETHACK)
+    with pytest.raises(UserError, match=rf"minihack\.{name}: MiniHack-Eat-Fixed-v0 does not read it"):
+        arl_core.make_env("minihack:Eat-Fixed", **{name: 2.0})
+    arl_core.make_env("minihack:Eat-Fixed", penalty_step=-0.5).close()
+
+
 def test_images_go_through_the_wrapper() -> None:
     for observation, wrappers in (("pixel", 1), ("pixel_crop", 1), ("glyphs", 0), ("crop", 0)):
         assert len(resolve_env("minihack", {"observation": observation}).wrappers) == wrappers
@@ -151,3 +184,10 @@ def test_the_reference_page_is_fresh(capsys: pytest.CaptureFixture[str]) -> None
     page = HERE / "docs" / "reference.md"
     assert main(["plugins", "docs", "minihack"]) == 0
     assert capsys.readouterr().out == page.read_text(encoding="utf-8"), f"run: arl plugins docs minihack --output {page}"
+
+
+def test_a_file_of_ones_own_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").write_text("", encoding="utf-8")
+    for given, kept in (("mine", str(tmp_path / "mine")), ("nowhere", "nowhere"), (None, None)):
+        assert resolve_env("minihack", {"des_file": given}).options["des_file"] == kept

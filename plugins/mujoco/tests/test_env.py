@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from arl_plugin_mujoco.options import MujocoOptions
 import arl_core
 from arl_core import APPO
 from arl_core.interfaces import EnvContext, UserError
+from arl_core.registry import resolve_env
 
 IDS = [spec.id for family in plugin.arl_environments() for spec in family.variants]
 
@@ -151,3 +153,22 @@ def test_the_defaults_learn_to_balance() -> None:
         model.train(40_000)
         played = model.evaluate(episodes=5, deterministic=True)
     assert played["return_mean"] > 300  # at first about 6
+
+
+BARE = (
+    '<mujoco><worldbody><body name="b"><joint type="hinge" name="j"/><geom size="1"/></body></worldbody>'
+    '<actuator><motor joint="j" ctrlrange="-1 1" ctrllimited="true"/></actuator></mujoco>'
+)
+
+
+def test_a_model_of_ones_own_is_found_in_the_present_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gymnasium.envs import mujoco as robots
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(Path(robots.__file__).parent / "assets" / "ant.xml", tmp_path / "mine.xml")
+    options = resolve_env("mujoco:Ant-v5", {"xml_file": "mine.xml"}).options
+    assert options["xml_file"] == str(tmp_path / "mine.xml")  # for who goes on from another folder
+    build("Ant-v5", xml_file="mine.xml").close()
+    (tmp_path / "bare.xml").write_text(BARE, encoding="utf-8")
+    with pytest.raises(UserError, match=r"mujoco\.xml_file: \S*bare\.xml: index 1 is out of bounds"):
+        build("Ant-v5", xml_file="bare.xml")

@@ -12,6 +12,8 @@ from arl_plugin_nasim.options import NASimOptions
 import arl_core
 from arl_core.cli.main import main
 from arl_core.config import RunConfig
+from arl_core.config.sources import Text
+from arl_core.interfaces import UserError
 from arl_core.registry import resolve_env
 
 HERE = Path(__file__).parents[1]
@@ -90,3 +92,21 @@ def test_the_reference_page_is_fresh(capsys: pytest.CaptureFixture[str]) -> None
     page = HERE / "docs" / "reference.md"
     assert main(["plugins", "docs", "nasim"]) == 0
     assert capsys.readouterr().out == page.read_text(encoding="utf-8"), f"run: arl plugins docs nasim --output {page}"
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("mixed", "mixed"), ("0.5", 0.5), ("none", None)])
+def test_probabilities_are_a_number_or_mixed(typed: str, meant: object) -> None:
+    assert resolve_env("nasim:generated", {"exploit_probs": Text(typed)}).options["exploit_probs"] == meant
+
+
+@pytest.mark.parametrize("wrong", ["0", "1.5", "mixd"])
+def test_what_is_no_probability_is_one_line(wrong: str) -> None:
+    with pytest.raises(UserError, match=r"nasim\.exploit_probs"):
+        resolve_env("nasim:generated", {"exploit_probs": Text(wrong)})
+
+
+def test_a_file_of_ones_own_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").write_text("", encoding="utf-8")
+    for given, kept in (("mine", str(tmp_path / "mine")), ("nowhere", "nowhere"), (None, None)):
+        assert resolve_env("nasim", {"scenario": given}).options["scenario"] == kept

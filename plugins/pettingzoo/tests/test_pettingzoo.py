@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,14 @@ def test_names_and_mistakes() -> None:
         resolve_env("pettingzoo:mpe/simple_spred_v3")
     with pytest.raises(UserError, match="unexpected keyword argument 'M'"):
         built("mpe/simple_spread_v3", constructor={"M": 3})
+
+
+def test_what_cannot_be_built_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"simple_spread_v3 cannot be made with {'N': 0}: [^\n]+$"):
+        built("mpe/simple_spread_v3", constructor={"N": 0})
+    monkeypatch.setitem(sys.modules, "pettingzoo.classic.chess_v6", None)  # importing it says that it is not there
+    with pytest.raises(UserError, match=r"pip install 'pettingzoo\[classic\]'"):
+        built("classic/chess_v6")
 
 
 def test_the_constructor_s_own_options() -> None:

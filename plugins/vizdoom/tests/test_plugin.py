@@ -59,3 +59,10 @@ def test_the_reference_page_is_fresh(capsys: pytest.CaptureFixture[str]) -> None
     page = HERE / "docs" / "reference.md"
     assert main(["plugins", "docs", "vizdoom"]) == 0
     assert capsys.readouterr().out == page.read_text(encoding="utf-8"), f"run: arl plugins docs vizdoom --output {page}"
+
+
+def test_a_file_of_ones_own_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").write_text("", encoding="utf-8")
+    for given, kept in (("mine", str(tmp_path / "mine")), ("nowhere", "nowhere"), (None, None)):
+        assert resolve_env("vizdoom", {"config": given}).options["config"] == kept

@@ -48,8 +48,10 @@ def make_pool(
     given = dict(arguments or {})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*precision lowered by casting", UserWarning)  # of bounds, in its own spaces
-        _check_arguments(task_id, given, envpool.make_spec(task_id).config._asdict())
         try:
+            config = envpool.make_spec(task_id).config._asdict()
+            given = {name: _as_default(value, config.get(name)) for name, value in given.items()}
+            _check_arguments(task_id, given, config)
             pool = envpool.make_gymnasium(
                 task_id,
                 num_envs=len(seeds),
@@ -59,12 +61,17 @@ def make_pool(
                 **ours,
             )
             _ = pool.observation_space, pool.action_space  # made on demand, with those warnings
-        except (TypeError, ValueError, AssertionError) as error:
+        except (TypeError, ValueError, AssertionError, ImportError, RuntimeError) as error:  # a library or a file is missing
             what = " ".join(str(error).split())
             raise UserError(f"envpool: {task_id} cannot be made with {given or 'its defaults'}: {what}") from error
     if pool.config["max_num_players"] > 1:
         raise UserError(f"envpool: {task_id} has several players; arl steps ids of one")
     return pool
+
+
+def _as_default(value: Any, default: Any) -> Any:
+    """A list as a tuple where the default is one: neither YAML nor JSON has tuples."""
+    return tuple(value) if isinstance(default, tuple) and isinstance(value, list) else value
 
 
 def _check_arguments(task_id: str, given: Mapping[str, Any], config: Mapping[str, Any]) -> None:

@@ -109,7 +109,8 @@ class _Reader(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         words = tokens.long()
         lengths = (words > 0).sum(1)
-        longest = max(1, int(lengths.max()))
+        # an exported graph cannot depend on what it reads: there the GRU goes on to the end
+        longest = words.shape[1] if torch.compiler.is_compiling() else max(1, int(lengths.max()))
         states, _ = self.gru(self.words(words[:, :longest]))
         last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, states.shape[2])
         read: Tensor = states.gather(1, last).squeeze(1)

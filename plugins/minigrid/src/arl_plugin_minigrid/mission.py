@@ -36,14 +36,17 @@ def words_of(mission: str) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def bag(mission: str) -> NDArray[np.int8]:
-    """Which words of the vocabulary occur: int8 [54] of 0 and 1. Not to be written to."""
+    """Which words of the vocabulary occur: int8 [54] of 0 and 1, read-only."""
     found = np.zeros(len(VOCABULARY), np.int8)
     found[[_PLACE[word] for word in words_of(mission) if word in _PLACE]] = 1
+    found.setflags(write=False)  # shared by all who ask
     return found
 
 
 @lru_cache(maxsize=4096)
 def tokens(mission: str) -> NDArray[np.int8]:
-    """The words in their order, int8 [64]: 2 + place in the vocabulary, UNKNOWN, 0 after the end. Not to be written to."""
+    """The words in their order, int8 [64]: 2 + place in the vocabulary, UNKNOWN, 0 after the end; read-only."""
     ids = [_PLACE.get(word, UNKNOWN - 2) + 2 for word in words_of(mission)][:MAX_WORDS]
-    return np.array(ids + [0] * (MAX_WORDS - len(ids)), np.int8)
+    found = np.array(ids + [0] * (MAX_WORDS - len(ids)), np.int8)
+    found.setflags(write=False)
+    return found

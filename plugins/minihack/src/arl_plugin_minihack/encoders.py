@@ -93,5 +93,7 @@ def scaled_blstats(blstats: Tensor) -> Tensor:
     """[N, 27] -> [N, 27 + 13], about -2 to 2: place by the map's size, the rest by its logarithm, conditions bit by bit."""
     logs = blstats.sign() * blstats.abs().log1p() * _LOG_SCALE
     place = blstats[:, :2] / blstats.new_tensor([MAP_SHAPE[1], MAP_SHAPE[0]])
-    bits = blstats[:, _CONDITION].long().unsqueeze(1) >> torch.arange(_CONDITION_BITS, device=blstats.device)
-    return torch.cat([place, logs[:, 2:], (bits & 1).float()], 1)
+    # shifted by division: bits have no form in ONNX
+    powers = 2 ** torch.arange(_CONDITION_BITS, device=blstats.device)
+    bits = torch.div(blstats[:, _CONDITION].long().unsqueeze(1), powers, rounding_mode="floor") % 2
+    return torch.cat([place, logs[:, 2:], bits.float()], 1)

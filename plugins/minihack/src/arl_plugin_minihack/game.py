@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,15 +34,46 @@ def make_game(gym_id: str, options: MiniHackOptions) -> Any:
     described = spec(gym_id)
     assert isinstance(described.entry_point, str)
     arguments = {**described.kwargs, **_arguments(gym_id, options)}
+    if "Crossing" in gym_id:
+        arguments["env_name"] = _of_its_own_size(arguments["env_name"])
     with _global_randomness(np.random.default_rng(0)):
         try:
             game: Any = load_env_creator(described.entry_point)(**arguments)
         except ModuleNotFoundError as error:  # a package for MultiRoom, levels for Boxoban
             raise UserError(f"minihack: {gym_id}: {error}") from None
+    _check_rewards(gym_id, game, options)
     if options.des_file is not None and not (Path(game.nethack._vardir) / "lib" / "mylevel.lev").exists():
         game.close()
         raise UserError(f"minihack.des_file: {options.des_file} does not compile (lev_comp's message is above)")
     return game
+
+
+def _of_its_own_size(rooms: str) -> Any:
+    """What `gymnasium.make` takes for a crossing of minigrid's, whose name says how large it is: minihack asks for NetHack's
+    width and height, which minigrid refuses beside that size."""
+    try:
+        import minigrid  # noqa: F401  # registers its ids
+    except ModuleNotFoundError:
+        return rooms  # minihack says what is missing
+    from gymnasium.envs.registration import load_env_creator, spec
+
+    described = spec(rooms)
+    assert isinstance(described.entry_point, str)
+    creator: Any = load_env_creator(described.entry_point)
+
+    def create(*, width: int, height: int, **arguments: Any) -> Any:  # noqa: ARG001
+        return creator(**arguments)
+
+    entry: Any = create
+    return replace(described, entry_point=entry)
+
+
+def _check_rewards(gym_id: str, game: Any, options: MiniHackOptions) -> None:
+    """Raise UserError for rewards that a game of events would not read; its penalties are as everywhere."""
+    for name in ("reward_win", "reward_lose"):
+        if game.reward_manager is not None and getattr(options, name) is not None:
+            game.close()
+            raise UserError(f"minihack.{name}: {gym_id} does not read it: its rewards are those of its events")
 
 
 def _import_minihack() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -49,3 +50,10 @@ class MiniHackOptions(BaseModel):
         if value % 2 == 0:
             raise ValueError(f"must be odd, so that the agent is in the middle: {value - 1} or {value + 1}")
         return value
+
+    @field_validator("des_file")
+    @classmethod
+    def _found_from_anywhere(cls, value: str | None) -> str | None:
+        """Absolute, for evaluation and resumption from another folder; what is no file is told when it is read."""
+        path = Path(value or "").expanduser()
+        return str(path.resolve()) if path.is_file() else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -38,6 +39,8 @@ def _make_robot(gym_id: str, options: MujocoOptions, render_mode: str | None) ->
     assert isinstance(described.entry_point, str)
     creator: Any = load_env_creator(described.entry_point)
     arguments = options.model_dump(exclude_none=True, exclude={"max_episode_steps"})
+    if options.xml_file is not None:  # gymnasium looks for a relative one in its own assets
+        arguments["xml_file"] = str(Path(options.xml_file).expanduser().resolve())
     known = inspect.signature(creator.__init__).parameters
     for name in arguments:
         if name not in known:
@@ -45,7 +48,9 @@ def _make_robot(gym_id: str, options: MujocoOptions, render_mode: str | None) ->
             raise UserError(f"mujoco.{name}: {gym_id} has no such option; it has: {have}")
     try:
         robot: gymnasium.Env[Any, Any] = creator(**described.kwargs, **arguments, render_mode=render_mode)
-    except (OSError, ValueError) as error:
+        if options.xml_file is not None:
+            robot.reset()  # whether the model fits the task shows here
+    except (OSError, ValueError, LookupError, AttributeError) as error:
         if options.xml_file is None:
             raise
         raise UserError(f"mujoco.xml_file: {options.xml_file}: {' '.join(str(error).split())}") from None

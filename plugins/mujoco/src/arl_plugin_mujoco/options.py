@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class MujocoOptions(BaseModel):
@@ -26,3 +28,10 @@ class MujocoOptions(BaseModel):
     include_cfrc_ext_in_observation: bool | None = Field(
         default=None, description="observe the contact forces on each part (Ant-v5, Humanoid-v5, HumanoidStandup-v5)"
     )
+
+    @field_validator("xml_file")
+    @classmethod
+    def _found_from_anywhere(cls, value: str | None) -> str | None:
+        """Absolute, for evaluation and resumption from another folder; what is no file is told when it is read."""
+        path = Path(value or "").expanduser()
+        return str(path.resolve()) if path.is_file() else value

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 GENERATOR_OPTIONS = (
     "num_hosts",
@@ -55,10 +56,17 @@ class NASimOptions(BaseModel):
     restrictiveness: int | None = Field(
         default=None, ge=1, description="services that a generated firewall lets through between two zones"
     )
-    exploit_probs: float | Literal["mixed"] | None = Field(
-        default=None, gt=0, le=1, description="success probability of generated exploits; mixed: 0.3, 0.6 or 0.9"
+    exploit_probs: Annotated[float, Field(gt=0, le=1)] | Literal["mixed"] | None = Field(
+        default=None, description="success probability of generated exploits; mixed: 0.3, 0.6 or 0.9"
     )
     r_sensitive: float | None = Field(default=None, gt=0, description="value of the host in a generated sensitive subnet")
     r_user: float | None = Field(default=None, gt=0, description="value of the sensitive host in a generated user subnet")
     random_goal: bool | None = Field(default=None, description="draw which host of the user subnets is the sensitive one")
     uniform: bool | None = Field(default=None, description="draw host configurations uniformly, not correlated")
+
+    @field_validator("scenario")
+    @classmethod
+    def _found_from_anywhere(cls, value: str | None) -> str | None:
+        """Absolute, for evaluation and resumption from another folder; what is no file is told when it is read."""
+        path = Path(value or "").expanduser()
+        return str(path.resolve()) if path.is_file() else value

@@ -25,9 +25,27 @@ def arl_environments() -> Iterable[EnvFamily]:
     ]
 
 
+_MPE = {
+    "normalize_input": True,  # positions have no bounds
+    "reward_scale": 0.1,
+    "rollout": 25,  # an episode
+    "batch_size": 800,
+}
+_PPO = {
+    "num_batches_per_iteration": 6,
+    "ppo_epochs": 8,
+    "with_vtrace": False,
+    "gamma": 0.95,
+    "gae_lambda": 0.9,
+    "learning_rate": 1e-3,
+    "exploration_loss_coeff": 0.003,
+    "train_for_env_steps": 1_500_000,
+}
+
+
 @hookimpl
-def arl_param_overrides(env: str, algo: str) -> Mapping[str, Any] | None:  # noqa: ARG001  # the hook's signature
-    """Positions have no bounds, so they are normalised; an episode of 25 steps is one trajectory."""
-    if env.startswith("pettingzoo:mpe/"):
-        return {"normalize_input": True, "reward_scale": 0.1, "rollout": 25, "batch_size": 1000}
-    return None
+def arl_param_overrides(env: str, algo: str) -> Mapping[str, Any] | None:
+    """Particle worlds: many passes over many short episodes, and a short horizon."""
+    if not env.startswith("pettingzoo:mpe/"):
+        return None
+    return {**_MPE, **_PPO} if algo == "appo" else _MPE

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class VizDoomOptions(BaseModel):
@@ -29,3 +30,10 @@ class VizDoomOptions(BaseModel):
     config: str | None = Field(
         default=None, description="a scenario of your own, the path of a .cfg file (for the variant custom)"
     )
+
+    @field_validator("config")
+    @classmethod
+    def _found_from_anywhere(cls, value: str | None) -> str | None:
+        """Absolute, for evaluation and resumption from another folder; what is no file is told when it is read."""
+        path = Path(value or "").expanduser()
+        return str(path.resolve()) if path.is_file() else value
