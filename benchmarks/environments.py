@@ -4,6 +4,7 @@
     python benchmarks/environments.py --env nasim:small --frames 500000 --seeds 1 2 3
     python benchmarks/environments.py --env nasim:small --alone          speed alone; recorded trainings stay
     python benchmarks/environments.py --env nasim:small --serial         trained in one process, reproducibly
+    python benchmarks/environments.py --env atari:pong --set precision=bfloat16   not by default: recorded too
 
 Writes the environment's entry in plugins/FAMILY/docs/speed.json; then run `python docs/generate.py`. Alone: one worker's
 environments on one core, random actions (allowed ones, where there is a mask), resets included. In training: on two cores.
@@ -84,7 +85,7 @@ def defaults(name: str) -> RunConfig:
     return resolve_run(Layer("keyword", {"env": name}), environ={})[0].config
 
 
-def train(name: str, seed: int, frames: int | None, serial: bool) -> dict[str, Any]:
+def train(name: str, seed: int, frames: int | None, serial: bool, given: Mapping[str, str]) -> dict[str, Any]:
     curve: list[tuple[int, float]] = []
 
     def callback(values: Mapping[str, Any]) -> bool:
@@ -93,14 +94,13 @@ def train(name: str, seed: int, frames: int | None, serial: bool) -> dict[str, A
         return True
 
     config = defaults(name)  # those of `arl run`; the class has fewer environments and more workers
-    kwargs = {"seed": seed, "serial": serial}
-    with APPO(
-        name, num_envs_per_worker=config.num_envs_per_worker, num_workers=config.num_workers, policy_kwargs=kwargs
-    ) as model:
+    shape = {"num_envs_per_worker": config.num_envs_per_worker, "num_workers": config.num_workers}
+    with APPO(name, policy_kwargs={**shape, "seed": seed, "serial": serial, **given}) as model:
         status = model.train(frames or config.train_for_env_steps, callback=callback)
         if status.return_mean is None:
             raise UserError(f"{name}: no episode ended within {status.frames:,} frames")
         result = {"seed": seed, "frames": status.frames, "return_mean": round(status.return_mean, 3), "curve": curve}
+        result |= {"set": dict(given)} if given else {}
         return result if serial else {**result, "fps": round(status.fps)}
 
 
@@ -111,7 +111,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--serial", action="store_true", help="train in one process, reproducibly: no speed in training")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     arguments = parser.parse_args()
+    given = dict(text.split("=", 1) for text in arguments.set)
     resolved = resolve_env(arguments.env)
     path = PLUGINS / resolved.id.partition(":")[0] / "docs" / "speed.json"
     if not path.parents[1].is_dir():
@@ -119,7 +121,7 @@ def main() -> None:
     data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     entry = data.setdefault(resolved.id, {})
     for seed in () if arguments.alone else arguments.seeds:
-        run = train(arguments.env, seed, arguments.frames, arguments.serial)
+        run = train(arguments.env, seed, arguments.frames, arguments.serial, given)
         entry["runs"] = sorted([run, *(r for r in entry.get("runs", []) if r["seed"] != seed)], key=lambda r: r["seed"])
         if speeds := [r["fps"] for r in entry["runs"] if "fps" in r]:
             entry["training_fps"] = round(statistics.median(speeds))

@@ -16,8 +16,6 @@ def run_parts(cfg: RunConfig, selection: PluginSelection = ALL) -> RunParts:
     """The code that the configuration's names mean. Raises UserError for a name that means none, or options that do not fit."""
     if cfg.model is not None and cfg.encoder is not None:
         raise UserError(f"model '{cfg.model}' is a whole network: it takes no encoder ('{cfg.encoder}')")
-    if cfg.model is not None and cfg.use_rnn:
-        raise UserError(f"model '{cfg.model}' is a whole network, with a memory of its own or none: leave use_rnn out")
     return RunParts(
         encoder=encoder_maker(cfg.encoder or "auto", selection),
         algorithm=algorithm_spec(cfg.algo, selection).maker,

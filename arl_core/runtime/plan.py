@@ -294,6 +294,8 @@ def _network(recipe: ModelRecipe) -> PolicyNetwork:
         who = f"encoder '{cfg.encoder or 'auto'}'" if cfg.model is None else f"model '{cfg.model}'"
         shapes = ", ".join(f"{key} {spec.shape}" for key, spec in specs.items())
         raise UserError(f"{who} cannot be used for observations {shapes}: {type(error).__name__}: {error}") from error
+    if cfg.use_rnn and not model.state_size:
+        raise UserError(f"model '{cfg.model}' has no memory, with use_rnn either: leave it out")
     return model.train()
 
 

@@ -65,7 +65,7 @@ def test_options_of_a_family() -> None:
     ],
 )
 def test_text_is_the_choice_that_reads_so(text: str, annotation: Any, value: Any) -> None:
-    found = typed(text, annotation)
+    found = typed(text, annotation, "--flag")
     assert (found, type(found)) == (value, type(value))
 
 

@@ -169,6 +169,14 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch, c
     assert "this processor has no instructions for it; float32 is faster here" in caplog.text
 
 
+def test_a_network_that_has_no_memory_is_told() -> None:
+    resolved, env = resolve_run(Layer("test", {"env": Bandit, "device": "cpu", "use_rnn": True}))
+    parts = replace(run_parts(resolved.config), model="tiny_envs:plain_model")
+    cfg = resolved.config.model_copy(update={"model": "mine/plain"})
+    with pytest.raises(UserError, match="model 'mine/plain' has no memory, with use_rnn either: leave it out"):
+        make_plan(cfg, env, parts)
+
+
 @pytest.mark.parametrize(
     ("maker", "message"),
     [("tiny_envs:broken_encoder", "KeyError: 'pixels'"), ("tiny_envs:narrow_encoder", "RuntimeError: mat1 and mat2 shapes"),

@@ -281,3 +281,19 @@ def narrow_encoder(obs_space: Any, cfg: Any) -> Any:
     encoder = MlpEncoder(obs_space, cfg)
     encoder.output_size *= 2
     return encoder
+
+
+def plain_model(obs_space: Any, num_params: int, cfg: Any) -> Any:
+    """A whole network without memory."""
+    import torch
+
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(2, num_params + 1)
+
+        def forward(self, obs: Any, state: Any) -> Any:
+            out = self.layer(obs["obs"])
+            return out[:, :-1], out[:, -1], None
+
+    return Plain()

@@ -61,7 +61,9 @@ def make_pool(
                 **ours,
             )
             _ = pool.observation_space, pool.action_space  # made on demand, with those warnings
-        except (TypeError, ValueError, AssertionError, ImportError, RuntimeError) as error:  # a library or a file is missing
+        except UserError:
+            raise
+        except Exception as error:  # of any type: a library or a file is missing, and packages translate each other's errors
             what = " ".join(str(error).split())
             raise UserError(f"envpool: {task_id} cannot be made with {given or 'its defaults'}: {what}") from error
     if pool.config["max_num_players"] > 1:
