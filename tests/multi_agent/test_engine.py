@@ -51,10 +51,15 @@ def test_agents_that_come_and_go_with_memory_snapshots_and_drawn_policies(infere
     fields = {"num_policies": 2, "inference": inference, "use_rnn": True, "policy_assignment": "random"}
     fields |= SELF_PLAY | {"self_play_every_frames": 150}
     with small(Staggered, workers=2, envs=2, worker_num_splits=2, **fields) as model:
-        assert model.train(2_000) == 0, model._trainer.failure
-        assert balances(model)
-        arena = model._trainer.engine._arena  # type: ignore[attr-defined]
-        assert set(arena["owner"][arena["valid"]]) == set(range(6)), "every policy and snapshot plays"
+        played: set[int] = set()
+        for _ in range(20):  # the slots hold what was played last: not everybody every time
+            assert model.train(500) == 0, model._trainer.failure
+            assert balances(model)
+            arena = model._trainer.engine._arena  # type: ignore[attr-defined]
+            played |= {int(player) for player in arena["owner"][arena["valid"]]}
+            if len(played) == 6 and model._trainer.frames >= 2_000:
+                break
+        assert played == set(range(6)), "every policy and snapshot plays"
         assert (arena["weights.latest"][2:, 0] >= 3).all(), "and every snapshot was replaced"
 
 
