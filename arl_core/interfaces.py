@@ -190,13 +190,15 @@ class ResolvedEnv:
 @dataclass(frozen=True)
 class EnvContext:
     """Where an environment stands in the run. `index` counts all environments of the run, so streams that derive from
-    (`run_seed`, `index`) do not depend on the number of workers. `seed` is the stream's first reset seed."""
+    (`run_seed`, `index`) do not depend on the number of workers. `seed` is the stream's first reset seed. An `evaluation`
+    plays what is to be reported: whole episodes, where training cuts them or makes them easier."""
 
     run_seed: int
     index: int
     seed: int
     worker: int = 0
     render_mode: str | None = None
+    evaluation: bool = False
 
 
 # --------------------------------------------------------------------------- what extensions are told

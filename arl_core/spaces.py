@@ -5,7 +5,7 @@ Keys: a Dict has its keys (nested ones joined by "."), a Tuple "0", "1", ..., an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import reduce
 from operator import getitem
 from typing import Any
@@ -101,6 +101,19 @@ def key_of(path: Path) -> str:
 def value_at(path: Path, observation: Any) -> Any:
     """The value of the leaf at `path` of an observation (or an action)."""
     return reduce(getitem, path, observation)
+
+
+def given_at(path: Path, observation: Any, keys: Collection[str]) -> Any:
+    """`value_at` of an observation that a user has brought, which should have `keys`. Raises UserError where it has not."""
+    try:
+        if path and isinstance(path[0], str) and not isinstance(observation, Mapping):
+            raise TypeError
+        return value_at(path, observation)
+    except (LookupError, TypeError, ValueError):
+        found = f"an array of shape {tuple(observation.shape)}" if hasattr(observation, "shape") else type(observation).__name__
+        if isinstance(observation, Mapping):
+            found = f"one with {', '.join(map(str, observation)) or 'nothing'}"
+        raise UserError(f"expected an observation with {', '.join(keys)}, as the environment gives it, got {found}") from None
 
 
 def children_of(space: spaces.Space[Any]) -> Mapping[Any, spaces.Space[Any]] | None:

@@ -3,6 +3,7 @@
     python benchmarks/environments.py --env nasim:small                  speed alone, and one training of the default length
     python benchmarks/environments.py --env nasim:small --frames 500000 --seeds 1 2 3
     python benchmarks/environments.py --env nasim:small --alone          speed alone; recorded trainings stay
+    python benchmarks/environments.py --env nasim:small --speed          speed alone and in a minute of training; they stay too
     python benchmarks/environments.py --env nasim:small --serial         trained in one process, reproducibly
     python benchmarks/environments.py --env atari:pong --set precision=bfloat16   not by default: recorded too
 
@@ -37,6 +38,8 @@ from arl_core.runtime.plan import probe_spaces
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 ALONE_S = 5.0
+SPEED_S = 60.0  # of training, after its start
+STARTING_S = 10.0
 POINTS = 12  # of a learning curve, for every doubling or so of frames
 
 
@@ -104,12 +107,31 @@ def train(name: str, seed: int, frames: int | None, serial: bool, given: Mapping
         return result if serial else {**result, "fps": round(status.fps)}
 
 
+def training_speed(name: str) -> float:
+    """Frames a second of a minute's training with the environment's defaults, its start left out."""
+    marks: list[tuple[float, int]] = []
+
+    def callback(values: Mapping[str, Any]) -> bool:
+        if values["frames"] > 0:
+            marks.append((time.monotonic(), values["frames"]))
+        return not marks or marks[-1][0] - marks[0][0] < STARTING_S + SPEED_S
+
+    config = defaults(name)
+    shape = {"num_envs_per_worker": config.num_envs_per_worker, "num_workers": config.num_workers}
+    with APPO(name, policy_kwargs={**shape, "train_for_env_steps": 10**9}) as model:
+        model.train(10**9, callback=callback)
+    began, frames = next(mark for mark in marks if mark[0] - marks[0][0] >= STARTING_S)
+    ended, trained = marks[-1]
+    return (trained - frames) / (ended - began)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", required=True)
     parser.add_argument("--frames", type=int, help="default: what the environment's defaults say")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--alone", action="store_true")
+    parser.add_argument("--speed", action="store_true", help="how fast, not how well, the environment's defaults train")
     parser.add_argument("--serial", action="store_true", help="train in one process, reproducibly: no speed in training")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE")
     arguments = parser.parse_args()
@@ -120,7 +142,9 @@ def main() -> None:
         raise SystemExit(f"{arguments.env}: there is no folder {path.parents[1]}")
     data = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     entry = data.setdefault(resolved.id, {})
-    for seed in () if arguments.alone else arguments.seeds:
+    if arguments.speed:
+        entry["training_fps"] = round(training_speed(arguments.env))
+    for seed in () if arguments.alone or arguments.speed else arguments.seeds:
         run = train(arguments.env, seed, arguments.frames, arguments.serial, given)
         entry["runs"] = sorted([run, *(r for r in entry.get("runs", []) if r["seed"] != seed)], key=lambda r: r["seed"])
         if speeds := [r["fps"] for r in entry["runs"] if "fps" in r]:

@@ -194,6 +194,17 @@ def test_the_python_of_the_python_page_runs() -> None:
     assert names["APPO"] is APPO
 
 
+@pytest.mark.parametrize("number", range(3))
+def test_the_programs_on_experiments(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nasim", reason="NASim is not installed: pip install arl-plugin-nasim")
+    monkeypatch.chdir(tmp_path)
+    with APPO("gym:CartPole-v1", policy_kwargs={"serial": True, "experiment": "r-s1", "train_dir": "sweep"}) as model:
+        model.train(500)
+    examples = blocks("docs/experiments.md", "python")
+    assert len(examples) == 3
+    exec(compile(examples[number].replace("20_000", "2_000"), "experiments.md", "exec"), {})
+
+
 SHELL = [line for block in blocks("README.md", "bash") for line in block.splitlines() if line.strip()]
 
 

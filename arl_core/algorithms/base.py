@@ -78,23 +78,17 @@ class PolicyGradient:
     """
 
     def prepare(self, model: PolicyNetwork, batch: TrainingBatch, cfg: RunConfig) -> Targets | None:
-        """Without V-trace: GAE with the model's values before the first epoch."""
-        if cfg.with_vtrace:
+        """Without V-trace: GAE with the model's values before the first of several optimiser steps."""
+        if cfg.with_vtrace or (cfg.ppo_epochs == 1 and cfg.batch_size >= batch.valid.numel()):
             return None
         with torch.no_grad():
             _, values = model.evaluate(batch.obs, batch.rnn_state, batch.valid)
-            values = model.denormalize_values(values)
-            rewards = shape_rewards(batch, cfg)
-            flags = batch.terminated, batch.truncated, batch.valid
-            return Targets(*gae(rewards, values, *flags, cfg.gamma, cfg.gae_lambda))
+            return gae_targets(model.denormalize_values(values), batch, cfg)
 
     def targets_of_step(self, log_probs: Tensor, values: Tensor, batch: TrainingBatch, cfg: RunConfig) -> Targets:
-        """Where `prepare` gave none: V-trace, from the very forward pass that the loss uses. `values` [T+1, B]."""
-        flags = batch.terminated, batch.truncated, batch.valid
-        returns, advantages = vtrace(
-            log_probs, batch.log_probs, shape_rewards(batch, cfg), values, *flags, cfg.gamma, cfg.vtrace_rho, cfg.vtrace_c
-        )
-        return Targets(advantages, returns)
+        """Where `prepare` gave none: V-trace, or GAE for the one step of a batch, from the very forward pass that the loss
+        uses. `values` [T+1, B]."""
+        return vtrace_targets(log_probs, values, batch, cfg) if cfg.with_vtrace else gae_targets(values, batch, cfg)
 
     def policy_term(self, inputs: LossInputs, cfg: RunConfig) -> Tensor:
         """-mean log pi(a) A: the policy gradient (Williams 1992; Mnih et al. 2016, section 4)."""
@@ -169,6 +163,20 @@ class AuxiliaryLoss(nn.Module):
     def loss(self, model: PolicyNetwork, batch: TrainingBatch) -> tuple[Tensor, dict[str, Tensor]] | None:
         """A scalar loss of a (mini)batch, added to the algorithm's, and metrics (detached scalars); None: there is none."""
         return None
+
+
+def gae_targets(values: Tensor, batch: TrainingBatch, cfg: RunConfig) -> Targets:
+    """Generalised advantage estimates with values [T+1, B]."""
+    flags = batch.terminated, batch.truncated, batch.valid
+    return Targets(*gae(shape_rewards(batch, cfg), values, *flags, cfg.gamma, cfg.gae_lambda))
+
+
+def vtrace_targets(log_probs: Tensor, values: Tensor, batch: TrainingBatch, cfg: RunConfig) -> Targets:
+    """V-trace of the present policy's log_probs [T, B] and values [T+1, B]."""
+    flags = batch.terminated, batch.truncated, batch.valid
+    rewards = shape_rewards(batch, cfg)
+    returns, advantages = vtrace(log_probs, batch.log_probs, rewards, values, *flags, cfg.gamma, cfg.vtrace_rho, cfg.vtrace_c)
+    return Targets(advantages, returns)
 
 
 def shape_rewards(batch: TrainingBatch, cfg: RunConfig) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ class TrainingBatch:
     rnn_state: Tensor | None = None  # [B, H] before row 0
     bonus: Tensor | None = None  # [T, B] float32, intrinsic rewards
     returns: Tensor | None = None  # [T, B] float32, with `normalize_returns` left here by the loss: its value targets
+    storage: Tensor | None = None  # uint8 [nbytes], the memory that the rows are views of, where it is one
 
     @property
     def action_mask(self) -> Tensor | None:
@@ -49,8 +51,14 @@ class TrainingBatch:
         return self._map(lambda rows: rows[:horizon].flatten(0, 1).unsqueeze(0), lambda state: state[:0])
 
     def to(self, device: torch.device) -> TrainingBatch:
-        """The same batch on `device`; waits until the copies are made, so the originals may be overwritten."""
-        return self._map(lambda rows: rows.to(device), lambda state: state.to(device))
+        """The same batch on `device`. A `storage` is moved by one copy, which nobody waits for where its memory is pinned: its
+        originals may be overwritten once something of the device was waited for."""
+        original = self.storage
+        if original is None:
+            return self._map(lambda rows: rows.to(device), lambda state: state.to(device))
+        storage = original.to(device, non_blocking=True, copy=True)
+        move = partial(_view_in, storage, original)
+        return self._map(move, move)
 
     def _map(self, of_rows: Callable[[Tensor], Tensor], of_state: Callable[[Tensor], Tensor]) -> TrainingBatch:
         return TrainingBatch(
@@ -67,3 +75,11 @@ class TrainingBatch:
             bonus=None if self.bonus is None else of_rows(self.bonus),
             returns=None if self.returns is None else of_rows(self.returns),
         )
+
+
+def _view_in(storage: Tensor, original: Tensor, view: Tensor) -> Tensor:
+    """Of `storage`, a copy of `original` [nbytes], the same view as `view` is of `original`; a copy of what lies elsewhere."""
+    if view.untyped_storage().data_ptr() != original.untyped_storage().data_ptr():
+        return view.to(storage.device)
+    empty = torch.empty(0, dtype=view.dtype, device=storage.device)
+    return empty.set_(storage.untyped_storage(), view.storage_offset(), view.size(), view.stride())

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from arl_core.cli.flags import parse, whole
+from arl_core.cli.flags import Parsed, parse, whole
 from arl_core.cli.output import print_json, print_table
 from arl_core.interfaces import UserError
+
+if TYPE_CHECKING:
+    from arl_core.config.layers import Layer
 
 FLAGS = {
     **dict.fromkeys(("episodes", "seed", "picture", "checkpoint", "policy", "env"), False),
     **dict.fromkeys(("deterministic", "json", "no_plugins"), True),
 }
 USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N] [--json] [--picture FILE.png]
-                [--checkpoint best|latest|PATH] [--policy N] [--env ENV] [--no-plugins]
+                [--checkpoint best|latest|PATH] [--policy N] [--env ENV] [--FAMILY.OPTION VALUE ...] [--no-plugins]
 
   RUN_DIR              a run's directory, such as train_dir/NAME
   --episodes N         how many episodes to play (default: 10)
@@ -24,15 +28,13 @@ USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N
   --checkpoint WHICH   the newest weights (latest, the default), the best (save_best_metric), or a file or folder
   --policy N           of a run of several policies: all agents are played by this one (default: each by its own)
   --env ENV            the environment again, where it is code of your own (py:module:attr): a file alone names no code to run
+  --FAMILY.OPTION V    the environment with another option, such as --maze.size 8: spaces must stay as they were
   --no-plugins         use the core alone"""
 
 
 def command(arguments: list[str]) -> int:
     """Evaluate a run. Returns the exit code."""
     parsed = parse(arguments, FLAGS, positional=("RUN_DIR",))
-    if parsed.options:
-        family, option = next(iter(parsed.options))
-        raise UserError(f"no flag --{family}.{option}: a run is evaluated in the environment that it was trained on")
     if not parsed.positional:
         raise UserError("arl eval: name the run's directory, such as train_dir/NAME")
     run_dir = Path(parsed.positional[0])
@@ -47,22 +49,37 @@ def command(arguments: list[str]) -> int:
     from arl_core.cli.request import NO_PLUGINS
     from arl_core.runtime.evaluate import evaluate_run
 
+    env = str(parsed.values["env"]) if "env" in parsed.values else None
+    layers = [NO_PLUGINS] if parsed.values.get("no_plugins") else []
+    if parsed.options:
+        layers.append(_own_options(parsed, run_dir, env))
+
     result = evaluate_run(
         run_dir,
-        *([NO_PLUGINS] if parsed.values.get("no_plugins") else []),
+        *layers,
         episodes=episodes or 10,
         deterministic=bool(parsed.values.get("deterministic", True)),
         seed=seed,
         picture=Path(picture) if isinstance(picture, str) else None,
         checkpoint=str(parsed.values.get("checkpoint", "latest")),
         policy=policy,
-        env=str(parsed.values["env"]) if "env" in parsed.values else None,
+        env=env,
     )
     if parsed.values.get("json"):
         print_json(result)
     else:
         print_table(("metric", "value"), [(name, _number(value)) for name, value in result.items()])
     return 0
+
+
+def _own_options(parsed: Parsed, run_dir: Path, env: str | None) -> Layer:
+    """`--maze.size 5`: options of the run's environment that are others now."""
+    from arl_core.cli.request import own_layer
+    from arl_core.registry.names import family_of
+    from arl_core.registry.provenance import saved_run
+
+    named = saved_run(run_dir)[0].get("env") if env is None else env
+    return own_layer(parsed.options, str(named), family_of(str(named)))
 
 
 def _number(value: float | int | str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 TRUE = {"true", "yes", "on", "1"}
@@ -32,12 +32,14 @@ def parse(
     *,
     legacy: Mapping[str, str] | None = None,
     positional: Sequence[str] = (),
+    hint: Callable[[str], str] | None = None,
 ) -> Parsed:
     """Parse `arguments`; `flags` maps each flag to whether it is a switch, `legacy` older spellings to flags.
 
     `positional` names what may stand without a flag: such a word after a switch is not the switch's value. The last of
-    repeated flags wins. Raises UserError.
+    repeated flags wins. `hint` may know better than the nearest flag what an unknown one means. Raises UserError.
     """
+    meant = hint or (lambda _: "")
     parsed = Parsed()
     rest = list(arguments)
     while rest:
@@ -52,7 +54,7 @@ def parse(
                 parsed.options[family, option.replace("-", "_")] = _option_value(attached, rest)
             else:
                 may_follow = len(parsed.positional) < len(positional)
-                _flag(parsed, name, attached, rest, flags, legacy or {}, may_follow=may_follow)
+                _flag(parsed, name, attached, rest, flags, legacy or {}, meant, may_follow=may_follow)
         elif token.startswith("-") and len(token) > 1:
             raise mistake(f"no flag {token}.{_nearest_flag(token.lstrip('-'), flags)}")
         elif len(parsed.positional) < len(positional):
@@ -70,6 +72,7 @@ def _flag(
     rest: list[str],
     flags: Mapping[str, bool],
     legacy: Mapping[str, str],
+    meant: Callable[[str], str],
     *,
     may_follow: bool,
 ) -> None:
@@ -94,7 +97,7 @@ def _flag(
     from arl_core.config.layers import check_moot
 
     check_moot(negated, f"--{typed}: ")
-    raise mistake(f"no flag --{typed}.{_nearest_flag(plain, flags)}")
+    raise mistake(f"no flag --{typed}.{meant(plain) or _nearest_flag(plain, flags)}")
 
 
 def _value(attached: str | None, rest: list[str]) -> str | None:

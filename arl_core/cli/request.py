@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from arl_core.cli.flags import Parsed, parse
@@ -36,7 +38,7 @@ def parse_request(arguments: list[str], switches: tuple[str, ...], named: tuple[
     and those that take a value (`named`)."""
     flags = {name: field.annotation is bool for name, field in RunConfig.model_fields.items()}
     own = {**dict.fromkeys(("config", *named), False), **dict.fromkeys(("no_plugins", *switches), True)}
-    parsed = parse(arguments, {**flags, **own}, legacy=LEGACY_NAMES)
+    parsed = parse(arguments, {**flags, **own}, legacy=LEGACY_NAMES, hint=partial(_own_flag, arguments))
     fields = {
         name: field_value(name, value, f"--{name}") if isinstance(value, str) else value
         for name, value in parsed.values.items()
@@ -47,6 +49,16 @@ def parse_request(arguments: list[str], switches: tuple[str, ...], named: tuple[
         raise UserError("--no-plugins and --plugins_allow contradict each other: give one")
     file = others.pop("config", None)
     return Request(parsed, fields, others, file if isinstance(file, str) else None)
+
+
+def _own_flag(arguments: Sequence[str], name: str) -> str:
+    """A hint where the environment that the words name has an option of the name of a flag that does not exist."""
+    from arl_core.registry.resolve import own_option
+
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    named = [following for word, following in pairwise(words) if word == "--env"]
+    found = [option for env in named if (option := own_option(env, name) or own_option(env, name.removeprefix("no_")))]
+    return f" Did you mean --{found[-1]}?" if found else ""
 
 
 def named_field(request: Request, name: str, saved: Layer | None = None) -> Any:
@@ -76,13 +88,13 @@ def resolve_request(request: Request, saved: Layer | None = None) -> tuple[Resol
         env = named_field(request, "env", saved)
         if isinstance(env, str) and isinstance(request.fields.get("env_options", {}), Mapping):
             family = family_of(env, named_selection(request, saved))
-            layers.append(Layer(ORIGIN, {"env_options": _own_options(request.parsed.options, env, family)}))
+            layers.append(own_layer(request.parsed.options, env, family))
     return resolve_run(*layers, config_file=request.config_file, saved=saved)
 
 
-def _own_options(options: Mapping[tuple[str, str], str], env: str, family: str) -> dict[str, Text]:
-    """`--maze.size 5` as an option of the environment, which must be maze's."""
+def own_layer(options: Mapping[tuple[str, str], str], env: str, family: str) -> Layer:
+    """`--maze.size 5` as an option of the environment, which must be maze's. Raises UserError."""
     for prefix, name in options:
         if prefix != family:
             raise UserError(f"--{prefix}.{name}: the environment is '{env}', its options are written --{family}.NAME")
-    return {name: Text(value) for (_, name), value in options.items()}
+    return Layer(ORIGIN, {"env_options": {name: Text(value) for (_, name), value in options.items()}})

@@ -11,6 +11,8 @@ _PBT = "policies of a run do not learn from each other yet; change values of a r
 _TRACK = "name an extension, a plugin that is told of the metrics: extensions my-logger (docs/hooks/arl_run_started.md)"
 _MINIBATCHES = "batch_size is the size of a minibatch, num_batches_per_iteration how many are collected before a pass"
 
+# Sample Factory 1.23 writes its algorithm so; these alone are accepted
+ALGORITHMS = {"APPO": "appo", "IMPALA": "impala", "A3C": "a3c"}
 FOREIGN_NAMES: dict[str, str] = {
     # Sample Factory
     "experiments_root": "train_dir is the folder that holds the run directories",
@@ -41,6 +43,13 @@ FOREIGN_NAMES: dict[str, str] = {
     "with_wandb": _TRACK,
     "wandb_project": _TRACK,
     "wandb_user": _TRACK,
+    "wandb_group": _TRACK,
+    "wandb_job_type": _TRACK,
+    "wandb_tags": _TRACK,
+    "policy_index": "arl eval --policy N",
+    "fps": "arl eval draws no video",
+    "max_num_frames": "arl eval --episodes N",
+    "continuous_actions_sample": "arl eval --no-deterministic",
     "benchmark": "the command is arl bench",
     "use_rnd": _RND,
     "use_cpc": _CPC,

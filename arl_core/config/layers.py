@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from arl_core.config.foreign import FOREIGN_NAMES
+from arl_core.config.foreign import ALGORITHMS, FOREIGN_NAMES
 from arl_core.config.schema import AUTO_WORDS, LEGACY_NAMES, MOOT_NAMES, RunConfig
 from arl_core.interfaces import UserError
 
@@ -39,6 +39,7 @@ class ResolvedConfig:
     origins: Mapping[str, str] = field(default_factory=dict)
     core_defaults: Mapping[str, Any] = field(default_factory=dict)
     auto: frozenset[str] = frozenset()  # fields to be measured; until then they have a value of a weaker layer
+    named: frozenset[str] = frozenset()  # fields that the user has named for this very run, in a file or by hand
 
     def origin(self, name: str) -> str:
         """Who set `name`."""
@@ -112,6 +113,8 @@ def merge_layers(layers: Iterable[Layer]) -> ResolvedConfig:
         for name, value in layer.values.items():
             key = canonical_field(name, layer.origin, value)
             earlier = values.get(key)
+            if key == "algo" and isinstance(value, str):
+                value = ALGORITHMS.get(value, value)
             if key == "env_options" and isinstance(earlier, Mapping) and isinstance(value, Mapping):
                 value = {**earlier, **value}
             origins[key] = layer.origin

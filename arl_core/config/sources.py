@@ -42,7 +42,16 @@ def typed(text: str, annotation: Any, where: str) -> Any:
         return None
     if Any in kinds or not all(_is_scalar(kind) for kind in kinds):
         return parse_yaml(text, where)
-    return str(text)
+    return _as_whole(text) if int in kinds else str(text)
+
+
+def _as_whole(text: str) -> int | str:
+    """1e6 as the whole number that it is; other text as it stands."""
+    try:
+        number = float(text) if "e" in text.lower() else 0.5
+    except ValueError:
+        return str(text)
+    return int(number) if number.is_integer() else str(text)
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -94,7 +103,8 @@ def yaml_layer(path: str | Path) -> Layer:
         field = canonical_field(name, str(path), value)
         if field in fields:
             raise UserError(f"{path}: '{field}' is there twice, one time as '{name}'")
-        fields[field] = value
+        is_whole = isinstance(value, str) and int in _alternatives(RunConfig.model_fields[field].annotation)
+        fields[field] = _as_whole(value) if is_whole else value
     return Layer(str(path), fields)
 
 

@@ -26,14 +26,16 @@ from arl_core.interfaces import ArraySpec, EnvContext, EnvGroup, EpisodeEnds, Re
 _NO_LIMIT = 1 << 62  # a step number that is never met, and has room for a sum
 
 
-def make_contexts(run_seed: int, first_index: int, count: int, worker: int = 0, life: int = 0) -> list[EnvContext]:
+def make_contexts(
+    run_seed: int, first_index: int, count: int, worker: int = 0, life: int = 0, *, evaluation: bool = False
+) -> list[EnvContext]:
     """Contexts of environments `first_index` onwards. A stream depends on (`run_seed`, index), not on the number of workers;
     and on how often its worker was restarted (`life`), so that a new one does not repeat what was sampled already."""
     contexts = []
     for index in range(first_index, first_index + count):
         key = (index, life) if life else (index,)
         seed = int(np.random.SeedSequence(run_seed, spawn_key=key).generate_state(1)[0] >> 1)
-        contexts.append(EnvContext(run_seed=run_seed, index=index, seed=seed, worker=worker))
+        contexts.append(EnvContext(run_seed=run_seed, index=index, seed=seed, worker=worker, evaluation=evaluation))
     return contexts
 
 

@@ -78,7 +78,12 @@ class LegacyGymEnv(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Gymnasium's step. `done` is a truncation where `info` says that a time limit ended the episode."""
-        result = self.legacy.step(action)
+        try:
+            result = self.legacy.step(action)
+        except ValueError as error:
+            if "values to unpack" in str(error) and self.legacy is not self.legacy.unwrapped:
+                raise UserError(self._mixed(error)) from error
+            raise
         if len(result) == 5:
             return result  # type: ignore[no-any-return]
         if len(result) != 4:
@@ -87,6 +92,14 @@ class LegacyGymEnv(gymnasium.Env[Any, Any]):
         observation, reward, done, info = result
         truncated = bool(done) and bool(info.get("TimeLimit.truncated", False))
         return observation, reward, bool(done) and not truncated, truncated, info
+
+    def _mixed(self, error: ValueError) -> str:
+        wrappers = ", ".join(type(layer).__name__ for layer in _layers(self.legacy)[:-1])
+        return (
+            f"legacy gym environment {type(self.legacy.unwrapped).__name__} inside {wrappers}: {error}: steps of four values "
+            "(before gym 0.26) and of five are mixed. Leave the wrappers out and name ours (--wrappers time-limit, ...), "
+            "or have every step return five"
+        )
 
     def render(self) -> Any:
         """What the environment renders in its render mode."""

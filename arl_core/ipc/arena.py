@@ -11,6 +11,7 @@ import math
 import mmap
 import os
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arl_core.interfaces import ArraySpec, UserError
+from arl_core.ipc.bell import close_when_forgotten
 
 ALIGNMENT_BYTES = 64  # a cache line: two arrays never share one
 _MEMORY_INFO = Path("/proc/meminfo")
@@ -60,13 +62,14 @@ class Arena:
     """The shared arrays of one run."""
 
     def __init__(self, fd: int, table: Mapping[str, ArraySpec]) -> None:
-        self.fd = fd
         self.table = dict(table)
         offsets, self.size_bytes = _offsets(table)
         self._memory = mmap.mmap(fd, self.size_bytes)
         self._arrays: dict[str, NDArray[Any]] = {
             name: np.ndarray(spec.shape, spec.dtype, buffer=self._memory, offset=offsets[name]) for name, spec in table.items()
         }
+        self.fd = fd
+        self._closer: weakref.finalize[..., object] | None = None
 
     @classmethod
     def create(cls, table: Mapping[str, ArraySpec]) -> Arena:
@@ -83,10 +86,12 @@ class Arena:
             os.ftruncate(fd, size_bytes)
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(fd, 0, size_bytes)  # fail here, not by SIGBUS in the middle of training
-            return cls(fd, table)
+            arena = cls(fd, table)
         except (OSError, OverflowError) as error:
             os.close(fd)
             raise _no_memory(size_bytes, str(getattr(error, "strerror", error))) from None
+        arena._closer = close_when_forgotten(arena, (fd,))
+        return arena
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name]
@@ -95,7 +100,10 @@ class Arena:
         return name in self._arrays
 
     def close(self) -> None:
-        """Give up the descriptor; the memory lives as long as an array of it does."""
+        """Give up the descriptor, as also happens when the arena is forgotten where it was created; memory lives as long as an
+        array of it does."""
+        if self._closer is not None:
+            self._closer.detach()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

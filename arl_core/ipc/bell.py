@@ -8,14 +8,28 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import weakref
 
 _ONE = (1).to_bytes(8, "little")
+
+
+def close_when_forgotten(owner: object, fds: tuple[int, ...]) -> weakref.finalize[..., object]:
+    """Have `fds` closed when nobody knows `owner` any more; `detach` takes it back."""
+    closer = weakref.finalize(owner, _close_all, fds)
+    closer.atexit = False  # the end of the process closes them
+    return closer
+
+
+def _close_all(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        os.close(fd)
 
 
 class Bell:
     """`ring()` from any process, `wait(timeout_s)` in the owner. A ring before the wait is not lost."""
 
     def __init__(self, fds: tuple[int, ...] | None = None) -> None:
+        is_made_here = fds is None
         if fds is None:
             if hasattr(os, "eventfd"):
                 fds = (os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC),)
@@ -24,6 +38,7 @@ class Bell:
                 for fd in fds:
                     os.set_blocking(fd, False)
         self.fds = fds
+        self._closer = close_when_forgotten(self, fds) if is_made_here else None
         self.rings = 0  # by us
         self._poll: select.poll | None = None
 
@@ -45,7 +60,8 @@ class Bell:
         return True
 
     def close(self) -> None:
-        """Close the descriptors. Idempotent."""
-        for fd in self.fds:
-            os.close(fd)
+        """Close the descriptors, as also happens when the bell is forgotten where it was made. Idempotent."""
+        if self._closer is not None:
+            self._closer.detach()
+        _close_all(self.fds)
         self.fds, self._poll = (), None

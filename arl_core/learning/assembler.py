@@ -16,6 +16,7 @@ from torch import Tensor
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import OwnFrames, SlotInbox, SlotShape
+from arl_core.learning.staging import Staging
 from arl_core.models.distributions import ActionDist
 from arl_core.models.spaces import ACTION_MASK
 
@@ -23,10 +24,19 @@ _PER_STEP = ("actions", "outputs", "rewards", "terminated", "truncated", "valid"
 
 
 class BatchAssembler:
-    """Collects `columns` trajectories [T+1, columns, ...]. Large slots are split among batches, small ones joined."""
+    """Collects `columns` trajectories [T+1, columns, ...]. Large slots are split among batches, small ones joined. `pinned`:
+    for a GPU."""
 
     def __init__(
-        self, arena: Arena, shape: SlotShape, inbox: SlotInbox, columns: int, dist: ActionDist, policy: int = 0
+        self,
+        arena: Arena,
+        shape: SlotShape,
+        inbox: SlotInbox,
+        columns: int,
+        dist: ActionDist,
+        policy: int = 0,
+        *,
+        pinned: bool = False,
     ) -> None:
         self.columns = columns
         self.filled = 0
@@ -39,13 +49,14 @@ class BatchAssembler:
         names = [*(f"obs.{key}" for key in shape.obs), *_PER_STEP]
         # copied by NumPy, whose calls cost a fraction of torch's: a slot of small observations is ten calls and little else
         self._sources: dict[str, NDArray[Any]] = {name: arena[name] for name in names}
-        self._copies: dict[str, NDArray[Any]] = {
-            name: np.empty((source.shape[1], columns, *source.shape[3:]), source.dtype)
-            for name, source in self._sources.items()
-        }
-        self._batch = {name: torch.from_numpy(copy) for name, copy in self._copies.items()}
+        shapes = {name: ((source.shape[1], columns, *source.shape[3:]), source.dtype) for name, source in self._sources.items()}
+        float32 = np.dtype(np.float32)
+        derived = {"log_probs": ((shape.rollout, columns), float32), "rnn_state": ((columns, shape.state_size), float32)}
+        self._staging = Staging({**shapes, **derived}, pinned=pinned)
+        self._copies = self._staging.arrays
+        self._batch = {name: self._staging.tensors[name] for name in names}
         self._state_source = torch.from_numpy(arena["rnn_state"])
-        self._state = torch.empty(columns, shape.state_size) if shape.state_size else None
+        self._state = self._staging.tensors["rnn_state"] if shape.state_size else None
         self._versions = arena["versions"][policy]
         self._obs_keys = list(shape.obs)
         self.column_versions = np.zeros((shape.rollout, columns), np.int64)
@@ -85,10 +96,11 @@ class BatchAssembler:
         b = self._batch
         params = b["outputs"][..., :-1]
         mask = b.get(f"obs.{ACTION_MASK}")
+        log_probs = self._dist.log_prob(params, b["actions"], None if mask is None else mask[:-1])
         return TrainingBatch(
             obs={key: b[f"obs.{key}"] for key in self._obs_keys},
             actions=b["actions"],
-            log_probs=self._dist.log_prob(params, b["actions"], None if mask is None else mask[:-1]),
+            log_probs=self._staging.tensors["log_probs"].copy_(log_probs),
             values=b["outputs"][..., -1],
             params=params,
             rewards=b["rewards"],
@@ -96,6 +108,7 @@ class BatchAssembler:
             truncated=b["truncated"],
             valid=b["valid"],
             rnn_state=self._state,
+            storage=self._staging.storage,
         )
 
     def next_batch(self) -> None:

@@ -17,6 +17,12 @@ from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
 
 
+def check_scalar(loss: Tensor, whose: str) -> None:
+    """Raise UserError where `loss` cannot be minimised as it is."""
+    if loss.dim():
+        raise UserError(f"{whose} is of shape {tuple(loss.shape)}, not a scalar: take the mean over valid entries")
+
+
 class Auxiliaries:
     """They live in the learner alone: nothing of them is published to those who act."""
 
@@ -37,12 +43,20 @@ class Auxiliaries:
 
     @torch.no_grad()
     def bonus(self, batch: TrainingBatch) -> Tensor | None:
-        """The sum of the intrinsic rewards [T, B]; None where no loss gives one."""
-        bonuses = [bonus for loss in self._losses.values() if (bonus := loss.bonus(batch)) is not None]
-        return torch.stack(bonuses).sum(0) if bonuses else None
+        """The sum of the intrinsic rewards [T, B]; None where no loss gives one. Raises UserError for one of another shape."""
+        total: Tensor | None = None
+        for name, loss in self._losses.items():
+            bonus = loss.bonus(batch)
+            if bonus is None:
+                continue
+            if bonus.shape != batch.rewards.shape:
+                wanted = tuple(batch.rewards.shape)
+                raise UserError(f"loss '{name}': bonus is {tuple(bonus.shape)}, not of each transition, [T, B] = {wanted}")
+            total = bonus if total is None else total + bonus
+        return total
 
     def loss(self, model: PolicyNetwork, batch: TrainingBatch) -> tuple[Tensor | float, dict[str, Tensor]]:
-        """The sum of the losses, and their metrics, named "<loss>/<metric>"."""
+        """The sum of the losses, and their metrics, named "<loss>/<metric>". Raises UserError for one that is no scalar."""
         if self._flat is not None:
             self._flat.zero_grad()
         total: Tensor | float = 0.0
@@ -50,6 +64,7 @@ class Auxiliaries:
         for name, loss in self._losses.items():
             result = loss.loss(model, batch)
             if result is not None:
+                check_scalar(result[0], f"loss '{name}'")
                 total = total + result[0]
                 metrics |= {f"{name}/{metric}": value for metric, value in result[1].items()}
         return total, metrics

@@ -17,7 +17,7 @@ from arl_core.interfaces import UserError, load_object
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.weights import WeightsBoard
-from arl_core.learning.auxiliary import Auxiliaries
+from arl_core.learning.auxiliary import Auxiliaries, check_scalar
 from arl_core.learning.optimizers import make_optimizer
 from arl_core.learning.schedules import LearningRate
 from arl_core.learning.snapshots import SnapshotPool
@@ -150,6 +150,7 @@ class Learner:
     def _step(self, batch: TrainingBatch, targets: Targets | None, with_metrics: bool) -> dict[str, Tensor]:
         asked = with_metrics or self.learning_rate.needs_kl
         loss, metrics = self.algorithm.loss(self.model, batch, targets, self.cfg, with_metrics=asked)
+        check_scalar(loss, f"the loss of algorithm {type(self.algorithm).__name__}")
         if self.auxiliaries is not None:
             more, values = self.auxiliaries.loss(self.model, batch)
             loss, metrics = loss + more, metrics | values

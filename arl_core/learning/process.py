@@ -55,7 +55,8 @@ class SlotIntake:
         slots = None if groups is None else range(shape.ring(groups[0]).start, shape.ring(groups[-1]).stop)
         self.inbox = SlotInbox(arena, policy, slots)
         columns = cfg.batch_size * cfg.num_batches_per_iteration // shape.rollout
-        self.assembler = BatchAssembler(arena, shape, self.inbox, columns, learner.model.dist, policy)
+        pinned = learner.device.type == "cuda"
+        self.assembler = BatchAssembler(arena, shape, self.inbox, columns, learner.model.dist, policy, pinned=pinned)
         self.counts: NDArray[np.int64] = arena["learner.counts"][policy]
         self._granted: NDArray[np.int64] = arena["group.granted"][:, 0]
         self._handed_over: NDArray[np.int64] = arena["group.slots"][:, 1]

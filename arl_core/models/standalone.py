@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.spaces import ACTION_MASK
-from arl_core.spaces import action_parts, joined, leaves_of
+from arl_core.spaces import action_parts, given_at, joined, leaves_of
 
 
 class PolicyOutput(NamedTuple):
@@ -79,9 +79,7 @@ class StandalonePolicy(nn.Module):
     def _leaf(self, obs: Any, key: str, path: tuple[Any, ...]) -> Tensor:
         if isinstance(obs, Mapping) and key in obs:
             return torch.as_tensor(obs[key])
-        for part in path:
-            obs = obs[part]
-        return torch.as_tensor(obs)
+        return torch.as_tensor(given_at(path, obs, self._shapes))
 
     def _squash(self, columns: Tensor) -> Tensor:
         """As `envs.spaces.Squash`."""

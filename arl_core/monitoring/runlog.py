@@ -29,6 +29,7 @@ class _RunLogHandler(logging.FileHandler):
         super().__init__(path, mode="a", encoding="utf-8")
         self.setFormatter(_Formatter("%(asctime)s %(levelname)-8s %(message)s"))
         self._bytes_left = max_bytes
+        self.level_before = logging.NOTSET  # the logger's, which `close_run_log` puts back
 
     def emit(self, record: logging.LogRecord) -> None:
         if self._bytes_left <= 0:
@@ -67,7 +68,9 @@ def open_run_log(
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger(LOGGER_NAME)
-    logger.addHandler(_RunLogHandler(file, max_bytes))
+    handler = _RunLogHandler(file, max_bytes)
+    handler.level_before = logger.level
+    logger.addHandler(handler)
     if show_warning is not None:
         logger.addHandler(_WarningHandler(show_warning))
     logger.setLevel(logging.INFO)
@@ -102,9 +105,12 @@ def log_of(path: Path) -> Iterator[None]:
 
 
 def close_run_log() -> None:
-    """Close what `open_run_log` opened. Handlers of others stay. Does nothing where no log is open."""
+    """Close what `open_run_log` opened, and put the logger's level back. Handlers of others stay. Does nothing where no log is
+    open."""
     logger = logging.getLogger(LOGGER_NAME)
     for handler in list(logger.handlers):
         if isinstance(handler, (_RunLogHandler, _WarningHandler)):
             logger.removeHandler(handler)
             handler.close()
+            if isinstance(handler, _RunLogHandler):
+                logger.setLevel(handler.level_before)

@@ -12,6 +12,7 @@ from typing import Any
 
 import cloudpickle
 
+from arl_core.envs.registrations import WithRegistrations, named_in
 from arl_core.interfaces import EnvSpec, UserError, load_object
 from arl_core.registry.loading import cause, load_named
 
@@ -69,7 +70,10 @@ def _described(target: Any, name: str, *, named: bool) -> LocalEnvSpec:
         raise UserError(f"environment 'py:{name}' is not callable, got {target!r}")
     if named:
         return LocalEnvSpec(id=name, maker=TARGET_MAKER, kwargs={"target": name}, creator=target)
-    return LocalEnvSpec(id=name, maker=TARGET_MAKER, code=by_value(target, name), creator=target)
+    code = by_value(target, name)
+    if registered := named_in(code):
+        code = by_value(WithRegistrations(target, registered), name)
+    return LocalEnvSpec(id=name, maker=TARGET_MAKER, code=code, creator=target)
 
 
 def _importable(target: Any, name: str) -> bool:

@@ -79,7 +79,11 @@ def of_part(what: str, given: dict[str, Any], model: str | None, makers: Iterabl
 
 
 def _one_line(error: ValidationError, owner: str, prefix: str, fields: Iterable[str]) -> str:
-    first = error.errors(include_url=False)[0]
+    first, *others = error.errors(include_url=False)
+    alike = [each for each in others if each["loc"][:1] == first["loc"][:1]]
+    if alike:  # the forms that this option has, none of which fits: pydantic names each of them in the location
+        first = next((each for each in alike if "Did you mean" in complaint(each)), first)
+        first["loc"] = first["loc"][:1]
     inner = ".".join(str(part) for part in first["loc"])
     location = f"{prefix}{inner}" if prefix else f"{owner}: {inner}"
     if first["type"] == "extra_forbidden":

@@ -13,7 +13,7 @@ from arl_core.registry.discovery import PluginRecord
 from arl_core.registry.loading import cause, code_name, fault
 from arl_core.registry.local import LocalEnvSpec, describe_target
 from arl_core.registry.names import Spelling, spell
-from arl_core.registry.options import check_keywords, named_entry, of_part, plain_names, validated
+from arl_core.registry.options import check_keywords, named_entry, of_part, options_model, plain_names, validated
 from arl_core.registry.selection import ALL, CORE, PluginSelection
 
 
@@ -80,7 +80,7 @@ def _choose(family: EnvFamily, spelling: Spelling) -> EnvSpec:
     in_full = nearest(wanted, variants).replace("mean '", f"mean '{family.name}:")
     historic = "" if ":" in spelling.whole else nearest(spelling.whole, family.aliases)
     hint = historic or in_full
-    listing = f" It has: {', '.join(variants)}" if len(variants) <= 8 else ""
+    listing = f" It has: {', '.join(variants)}" if len(variants) <= 8 else f" arl envs {family.name} lists what it has"
     raise UserError(f"no environment '{spelling.whole}' in '{family.name}' ({spelling.record.owner}).{hint or listing}")
 
 
@@ -150,6 +150,17 @@ def _vector_form(
     if spec.vector_maker is None or not complete or inside != sorted(inside, reverse=True):
         return None, ()
     return spec.vector_maker, tuple(forms)
+
+
+def own_option(env: str, name: str, selection: PluginSelection = ALL) -> str:
+    """`family.option` where the environment `env` has an option `name`; "" where it has not, or nobody knows. For hints."""
+    try:
+        family, _ = describe_family(env, selection)
+        model = options_model(family)
+    except UserError:
+        return ""
+    plain = name.replace("-", "_")
+    return f"{family.name}.{plain}" if model is not None and plain in model.model_fields else ""
 
 
 def describe_family(name: str, selection: PluginSelection = ALL) -> tuple[EnvFamily, str]:

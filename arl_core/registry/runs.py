@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from arl_core.config.layers import Layer, ResolvedConfig, merge_layers
+from arl_core.config.layers import Layer, ResolvedConfig, canonical_field, merge_layers
 from arl_core.config.sources import environment_layer, yaml_layer
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.registry.catalog import NAMING_FIELDS, algorithm_spec, param_overrides
@@ -53,7 +53,9 @@ def resolve_run(
         "env_options": given_options(resolved, naming.env_options),
     }
     load_extensions(merged.config.extensions, selection)
-    return replace(merged, config=merged.config.model_copy(update=typed)), resolved
+    by_user = [layer for layer in explicit if layer is not saved and (saved is None or layer not in around)]
+    named_now = frozenset(canonical_field(name, layer.origin) for layer in by_user for name in layer.values)
+    return replace(merged, config=merged.config.model_copy(update=typed), named=named_now), resolved
 
 
 def _defaults(

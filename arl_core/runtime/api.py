@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from arl_core.config import Layer, RunConfig, merge_layers
-from arl_core.config.layers import canonical_field, check_moot, nearest
+from arl_core.config.layers import check_moot, nearest
 from arl_core.config.limits import MAX_FRAMES
 from arl_core.envs.group import make_contexts
 from arl_core.envs.make import build_env
@@ -28,15 +28,15 @@ from arl_core.models.standalone import StandalonePolicy
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.registry import resolve_run
+from arl_core.runtime.constructing import check_keywords
 from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_cast
 from arl_core.runtime.records import Records
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.trainer import Outcome, Trainer
 from arl_core.sampling.playing import Cast
-from arl_core.spaces import children_of, leaves_of, value_at
+from arl_core.spaces import children_of, given_at, leaves_of
 
 LAYOUT = Layer("APPO", {"num_workers": 8, "num_envs_per_worker": 2})  # where the environment's plugin sets neither
-_ARGUMENTS = frozenset({"env", "encoder", "encoder_subtype", "num_envs_per_worker", "num_workers"})
 Callback = Callable[[Mapping[str, Any]], bool | None]
 
 
@@ -104,7 +104,7 @@ class APPO:
         if not isinstance(policy_kwargs, (Mapping, NoneType)):
             raise UserError(f"policy_kwargs: expected a dict of configuration fields, got {policy_kwargs!r}")
         arguments = {name: value for name, value in given.items() if value is not None or name == "env"}
-        _check_keywords(type(self).__name__, arguments, policy_kwargs or {}, fields)
+        check_keywords(type(self).__name__, arguments, policy_kwargs or {}, fields)
         layers = Layer("arguments", arguments), Layer("policy_kwargs", dict(policy_kwargs or {}))
         resolved, self.resolved_env = resolve_run(*layers, layout=LAYOUT)
         cfg = resolved.config
@@ -355,18 +355,6 @@ def _checkpoint_file(path: Path, policy: int) -> Path:
     raise UserError(f"there is no checkpoint at {path}")
 
 
-def _check_keywords(
-    who: str, arguments: Mapping[str, Any], policy_kwargs: Mapping[str, Any], fields: Mapping[str, Any]
-) -> None:
-    """UserError for keywords that are no arguments of ours, and for what two places say differently."""
-    for name in fields:
-        raise UserError(f"{who}: '{name}' belongs into policy_kwargs: policy_kwargs={{'{canonical_field(name, who)}': ...}}")
-    for name, value in policy_kwargs.items():
-        field = canonical_field(name, "policy_kwargs")
-        if field in _ARGUMENTS and field in arguments and arguments[field] != value:
-            raise UserError(f"{who}: {field} is {arguments[field]!r}, and {value!r} in policy_kwargs. Leave one of the two out")
-
-
 def _as_state(state: Any, rows: int, size: int) -> NDArray[np.float32]:
     """A copy of the recurrent state [N, H] that a caller of `predict` hands back; zeros for None."""
     if state is None:
@@ -383,7 +371,7 @@ def _as_rows(observation: Any, space: gym.Space[Any]) -> tuple[dict[str, NDArray
     batched = False
     specs = obs_specs(space)
     for key, (path, _) in leaves_of(space).items():
-        array, shape = np.asarray(value_at(path, observation), specs[key].dtype), specs[key].shape
+        array, shape = np.asarray(given_at(path, observation, specs), specs[key].dtype), specs[key].shape
         if array.shape == shape:
             array = array[None]
         elif array.shape[1:] == shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import operator
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def evaluate_cast(
     if not isinstance(episodes, (int, np.integer)) or episodes < 1:
         raise UserError(f"episodes: expected a whole number of at least 1, got {episodes!r}")
     first = _first_environment(seed)
-    group = build_group(env, make_contexts(cfg.seed, first, min(episodes, MAX_ROWS)))
+    group = build_group(env, make_contexts(cfg.seed, first, min(episodes, MAX_ROWS), evaluation=True))
     try:
         play = EpisodesPlay(cast, group, episodes, action_seed(cfg.seed, first), deterministic=deterministic)
         while not play.step():
@@ -74,7 +75,7 @@ def play_picture(
 ) -> NDArray[np.uint8]:
     """The last picture of one episode, RGB [H, W, 3]. Raises UserError where the environment draws none."""
     first = _first_environment(seed)
-    context = replace(make_contexts(cfg.seed, first, 1)[0], render_mode="rgb_array")
+    context = replace(make_contexts(cfg.seed, first, 1, evaluation=True)[0], render_mode="rgb_array")
     try:
         instance = build_env(env, context)
     except TypeError as error:  # its maker takes no render_mode
@@ -168,11 +169,19 @@ class _SavedRun:
         return cast, loaded[0][1]
 
 
-def load_policy(run_dir: str | Path, checkpoint: str = "latest", env: Any = None, policy: int = 0) -> StandalonePolicy:
+def load_policy(
+    run_dir: str | Path,
+    checkpoint: str = "latest",
+    env: Any = None,
+    policy: int = 0,
+    env_options: Mapping[str, Any] | None = None,
+) -> StandalonePolicy:
     """A trained policy as a plain `torch.nn.Module` on the CPU, without any process of ours. `checkpoint` is "latest", "best",
     a checkpoint file, or a folder of some. `env` names the environment again where it is code of your own ("py:...", or its
-    class): a run's file alone names no code to import. `policy` is its number in a run of several. Raises UserError."""
-    return StandalonePolicy(_SavedRun(Path(run_dir), env=env).network(checkpoint, policy)[0])
+    class): a run's file alone names no code to import. `policy` is its number in a run of several. `env_options` are options
+    of the environment that are others now, such as a file's place. Raises UserError."""
+    layers = [] if env_options is None else [Layer("env_options", {"env_options": dict(env_options)})]
+    return StandalonePolicy(_SavedRun(Path(run_dir), *layers, env=env).network(checkpoint, policy)[0])
 
 
 def evaluate_run(

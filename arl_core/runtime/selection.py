@@ -103,6 +103,7 @@ class BestCheckpoint:
         else:
             assert episodes.return_mean is not None
             assert episodes.length_mean is not None
+            name = name.removeprefix("env/")  # as in TensorBoard
             known = {"return_mean": episodes.return_mean, "length_mean": episodes.length_mean, **episodes.metric_means}
             missing = True
         if name not in known and missing and not self._told:

@@ -55,6 +55,7 @@ class SerialEngine:
         self._meter = Meter(plan.shape.rollout * plan.shape.num_groups)
         self._evaluator: FrozenPlay | None = None
         self._begun = False  # the environments have played
+        self._target = 0  # frames of the present call of `train`
 
     def start(self, weights: Sequence[Tensor]) -> None:
         plan = self.plan
@@ -100,21 +101,21 @@ class SerialEngine:
 
     def train(self, frames: int, seconds: float, tick: Callable[[], bool]) -> None:
         assert self._arena is not None
-        self._arena["control.target_frames"][0] = frames
+        self._arena["control.target_frames"][0] = self._target = frames
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
         threads = torch.get_num_threads()
         torch.set_num_threads(self.plan.cfg.torch_threads)  # results depend on it, bit for bit
         next_tick = time.monotonic()
         self._busy_s, self._reported = 0.0, time.monotonic()
+        advance = self._first_round
         try:
             while self.frames < frames and self.statistics.seconds < deadline:
                 try:
-                    self._begin()
-                    self._round()
+                    advance()
                 except Exception as error:
                     raise _failure(error) from error
-                now = time.monotonic()
+                advance, now = self._round, time.monotonic()
                 if now >= next_tick:
                     next_tick = now + TICK_S
                     self._report(now)
@@ -126,18 +127,28 @@ class SerialEngine:
             self._report(time.monotonic())
             self.statistics.pause_clock()
 
+    def _first_round(self) -> None:
+        """A round, after what the call before, or a checkpoint, has left to the learners."""
+        self._begin()
+        self._learn()
+        if self.frames < self._target:
+            self._round()
+
     def _round(self) -> None:
         """One step of every group, then whatever the learners can do."""
         for runner in self.runners:
             if runner.ready():
                 self._step(runner)
-        if all(runner.slot >= 0 for runner in self.runners):
-            return  # no slot has become full
+        if not all(runner.slot >= 0 for runner in self.runners):  # a slot has become full
+            self._learn()
+
+    def _learn(self) -> None:
+        """Train on every complete batch, but not past the target: the next call of `train` begins with the rest."""
         meter = self._meter
         meter.begin()
         for intake in self.intakes:
             intake.collect()
-            while intake.assembler.complete:
+            while intake.assembler.complete and self.frames < self._target:
                 begin = time.perf_counter()
                 meter.charge(COPIES)
                 intake.train(with_metrics=True)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from arl_core.config import ResolvedConfig
+from arl_core.config.idle import idle_fields
 from arl_core.config.layers import AUTO_ORIGIN
 from arl_core.interfaces import ResolvedEnv, RunInfo, UserError
 from arl_core.learning.checkpoint import load_newest, weights_in
@@ -59,12 +60,6 @@ _STATUS: dict[Outcome, Literal["completed", "interrupted", "failed"]] = {
 }
 
 
-# fields about processes, which serial mode does without
-IDLE_IN_SERIAL = (
-    "inference", "policy_workers_per_policy", "cpu_affinity", "niceness", "heartbeat_timeout_s", "max_worker_restarts",
-)  # fmt: skip
-
-
 def _explained(plan: RunPlan, resolved: ResolvedConfig) -> RunPlan:
     """A plan that says where its inference follows from a measurement; which one, the origin says."""
     measured = resolved.origin("inference").startswith(AUTO_ORIGIN)
@@ -107,9 +102,8 @@ class Trainer:
         self._process = os.getpid()
         self._is_training = self._is_closed = False
         log.info("%s, inference %s (%s)", env.id, self.plan.inference, self.plan.inference_reason)
-        idle = [name for name in IDLE_IN_SERIAL if resolved.origin(name) != "core"] if self.cfg.serial else []
-        if idle:
-            log.info("serial mode has one process: %s has no effect", ", ".join(idle))
+        for sentence in idle_fields(resolved):
+            log.warning("%s", sentence)
         if self.cfg.with_pbt:
             log.warning("with_pbt: a population of one policy has nobody to learn from: this is a plain run")
 
@@ -255,8 +249,8 @@ class Trainer:
             nonlocal stopped
             self.snapshot = self._observe(target, end_s)
             episodes = self.engine.statistics.episodes
+            self._extensions.metrics(self.snapshot, episodes)  # first: an observer that raises ends the call
             stopped = observer is not None and observer(self.snapshot, episodes) is False
-            self._extensions.metrics(self.snapshot, episodes)
             self._keep_best(self.snapshot)
             self._evaluation.consider(self.engine, self.snapshot)
             return not (stopped or signals.received)

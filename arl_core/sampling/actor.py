@@ -127,6 +127,8 @@ class Actor(Replica):
         self._outputs_array: NDArray[np.float32] = arena["outputs"]
         self._actions_array: NDArray[Any] = arena["actions"]
         self._obs = {key: torch.from_numpy(array) for key, array in self._obs_array.items()}
+        self._num_rows = shape.rollout + 1  # of observations, a slot
+        self._gathered: dict[str, Tensor] = {}  # [groups, E, ...], where many groups' rows are brought together
         self._outputs = torch.from_numpy(self._outputs_array)
         self._actions = torch.from_numpy(self._actions_array)
         # what actions are drawn with, [groups, T, E, ...]: renewed at the start of a slot, one call for all its steps
@@ -213,7 +215,7 @@ class Actor(Replica):
         n = len(groups)
         index = (torch.tensor(slots), torch.tensor(times))
         with torch.inference_mode():
-            obs = {key: array[index].flatten(0, 1).to(self.device) for key, array in self._obs.items()}
+            obs = self._gather(torch.as_tensor(slots) * self._num_rows + torch.as_tensor(times))
             state = None
             if self._recurrent:
                 before = [self._state_before(*row) for row in zip(groups, slots, times, repeated, strict=True)]
@@ -229,6 +231,20 @@ class Actor(Replica):
                 mine = [group - self._first_group for group in groups]
                 self.state[mine] = state.to("cpu").reshape(n, *self.state.shape[1:])
         self._versions[np.asarray(slots), np.asarray(times)] = self.version
+
+    def _gather(self, rows: Tensor) -> dict[str, Tensor]:
+        """Observations {key: [n * E, ...]} on our device, of n rows of slots. What is on its way there must not be overwritten:
+        whoever gathers waits for the answer before the next time."""
+        if not self._gathered:
+            pinned = self.device.type == "cuda"
+            for key, array in self._obs.items():
+                shape = len(self._noise_rows), *array.shape[2:]
+                self._gathered[key] = torch.empty(shape, dtype=array.dtype, pin_memory=pinned)
+        obs = {}
+        for key, array in self._obs.items():
+            found = torch.index_select(array.flatten(0, 1), 0, rows, out=self._gathered[key][: len(rows)])
+            obs[key] = found.flatten(0, 1).to(self.device, non_blocking=True)
+        return obs
 
     def _act_dense_many(self, policy: DensePolicy, groups: Sequence[int], slots: Sequence[int], times: Sequence[int]) -> None:
         index = (np.asarray(slots), np.asarray(times))

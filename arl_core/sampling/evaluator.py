@@ -48,7 +48,7 @@ class FrozenPlay:
         self._boards = [WeightsBoard(arena, policy) for policy in range(cfg.num_policies)]
         self._weights = arena["weights.evaluated"]  # those that are played: a learner may save its own as the best
         rows = min(cfg.eval_episodes, MAX_ROWS)
-        self.group: EnvGroup = build_group(spec.env, make_contexts(cfg.seed, FIRST_INDEX, rows))
+        self.group: EnvGroup = build_group(spec.env, make_contexts(cfg.seed, FIRST_INDEX, rows, evaluation=True))
         self._play: EpisodesPlay | None = None
 
     @property

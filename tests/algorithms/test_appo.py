@@ -15,6 +15,7 @@ from arl_core.algorithms.base import Targets
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.algorithms.targets import vtrace
 from arl_core.config import RunConfig
+from arl_core.learning.staging import Staging
 from arl_core.models.actor_critic import ActorCritic
 from arl_core.models.encoders import default_encoder
 
@@ -105,7 +106,7 @@ def test_vtrace_uses_the_learners_values_on_every_row() -> None:
 
 
 def test_prepare_gives_gae_of_shaped_rewards_or_nothing() -> None:
-    cfg = RunConfig(with_vtrace=False, gae_lambda=0.0, reward_scale=2.0, reward_clip=1.0, gamma=0.5)
+    cfg = RunConfig(with_vtrace=False, gae_lambda=0.0, reward_scale=2.0, reward_clip=1.0, gamma=0.5, ppo_epochs=2)
     model = make_model(cfg)
     batch = make_batch(model)
     targets = Appo().prepare(model, batch, cfg)
@@ -115,7 +116,22 @@ def test_prepare_gives_gae_of_shaped_rewards_or_nothing() -> None:
     bootstrap = torch.where(batch.terminated, 0.0, values[1:])
     one_step = (batch.rewards * 2).clamp(-1, 1) + 0.5 * bootstrap
     torch.testing.assert_close(targets.returns[batch.valid], one_step[batch.valid])
-    assert Appo().prepare(model, batch, RunConfig()) is None
+    assert Appo().prepare(model, batch, RunConfig(ppo_epochs=2)) is None
+
+
+def test_one_step_of_a_batch_takes_its_targets_from_its_own_forward_pass() -> None:
+    """The same loss and gradient as with targets of a pass before it, which would cost a third of the step."""
+    once = RunConfig(with_vtrace=False, gae_lambda=0.9, use_rnn=True, ppo_epochs=1)
+    model = make_model(once)
+    batch = make_batch(model)
+    assert Appo().prepare(model, batch, once) is None
+    prepared = [Appo().prepare(model, batch, once.model_copy(update=more)) for more in ({"ppo_epochs": 2}, {"batch_size": T})]
+    gradients = []
+    for targets in (None, *prepared):
+        total, _ = Appo().loss(model, batch, targets, once)
+        gradients.append(torch.autograd.grad(total, list(model.parameters())))
+    for others in gradients[1:]:
+        torch.testing.assert_close(others, gradients[0], rtol=0, atol=0)
 
 
 def test_nothing_valid_gives_loss_zero_and_zero_gradients() -> None:
@@ -169,13 +185,13 @@ def test_the_kl_coefficient_adds_the_kl() -> None:
 
 @pytest.mark.parametrize("index", [torch.tensor([3, 0]), slice(1, 3)])
 def test_columns_select_environments(index: Tensor | slice) -> None:
-    cfg = RunConfig(use_rnn=True, with_vtrace=False, normalize_advantages=False)
+    cfg = RunConfig(use_rnn=True, with_vtrace=False, normalize_advantages=False, ppo_epochs=2)
     model = make_model(cfg)
     batch = make_batch(model)
     batch.bonus, batch.returns = torch.randn(2, *batch.rewards.shape)
     targets = Appo().prepare(model, batch, cfg)
     part = batch.columns(index)
-    fields = [field.name for field in dataclasses.fields(batch) if field.name not in {"obs", "rnn_state"}]
+    fields = [field.name for field in dataclasses.fields(batch) if field.name not in {"obs", "rnn_state", "storage"}]
     assert all(torch.equal(getattr(part, name), getattr(batch, name)[:, index]) for name in fields)
     assert torch.equal(part.obs["x"], batch.obs["x"][:, index])
     assert part.rnn_state is not None
@@ -192,10 +208,34 @@ def test_a_batch_moves_whole() -> None:
     batch.bonus, batch.returns = torch.zeros(2, *batch.rewards.shape)
     moved = batch.to(torch.device("meta"))
     assert moved.rnn_state is not None
-    tensors = [*moved.obs.values(), moved.rnn_state]
-    tensors += [getattr(moved, field.name) for field in dataclasses.fields(batch) if field.name not in {"obs", "rnn_state"}]
+    whole = {field.name for field in dataclasses.fields(batch)} - {"obs", "rnn_state", "storage"}
+    tensors = [*moved.obs.values(), moved.rnn_state, *(getattr(moved, name) for name in whole)]
     assert len(tensors) == 13
     assert all(tensor.device.type == "meta" for tensor in tensors)
+
+
+def test_one_copy_moves_a_batch_that_lies_in_one_piece() -> None:
+    batch = make_batch(make_model(RunConfig(use_rnn=True)))
+    names = [field.name for field in dataclasses.fields(batch) if field.name not in {"obs", "bonus", "returns", "storage"}]
+    arrays = {name: getattr(batch, name).numpy() for name in names} | {
+        f"obs.{key}": rows.numpy() for key, rows in batch.obs.items()
+    }
+    staging = Staging({name: (array.shape, array.dtype) for name, array in arrays.items()}, pinned=False)
+    for name, array in arrays.items():
+        staging.arrays[name][...] = array
+    views = {name: staging.tensors[name] for name in names}
+    staged = TrainingBatch({"x": staging.tensors["obs.x"]}, **views, bonus=torch.ones(T, B), storage=staging.storage)
+    staged.values = staged.params[..., -1]  # a view with strides of its own
+    moved = staged.to(torch.device("cpu"))
+    staging.storage.zero_()
+    assert torch.equal(moved.values, batch.params[..., -1])
+    assert torch.equal(moved.obs["x"], batch.obs["x"])
+    assert moved.bonus is not None
+    for name in set(names) - {"values"}:
+        assert torch.equal(getattr(moved, name), torch.from_numpy(arrays[name])), name
+    inside = {getattr(moved, name).untyped_storage().data_ptr() for name in names}
+    assert len(inside) == 1
+    assert inside != {staging.storage.untyped_storage().data_ptr()}
 
 
 # --------------------------------------------------------------------------- exploration

@@ -55,6 +55,8 @@ def test_help_imports_nothing_heavy(words: str) -> None:
             "--agent_policies: not JSON or YAML: expected ',' or '}', but got '<stream end>', got '{red:0'",
         ),
         ("run --gama 1", "no flag --gama. Did you mean --gamma?"),
+        ("config --env maze --max-steps 5", "no flag --max-steps. Did you mean --maze.max_steps?"),
+        ("run --env=maze --no-compass", "no flag --no-compass. See --help"),
         ("run --env gym:CartPole-v1 --serial maybe", "--serial: expected true or false, got 'maybe'"),
         (
             "config --env gym:CartPole-v1 --gamma x",
@@ -100,10 +102,7 @@ def test_help_imports_nothing_heavy(words: str) -> None:
         ("eval .", ". is not a run directory: it has no config.json. A run's is <train_dir>/<experiment>"),
         ("eval . --episodes many", "--episodes: expected a whole number of at least 1, got 'many'"),
         ("eval . --seed -1", "--seed: expected a whole number of at least 0, got '-1'"),
-        (
-            "eval . --maze.size 3",
-            "no flag --maze.size: a run is evaluated in the environment that it was trained on",
-        ),
+        ("eval . --maze.size 3", ". is not a run directory: it has no config.json. A run's is <train_dir>/<experiment>"),
         (
             "run --resume --train_dir nowhere",
             "--resume: no run in nowhere; name one with --train_dir and --experiment",

@@ -8,10 +8,12 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import torch
 from run_support import HERE, RUN, arl
 
+from arl_core import UserError, load_policy
 from arl_core.cli.main import main
 from arl_core.learning.checkpoint import checkpoints, load_file
 
@@ -67,6 +69,24 @@ def test_eval(run_dir: Path, tmp_path: Path) -> None:
     assert failed.returncode == 2
     assert "cannot draw" in failed.stderr
     assert not (tmp_path / "x.png").exists()
+
+
+def test_eval_with_other_options(tmp_path: Path) -> None:
+    done = arl("run", "--env", "maze:random-3x3", *RUN, "--serial", "--train_for_env_steps", "500", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    play = ("eval", "runs/r", "--episodes", "2", "--no-deterministic", "--json")
+    short = arl(*play, "--maze.max-steps", "2", cwd=tmp_path)
+    assert json.loads(short.stdout)["length_mean"] == 2, short.stderr
+    for words, told in (
+        (("--maze.max-stepz", "2"), "error: no option 'maze.max_stepz'. Did you mean 'maze.max_steps'?\n"),
+        (("--nasim.x", "2"), "error: --nasim.x: the environment is 'maze:random-3x3', its options are written --maze.NAME\n"),
+    ):
+        failed = arl(*play, *words, cwd=tmp_path)
+        assert (failed.returncode, failed.stderr) == (2, told)
+    policy = load_policy(tmp_path / "runs" / "r", env_options={"max_steps": 3})
+    assert policy.action_space == gymnasium.spaces.Discrete(4)
+    with pytest.raises(UserError, match=r"Did you mean 'maze\.size'"):
+        load_policy(tmp_path / "runs" / "r", env_options={"sise": 3})
 
 
 @pytest.mark.parametrize("learner", [{"model": None}, torch.zeros(3), "text", {"model": {"a": torch.zeros(3), "b": 1}}])

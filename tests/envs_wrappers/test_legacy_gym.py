@@ -86,6 +86,14 @@ def test_render_with_a_mode_and_reset_options() -> None:
         env.reset(options={"x": 1})
 
 
+@pytest.mark.parametrize(("name", "value"), [("TimeLimit", 5), ("TransformReward", abs)])
+def test_steps_of_four_and_five_values_in_one_chain_are_told(name: str, value: Any) -> None:
+    env = LegacyGymEnv(getattr(gym.wrappers, name)(Old(), value))
+    env.reset(seed=1)
+    with pytest.raises(UserError, match=rf"Old inside {name}: .*steps of four values .* and of five are mixed"):
+        env.step(0)
+
+
 def test_gyms_checker_is_taken_out() -> None:
     wrapped = gym.wrappers.order_enforcing.OrderEnforcing(gym.wrappers.env_checker.PassiveEnvChecker(Middle()))
     env = LegacyGymEnv(wrapped)

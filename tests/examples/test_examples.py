@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -33,6 +34,15 @@ def test_maze_plus(tmp_path: Path) -> None:
     steps, shortest = (int(number) for number in re.findall(r"steps (\d+), the shortest way has (\d+)", out)[0])
     assert 10 <= shortest <= steps <= 100
     assert (tmp_path / "maze_plus.png").stat().st_size > 1000
+
+
+def test_evolution(tmp_path: Path) -> None:
+    out = run("evolution.py", 6_000, tmp_path).stdout.splitlines()
+    assert [line.split(":")[0] for line in out] == ["generation 0", "generation 1", "generation 2", "best"]
+    best = re.fullmatch(r"best: member (\d), return (\d+), learning rate [\d.e-]+", out[-1])
+    assert best is not None
+    assert out[-2].startswith(f"generation 2: {best[1]}: {best[2]}, ")
+    assert torch.load(tmp_path / "best.pt", weights_only=True)
 
 
 def test_river_pixels(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from arl_core.algorithms.base import AuxiliaryLoss
+from arl_core.interfaces import UserError
 from arl_core.learning.learner import Learner, LearnerFault
 
 
@@ -23,6 +24,20 @@ class Steep(AuxiliaryLoss):
 
     def loss(self, model: Any, batch: Any) -> Any:
         return self.slope * self.weight.sum(), {}
+
+
+class Misshapen(AuxiliaryLoss):
+    """What `gives` says: a loss for each transition, or a bonus for each environment, of which both are wrong."""
+
+    def __init__(self, model: Any, obs_space: Any, action_space: Any, cfg: Any, gives: str) -> None:
+        super().__init__()
+        self.gives = gives
+
+    def loss(self, model: Any, batch: Any) -> Any:
+        return (batch.rewards.square(), {}) if self.gives == "loss" else None
+
+    def bonus(self, batch: Any) -> Any:
+        return batch.rewards[0] if self.gives == "bonus" else None
 
 
 def with_loss(school: Any, **options: Any) -> Learner:
@@ -65,3 +80,21 @@ def test_parameters_of_a_loss_that_are_not_finite_are_not_saved(make_school: Any
         learner.state_dict()
     with pytest.raises(LearnerFault, match="the gradient is not finite"):
         train(with_loss(school, slope=float("inf")), school)
+
+
+@pytest.mark.parametrize(
+    ("gives", "complaint"), [("loss", r"'test/it' is of shape"), ("bonus", r"'test/it': bonus is \(\d+,\)")]
+)
+def test_a_loss_or_bonus_of_the_wrong_shape_is_named(make_school: Any, gives: str, complaint: str) -> None:
+    school = make_school()
+    parts = replace(school.recipe.parts, losses=(("test/it", f"{__name__}:Misshapen", {"gives": gives}),))
+    learner = Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu")
+    with pytest.raises(UserError, match=complaint):
+        train(learner, school)
+
+
+def test_an_algorithm_whose_loss_is_no_scalar_is_named(make_school: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    school = make_school()
+    monkeypatch.setattr(type(school.learner.algorithm), "loss", lambda self, model, batch, *_, **__: (batch.rewards, {}))
+    with pytest.raises(UserError, match="the loss of algorithm Appo is of shape"):
+        train(school.learner, school)

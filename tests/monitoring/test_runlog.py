@@ -54,7 +54,9 @@ def test_handlers_of_others_stay(tmp_path):
     foreign = logging.NullHandler()
     logging.getLogger("arl").addHandler(foreign)
     open_run_log(tmp_path / "a.log")
+    assert logging.getLogger("arl").level == logging.INFO
     close_run_log()
+    assert logging.getLogger("arl").level == logging.NOTSET
     assert logging.getLogger("arl").handlers == [foreign]
     logging.getLogger("arl").removeHandler(foreign)
 

@@ -159,8 +159,11 @@ def test_yaml_mistakes_name_file_and_line(text: str, message: str, tmp_path: Pat
 
 def test_yaml_numbers_and_missing_file(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
-    file.write_text("learning_rate: 1e-3\n")
-    assert resolve_run(CARTPOLE, config_file=file, environ={})[0].config.learning_rate == 1e-3
+    file.write_text("learning_rate: 1e-3\ntrain_for_env_steps: 2e6\nalgo: APPO\n")
+    config = resolve_run(CARTPOLE, config_file=file, environ={"ARL_BATCH_SIZE": "4.096e3"})[0].config
+    assert (config.learning_rate, config.train_for_env_steps, config.algo, config.batch_size) == (1e-3, 2_000_000, "appo", 4096)
+    with pytest.raises(UserError, match=r"batch_size .*: input should be a valid integer"):
+        resolve_run(CARTPOLE, environ={"ARL_BATCH_SIZE": "4.5e0"})
     with pytest.raises(UserError, match=r"no\.yaml: cannot be read: No such file or directory"):
         yaml_layer(tmp_path / "no.yaml")
 

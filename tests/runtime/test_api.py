@@ -140,6 +140,13 @@ def test_predict_with_dict_observations_and_continuous_actions() -> None:
     rows = {"picture": np.zeros((3, 1, 12, 12), np.uint8), "vector": np.zeros((3, 3), np.float32)}
     assert model.predict(rows)[0].shape == (3,)
     assert np.shape(model.predict({key: value[0] for key, value in rows.items()})[0]) == ()
+    wanted = "expected an observation with picture, vector, as the environment gives it, got "
+    with pytest.raises(UserError, match=rf"^{wanted}an array of shape \(3, 3\)$"):
+        model.predict(rows["vector"])
+    with pytest.raises(UserError, match=f"^{wanted}one with vector$"):
+        model.predict({"vector": rows["vector"]})
+    with pytest.raises(UserError, match=f"^{wanted}an array"):
+        model.policy()(torch.from_numpy(rows["vector"]))
     pendulum = small("gym:Pendulum-v1")
     actions, _ = pendulum.predict(np.zeros((5, 3), np.float32))
     assert actions.shape == (5, 1)
@@ -203,6 +210,11 @@ def test_fields_that_are_no_keywords_are_shown_their_place() -> None:
         APPO("gym:CartPole-v1", learning_rate=1e-3)
     with pytest.raises(UserError, match=r"APPO: 'ent_coef' is not an option here\. Instead: exploration_loss_coeff"):
         APPO("gym:CartPole-v1", ent_coef=0.0)
+    instead = r"is an option of the environment maze: policy_kwargs=\{'env_options': \{'max_steps': 5\}\}"
+    with pytest.raises(UserError, match=rf"^APPO: 'max_steps' {instead}$"):
+        APPO("maze", max_steps=5)
+    with pytest.raises(UserError, match=rf"^policy_kwargs: 'max_steps' {instead}$"):
+        APPO("maze", policy_kwargs={"max_steps": 5})
     with pytest.raises(UserError, match=r"num_workers is 1, and 3 in policy_kwargs\. Leave one of the two out"):
         APPO("gym:CartPole-v1", num_workers=1, policy_kwargs={"num_workers": 3})
     model = APPO("gym:CartPole-v1", num_workers=3, policy_kwargs={"num_workers": 3})

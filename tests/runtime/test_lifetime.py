@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
-from run_support import pids_of, same, small
+from run_support import descendants, pids_of, same, small
 from tiny_envs import Bandit
 
 from arl_core import APPO, UserError
@@ -28,6 +29,19 @@ LATE = [
 @pytest.fixture(params=[True, False], ids=["serial", "async"])
 def serial(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
+
+
+def test_a_forgotten_model_leaves_neither_descriptors_nor_processes(serial: bool) -> None:
+    def forget_one() -> None:
+        assert small(Bandit, serial=serial).train(200) == 0
+        gc.collect()
+
+    forget_one()  # what a first run imports may open files for good
+    before = sorted(os.listdir("/proc/self/fd"))
+    forget_one()
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    psutil.wait_procs(descendants(), timeout=5.0)
+    assert not descendants()
 
 
 @pytest.mark.parametrize("late", LATE)

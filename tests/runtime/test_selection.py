@@ -126,9 +126,9 @@ def test_nothing_is_best_before_its_time_or_where_nobody_asks(tmp_path: Path) ->
 
 
 def test_a_metric_of_the_environment_and_one_that_nobody_reports(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with small(Bandit, **BEST, save_best_metric="ones", **place(tmp_path)) as model:
+    with small(Bandit, **BEST, save_best_metric="env/ones", **place(tmp_path)) as model:
         model.train(2_000)
-        assert best_of(tmp_path)["best"]["metric"] == "ones"
+        assert best_of(tmp_path)["best"]["metric"] == "env/ones"  # as in TensorBoard
     with caplog.at_level(logging.WARNING):
         other = {"train_dir": str(tmp_path), "experiment": "s"}
         with small(Bandit, **BEST, save_best_metric="twos", **other) as model:

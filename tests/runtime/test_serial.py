@@ -59,6 +59,26 @@ def test_calls_in_a_row_are_one_long_call() -> None:
         assert_equal(weights(one), weights(two))
 
 
+def test_a_call_trains_less_than_one_iteration_too_much(tmp_path: Path) -> None:
+    """However much a round of all environments samples; the next call, or a resumed run, begins with what is left."""
+    fields: dict[str, Any] = {"workers": 4, "envs": 8, "rollout": 8, "batch_size": 32}  # a round is 256 frames
+    with serial(**fields) as one, serial(**fields) as two, serial(**fields) as three:
+        one.train(600)
+        assert 600 <= engine_of(one).frames < 632
+        for more in (40, 1, 60, 1, 1, 250):
+            target = engine_of(two).frames + more
+            two.train(more)
+            assert engine_of(two).balance().exact
+            assert target <= engine_of(two).frames < target + 32
+        two.save(tmp_path / "half.pt")
+        three.load(tmp_path / "half.pt")
+        two.train(600 - engine_of(two).frames)
+        three.train(600 - engine_of(three).frames)
+        assert engine_of(one).frames == engine_of(two).frames == engine_of(three).frames
+        assert_equal(weights(one), weights(two))
+        assert_equal(weights(one), weights(three))
+
+
 @pytest.mark.parametrize(
     ("workers", "envs", "fields"),
     [
@@ -234,4 +254,4 @@ print(hashlib.sha256(b"".join(v.numpy().tobytes() for v in m.get_parameters()[0]
 def test_what_has_no_effect_in_one_process_is_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "arl")
     with small(Bandit, serial=True, niceness=5, inference="central"):
-        assert "serial mode has one process: inference, niceness has no effect" in caplog.text
+        assert "inference, niceness: no effect in serial mode, which has one process" in caplog.text

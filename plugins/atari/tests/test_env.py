@@ -11,6 +11,7 @@ from arl_plugin_atari.env import AtariEnv
 from arl_plugin_atari.options import AtariOptions
 from arl_plugin_atari.task import resolve_task
 
+from arl_core import APPO
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.interfaces import EnvContext, UserError
 from arl_core.registry import make_env, resolve_env
@@ -111,3 +112,22 @@ def test_lives_go_on_in_the_same_game() -> None:
     assert lives == [5, 4, 3, 2, 1, 0]
     assert info["score"] >= 0
     assert env.reset()[1]["lives"] == 5
+
+
+def test_runs_that_train_on_lives_evaluate_whole_games() -> None:
+    options = {"life_loss": True, "max_frames": 2_000}
+    evaluation = {"eval_every_frames": 50, "eval_episodes": 1}
+    fields = {"env_options": options, "serial": True, "rollout": 16, "batch_size": 32, **evaluation}
+    seen: list[dict[str, Any]] = []
+
+    def watch(statistics: Any) -> bool:
+        seen.extend(filter(None, [statistics["evaluation"]]))
+        return not seen
+
+    with APPO("atari:breakout", num_workers=1, num_envs_per_worker=2, device="cpu", policy_kwargs=fields) as model:
+        during = model.train(5_000, callback=watch)
+        after = model.evaluate(2)
+    assert during.frames < 5_000
+    for result in (seen[0], after):
+        assert result["lives"] == 0 or result["raw_frames"] >= 2_000, result
+        assert result["score"] >= 0

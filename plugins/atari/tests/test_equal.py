@@ -14,8 +14,8 @@ from arl_core.testing.groups import Recorder, Step, difference
 ROWS = 2
 
 
-def recorder(game: str, rows: int = ROWS, **options: Any) -> Recorder:
-    return Recorder(build_group(resolve_env(f"atari:{game}", options), make_contexts(1, 0, rows)))
+def recorder(game: str, rows: int = ROWS, *, evaluation: bool = False, **options: Any) -> Recorder:
+    return Recorder(build_group(resolve_env(f"atari:{game}", options), make_contexts(1, 0, rows, evaluation=evaluation)))
 
 
 def columns(game: str, steps: int, rows: int = ROWS) -> Any:
@@ -57,6 +57,18 @@ def test_ale_vector_plays_the_games_of_the_one_in_python(game: str, options: dic
     fast, slow = (played(recorder(game, backend=backend, **options), actions) for backend in ("ale-vector", "gymnasium"))
     assert_same(fast, slow)
     assert sum(int(step.truncated.sum() + step.terminated.sum()) for step in fast) >= 2
+
+
+def test_an_evaluation_plays_whole_games_and_begins_their_lives() -> None:
+    actions = np.zeros((450, ROWS, 1), np.int64)  # nothing: only the plugin presses fire
+    options = {"evaluation": True, "life_loss": True}
+    fast, slow = (played(recorder("breakout", backend=name, **options), actions) for name in ("ale-vector", "gymnasium"))
+    assert_same(fast, slow)
+    ends = [(step.metrics["lives"], step.metrics["score"]) for step in fast if step.terminated.any()]
+    assert ends
+    assert all(np.nanmax(lives) == 0 and np.isfinite(score).any() for lives, score in ends)
+    lost = sum(int(step.valid.size - step.valid.sum()) for step in fast)
+    assert lost == sum(int(step.terminated.sum()) for step in fast[:-1])  # resets alone
 
 
 @pytest.mark.parametrize("game", ["pong", pytest.param("breakout", marks=pytest.mark.slow)])

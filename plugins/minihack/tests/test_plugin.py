@@ -148,8 +148,10 @@ def test_every_id_is_built_and_steps(gym_id: str) -> None:
     pytest.importorskip("minihack", reason=NETHACK)
     pytest.importorskip("minigrid", reason="minigrid is not installed: pip install 'arl-plugin-minihack[multiroom]'")
     env = arl_core.make_env(gym_id, seed=1)
-    env.reset()
-    env.step(env.action_space.sample())
+    assert env.observation_space.contains(env.reset()[0])
+    observation, reward, *_ = env.step(env.action_space.sample())
+    assert env.observation_space.contains(observation)
+    assert np.isfinite(reward)
     env.close()
 
 

@@ -99,9 +99,9 @@ def test_probabilities_are_a_number_or_mixed(typed: str, meant: object) -> None:
     assert resolve_env("nasim:generated", {"exploit_probs": Text(typed)}).options["exploit_probs"] == meant
 
 
-@pytest.mark.parametrize("wrong", ["0", "1.5", "mixd"])
-def test_what_is_no_probability_is_one_line(wrong: str) -> None:
-    with pytest.raises(UserError, match=r"nasim\.exploit_probs"):
+@pytest.mark.parametrize(("wrong", "told"), [("0", "greater than 0"), ("1.5", "less than"), ("MIXED", "Did you mean 'mixed'")])
+def test_what_is_no_probability_is_one_line(wrong: str, told: str) -> None:
+    with pytest.raises(UserError, match=rf"nasim\.exploit_probs: .*{told}"):
         resolve_env("nasim:generated", {"exploit_probs": Text(wrong)})
 
 

@@ -40,8 +40,9 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
 
     Observations are uint8 [frame_stack, size, size], the newest frame last; a game begins with black ones before its first.
     The end of the game terminates, `max_frames` raw frames truncate. With `life_loss` the loss of a life terminates too:
-    `reset` then goes on with the same game, by one action (fire, where the game has it). `info` has `lives`; at the end of a
-    game also `score`, the sum of its unclipped rewards, and `raw_frames`, its actions times `frame_skip`.
+    `reset` then goes on with the same game, by one action (fire, where the game has it). In an evaluation a game goes on
+    instead, and that action takes the place of the one given. `info` has `lives`; at the end of a game also `score`, the sum
+    of its unclipped rewards, and `raw_frames`, its actions times `frame_skip`.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012  # gymnasium declares it so
@@ -53,7 +54,8 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         self.action_space = task.action_space
         self.np_random = np.random.default_rng(context.seed)
         self._stack = np.zeros(task.observation_space.shape, np.uint8)
-        self._goes_on = False  # the game does after this reset: only a life was lost
+        self._whole_games = context.evaluation
+        self._goes_on = False  # the game does, with the action that begins a life: only one was lost
         self._seed(context.seed)
         height, width = self.ale.getScreenDims()  # 210 x 160 in most games, up to 250 rows in some
         size = task.options.image_size
@@ -70,7 +72,7 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         super().reset(seed=seed, options=options)
         if seed is not None:
             self._seed(seed)
-        if seed is None and self._goes_on:
+        if seed is None and self._goes_on and not self._whole_games:
             self._goes_on = False
             self._advance(self.task.new_life_action)
             self._lives = self.ale.lives()
@@ -99,6 +101,8 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
 
     def step(self, action: int | np.int64) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One action, for `frame_skip` raw frames."""
+        if self._goes_on:
+            action, self._goes_on = self.task.new_life_action, False
         reward = self._advance(int(action))
         before, self._lives = self._lives, self.ale.lives()
         terminated = bool(self.ale.game_over())
@@ -107,7 +111,8 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         if terminated or truncated:
             info |= {"score": self._score, "raw_frames": self._steps * self.task.options.frame_skip}
         elif self.task.options.life_loss and 0 < self._lives < before:
-            terminated = self._goes_on = True
+            self._goes_on = True
+            terminated = not self._whole_games
         clipped = float(np.sign(reward)) if self.task.options.reward_clip else reward
         return self._stack.copy(), clipped, terminated, truncated, info
 

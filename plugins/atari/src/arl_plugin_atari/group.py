@@ -25,18 +25,19 @@ def make(*, options: AtariOptions | None, contexts: Sequence[EnvContext], game: 
         return SingleEnvGroup([AtariEnv(task, context) for context in contexts], contexts)
     seeds = [context.seed for context in contexts]
     pool: Pool = AleVectorPool(task, seeds) if task.options.backend == "ale-vector" else EnvPoolPool(task, seeds)
-    return AtariGroup(pool, task, len(contexts))
+    return AtariGroup(pool, task, len(contexts), whole_games=contexts[0].evaluation)
 
 
 class AtariGroup:
     """`EnvGroup` over a vectorised back end; means what `env.AtariEnv` means.
 
-    With `life_loss` the step after the loss of a life, invalid like a reset, plays the action that begins the next one; its
-    reward counts for the score alone.
+    With `life_loss` the step after the loss of a life plays the action that begins the next one. It is invalid like a reset,
+    its reward counts for the score alone; but with `whole_games` it is a step like others.
     """
 
-    def __init__(self, pool: Pool, task: AtariTask, num_envs: int) -> None:
+    def __init__(self, pool: Pool, task: AtariTask, num_envs: int, *, whole_games: bool = False) -> None:
         self.num_envs = num_envs
+        self._whole_games = whole_games
         self.obs_specs: Mapping[str, ArraySpec] = obs_specs(task.observation_space)
         self._pool: Pool | None = pool
         self._task = task
@@ -68,8 +69,8 @@ class AtariGroup:
         assert self._pool is not None
         played = self._pool.recv()
         np.copyto(views.obs["obs"], played.obs)
-        np.logical_or(self._resets, self._new_life, out=views.valid)
-        np.logical_not(views.valid, out=views.valid)
+        unplayed = self._resets if self._whole_games else self._resets | self._new_life
+        np.logical_not(unplayed, out=views.valid)
         self._score += played.rewards
         self._steps += 1
         self._score[self._resets] = 0.0
@@ -87,7 +88,8 @@ class AtariGroup:
             lost = (played.lives < self._lives) & (played.lives > 0)
             np.logical_and(lost & views.valid, ~self._resets, out=self._new_life)
         self._lives[:] = played.lives
-        np.logical_and(played.over | self._new_life, views.valid, out=views.terminated)
+        ends = played.over if self._whole_games else played.over | self._new_life
+        np.logical_and(ends, views.valid, out=views.terminated)
         np.logical_and(played.truncated, views.valid, out=views.truncated)
 
     def _ends(self, views: StepViews) -> EpisodeEnds | None:

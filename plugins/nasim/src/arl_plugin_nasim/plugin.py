@@ -45,7 +45,7 @@ def _variant(name: str, summary: str, **kwargs: JSON) -> EnvSpec:
 
 def _variants() -> tuple[EnvSpec, ...]:
     benchmarks = [_variant(name, summary, benchmark=name) for name, summary in {**_FIXED, **_GENERATED}.items()]
-    own: dict[str, JSON] = {"num_hosts": 8, "num_services": 3, "step_limit": 1000}
+    own: dict[str, JSON] = {"num_hosts": 8, "num_services": 3, "step_limit": 1000, "r_sensitive": 100, "r_user": 100}
     generated = _variant("generated", "as --nasim.num-hosts, --nasim.num-services, ... say", generator=own)
     return (*benchmarks, generated, _variant("custom", "a network of your own: --nasim.scenario FILE"))
 

@@ -14,7 +14,9 @@ import numpy as np
 
 from arl_core.interfaces import JSON, UserError
 from arl_plugin_nasim.options import GENERATOR_OPTIONS, NASimOptions
+from arl_plugin_nasim.scenario_file import check_file
 
+_NASIM_NAMES = {"alpha_h": "alpha_H", "alpha_v": "alpha_V", "lambda_v": "lambda_V"}
 _MOST_UNIFORM = 12  # nasim lists all 2^n sets of services and processes
 
 
@@ -33,11 +35,10 @@ def load_scenario(options: NASimOptions, *, benchmark: str | None = None, genera
     if benchmark in known.AVAIL_GEN_BENCHMARKS:
         generator = known.AVAIL_GEN_BENCHMARKS[benchmark]
     if generator is not None:
-        return _generate({**generator, **chosen}, options.scenario_seed)
-    if chosen:
-        raise UserError(
-            f"nasim.{next(iter(chosen))}: {benchmark or 'a file'} is not generated; use --env nasim:generated, or one *-gen"
-        )
+        return _generate({**generator, **chosen}, options.scenario_seed or 0)
+    if chosen or options.scenario_seed is not None:
+        wrong = next(iter(chosen), "scenario_seed")
+        raise UserError(f"nasim.{wrong}: {benchmark or 'a file'} is not generated; use --env nasim:generated, or one *-gen")
     if benchmark is not None:
         return _read(known.AVAIL_STATIC_BENCHMARKS[benchmark]["file"], benchmark)
     if options.scenario is None:
@@ -58,17 +59,15 @@ def score_upper_bound(scenario: Any) -> float:
 
 
 def _read(path: str, name: str | None) -> Any:
-    import yaml
     from nasim.scenarios import load_scenario as nasim_load
 
+    if name is None:
+        check_file(path)
     try:
-        scenario = nasim_load(path, name=name)
+        return nasim_load(path, name=name)
     # nasim asserts what it checks, and falls over the rest
-    except (AssertionError, LookupError, TypeError, ValueError, AttributeError, SyntaxError, NameError) as error:
+    except (AssertionError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"nasim.scenario: {path} is not a network in NASim's format: {error}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"nasim.scenario: {path} is not YAML: {' '.join(str(error).split())}") from None
-    return scenario
 
 
 def _generate(arguments: dict[str, Any], seed: int) -> Any:
@@ -81,11 +80,10 @@ def _generate(arguments: dict[str, Any], seed: int) -> Any:
         raise UserError(f"nasim.num_privescs: at most as many as processes, which are {processes}")
     if arguments.get("uniform") and max(services, processes) > _MOST_UNIFORM:
         raise UserError(f"nasim.uniform: at most {_MOST_UNIFORM} services and processes, got {max(services, processes)}")
-    if isinstance(arguments.get("exploit_probs"), int):
-        arguments["exploit_probs"] = float(arguments["exploit_probs"])  # nasim insists
+    named = {_NASIM_NAMES.get(name, name): value for name, value in arguments.items()}
     try:
         with _global_randomness(seed):
-            return _generator().generate(**arguments)
+            return _generator().generate(**named)
     except AssertionError as error:
         raise UserError(f"nasim: no network can be generated: {error}") from None
 

@@ -17,6 +17,7 @@ from arl_plugin_nasim.scenario import load_scenario
 from arl_plugin_nasim.simulation import Simulation
 from arl_plugin_nasim.tables import Ints, Network, build_network
 
+STEP_LIMIT = 1000  # of a file that has none: an unfinished policy may walk in circles for ever
 _KEPT = ("compromised", "reachable", "discovered", "access")  # the simulation's state
 
 
@@ -26,7 +27,7 @@ class NASimTask:
 
     network: Network
     options: NASimOptions
-    step_limit: int | None  # steps; None: no limit
+    step_limit: int  # steps
 
     def action_space(self) -> spaces.Discrete | spaces.MultiDiscrete:
         """Discrete: NASim's flat actions; or MultiDiscrete: type, subnet, host, os, service, process."""
@@ -51,7 +52,7 @@ def resolve_task(
     """A variant (keyword arguments) with the user's options on top. Raises UserError for what does not go together."""
     chosen = options or NASimOptions()
     network = build_network(load_scenario(chosen, benchmark=benchmark, generator=generator))
-    return NASimTask(network, chosen, chosen.step_limit or network.step_limit)
+    return NASimTask(network, chosen, chosen.step_limit or network.step_limit or STEP_LIMIT)
 
 
 class Play:
@@ -62,7 +63,7 @@ class Play:
         self.simulation = Simulation(task.network, num_envs)
         self._observer = Observer(self.simulation, fully_obs=task.options.fully_obs, remember=task.options.remember)
         self._masks = Masks(task.network, flat=task.options.flat_actions) if task.options.action_mask else None
-        self._limit = task.step_limit or np.iinfo(np.int64).max
+        self._limit = task.step_limit
         self.steps = np.zeros(num_envs, np.int64)
         self.reached = np.zeros(num_envs, np.bool_)  # the goal, in the last step
         self.late = np.zeros(num_envs, np.bool_)  # its time is over, in the last step

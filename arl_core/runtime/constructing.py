@@ -1,0 +1,36 @@
+"""What the constructor of `APPO` is given, before anything is resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from arl_core.config.layers import canonical_field
+from arl_core.interfaces import UserError
+from arl_core.registry.resolve import own_option
+
+_ARGUMENTS = frozenset({"env", "encoder", "encoder_subtype", "num_envs_per_worker", "num_workers"})
+
+
+def check_keywords(who: str, arguments: Mapping[str, Any], policy_kwargs: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    """UserError for keywords that are no arguments of ours, and for what two places say differently."""
+    for name, value in fields.items():
+        field = _field(name, who, value, arguments["env"])
+        raise UserError(f"{who}: '{name}' belongs into policy_kwargs: policy_kwargs={{'{field}': ...}}")
+    for name, value in policy_kwargs.items():
+        field = _field(name, "policy_kwargs", value, arguments["env"])
+        if field in _ARGUMENTS and field in arguments and arguments[field] != value:
+            raise UserError(f"{who}: {field} is {arguments[field]!r}, and {value!r} in policy_kwargs. Leave one of the two out")
+
+
+def _field(name: str, where: str, value: Any, env: Any) -> str:
+    """The field that `name` means. Raises UserError, which knows the options of the environment `env` too."""
+    try:
+        return canonical_field(name, where, value)
+    except UserError:
+        option = own_option(env, str(name)) if isinstance(env, str) else ""
+        if not option:
+            raise
+        family, _, plain = option.partition(".")
+        instead = f"policy_kwargs={{'env_options': {{'{plain}': {value!r}}}}}"
+        raise UserError(f"{where}: '{name}' is an option of the environment {family}: {instead}") from None

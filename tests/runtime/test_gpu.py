@@ -1,0 +1,48 @@
+"""A run whose networks are on a GPU; skipped where there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from arl_core import APPO
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+SMALL = {"rollout": 16, "batch_size": 128, "num_batches_per_iteration": 2, "ppo_epochs": 2}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"serial": True},
+        {"inference": "central"},
+        {"inference": "central", "use_rnn": True},
+        {"inference": "local"},
+        {"inference": "central", "precision": "bfloat16", "with_vtrace": False},
+    ],
+)
+def test_cartpole_is_learned_on_a_gpu(fields: dict[str, Any]) -> None:
+    with APPO("CartPole-v1", num_workers=2, num_envs_per_worker=8, device="cuda", policy_kwargs={**SMALL, **fields}) as model:
+        status = model.train(60_000)
+        assert status == 0, status.error
+        assert status.return_mean is not None
+        assert status.return_mean > 60
+        assert all(torch.isfinite(value).all() for value in model.get_parameters()[0].values())
+
+
+def test_a_learner_on_a_gpu_computes_what_one_on_a_cpu_does() -> None:
+    """One optimiser step each, of one batch."""
+    from arl_core.runtime.measuring.parts import Stage
+
+    results = []
+    for device in ("cpu", "cuda"):
+        with APPO("CartPole-v1", num_workers=1, num_envs_per_worker=8, device=device, policy_kwargs=SMALL) as model:
+            stage = Stage(model._trainer.plan, 8)
+            stage.training_seconds(0.0)
+            results.append(stage._learner.flat.params.cpu().numpy())
+            stage.close()
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-3, atol=1e-4)
