@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -58,6 +58,7 @@ class Learner:
         self.algorithm: Algorithm = load_object(recipe.parts.algorithm)()
         self.auxiliaries = Auxiliaries(recipe, self.model, self.device) if recipe.parts.losses else None
         self.snapshots: SnapshotPool | None = None  # with self-play
+        self.beat: Callable[[], None] = lambda: None  # called after each optimiser step: an iteration may take long
         self._shuffle = torch.Generator()
         self._shuffle.manual_seed(cfg.seed)
 
@@ -98,6 +99,7 @@ class Learner:
                 part = batch if piece is None else batch.columns(piece)
                 part_targets = targets if piece is None or targets is None else targets.columns(piece)
                 last = self._step(part, part_targets, wanted)
+                self.beat()
                 if self.model.returns_norm is not None and epoch == 0:
                     returns.append(self._returns_of(part))
             self.learning_rate.after_epoch()

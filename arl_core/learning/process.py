@@ -25,7 +25,7 @@ from arl_core.models.recipe import ModelRecipe
 
 REPORT_INTERVAL_S = 0.25
 # words of `learner.counts`, read by the trainer at any time
-TRAINED, VERSION, DROPPED_LAG, DROPPED_EPOCH, STAGED = range(5)
+TRAINED, VERSION, DROPPED_LAG, DROPPED_EPOCH, STAGED, BUSY = range(6)  # BUSY: within an iteration
 
 
 def learner_specs(num_policies: int) -> dict[str, ArraySpec]:
@@ -161,6 +161,7 @@ class LearnerProcess:
         torch.set_num_threads(spec.recipe.cfg.torch_threads)
         self.link = link
         self.learner = self._make_learner(spec)
+        self.learner.beat = link.control.beat
         self.intake = SlotIntake(self.learner, link.arena, spec.shape)
         self.saver = Saver(self.learner, Path(spec.folder) if spec.folder else None)
         self._target: NDArray[np.int64] = link.arena["control.target_frames"]
@@ -208,7 +209,9 @@ class LearnerProcess:
         due = now - self._reported > REPORT_INTERVAL_S
         begin = time.perf_counter()
         self.meter.begin()
+        self.intake.counts[BUSY] = 1  # commands wait for the end of the iteration
         group = self.intake.train(with_metrics=due)
+        self.intake.counts[BUSY] = 0
         self.meter.lap(TRAINING)
         if self._synchronous:
             for bell in self._bells:  # they wait for what was published

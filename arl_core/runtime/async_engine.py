@@ -263,6 +263,8 @@ class AsyncEngine:
         limit_s = 2.0 * self.plan.cfg.heartbeat_timeout_s  # of one that lives: a silent one is found by `_watch`
         deadline = time.monotonic() + limit_s
         while number not in self._replies:
+            if self._books.is_busy(policy):
+                deadline = time.monotonic() + limit_s
             if time.monotonic() > deadline:
                 self._failure = ComponentFailure(f"learner-{policy} has not answered '{command}' for {limit_s:g} s")
             self._commands[learner].flush()

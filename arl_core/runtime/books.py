@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import OwnFrames, SlotState
-from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, STAGED, TRAINED, VERSION
+from arl_core.learning.process import BUSY, DROPPED_EPOCH, DROPPED_LAG, STAGED, TRAINED, VERSION
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Books:
     def trained(self, policy: int | None = None) -> int:
         """Frames that were trained on, of the whole run."""
         return int(self._counts[self._policies(policy), TRAINED].sum())
+
+    def is_busy(self, policy: int) -> bool:
+        """Whether the policy's learner is within an iteration, after which it looks at its commands."""
+        return bool(self._counts[policy, BUSY])
 
     def counts(self, policy: int | None = None) -> dict[str, int]:
         """`trained`, `sampled` (in slots that were handed over), `dropped_lag`, `dropped_epoch`, `optimiser_steps`: running

@@ -25,6 +25,7 @@ class HogwildWorker(RolloutWorker):
         recipe = spec.replica.recipe
         torch.set_num_threads(recipe.cfg.torch_threads)
         self.learner = WorkerLearner(recipe, link.arena, link.spec.index)
+        self.learner.beat = link.control.beat
         self.actor.follow(self.learner)
         self.intake = WorkerIntake(self.learner, link.arena, spec.shape, spec.groups)
         self._target: NDArray[np.int64] = link.arena["control.target_frames"]

@@ -170,6 +170,19 @@ def test_an_answer_that_never_comes_ends_the_run_by_name(monkeypatch: pytest.Mon
     assert not descendants()
 
 
+@pytest.mark.parametrize("hogwild", [False, True])
+def test_an_iteration_may_take_longer_than_the_heartbeat_timeout(hogwild: bool, tmp_path: Path) -> None:
+    """It makes progress, step by step; who asks the learner for something meanwhile waits for its end."""
+    with small(Bandit, heartbeat_timeout_s=1.0, ppo_epochs=6_000, batch_size=32, hogwild=hogwild) as model:
+        begin = time.monotonic()
+        status = model.train(1, lambda values: bool(model.save(tmp_path / "x.pt")))
+        assert time.monotonic() - begin > 2.0, "too short to show anything"
+        assert status == 0, status.error
+        engine = model._trainer.engine
+        assert engine.version >= 6_000
+        assert engine._restarts == 0
+
+
 def test_the_end_of_the_nursery_is_a_failure() -> None:
     with small(Bandit) as model:
         model.train(100)

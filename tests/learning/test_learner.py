@@ -146,6 +146,14 @@ def test_every_update_is_published_with_its_statistics(make_school: Any) -> None
     assert learner.frames == int(school.batch(0).valid.sum())
 
 
+def test_every_optimiser_step_shows_that_the_learner_lives(make_school: Any) -> None:
+    school = make_school(ppo_epochs=3, num_batches_per_iteration=2)
+    seen: list[int] = []
+    school.learner.beat = lambda: seen.append(school.learner.version)
+    school.train(0)
+    assert seen == list(range(1, 3 * 2 + 1))
+
+
 def test_metrics_are_read_only_where_they_are_wanted(make_school: Any) -> None:
     school = make_school()
     school.train(0)
