@@ -39,17 +39,18 @@ def make_contexts(
     return contexts
 
 
-def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext]) -> EnvGroup:
+def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext], beat: Callable[[], None] = lambda: None) -> EnvGroup:
     """The group that this environment was resolved to: its own vectorised one in its wrappers' vector forms, or single
-    environments in a loop.
+    environments in a loop, which calls `beat` after each that it has made or reset.
 
     Raises EnvironmentFault for what the environments' code raises, except UserError.
     """
     if resolved.vector_maker is None:
-        envs = _build_envs(resolved, contexts)
+        envs = _build_envs(resolved, contexts, beat)
         if is_parallel(envs[0]):
-            return MultiAgentGroup([env for env in envs if is_parallel(env)], contexts, resolved.id, resolved.max_episode_steps)
-        return SingleEnvGroup([env for env in envs if isinstance(env, gym.Env)], contexts)
+            parallel = [env for env in envs if is_parallel(env)]
+            return MultiAgentGroup(parallel, contexts, resolved.id, resolved.max_episode_steps, beat)
+        return SingleEnvGroup([env for env in envs if isinstance(env, gym.Env)], contexts, beat)
     try:
         for module in resolved.imports:
             import_module(module)
@@ -79,12 +80,15 @@ def _wrap_group(group: EnvGroup, resolved: ResolvedEnv, context: EnvContext) -> 
     return group
 
 
-def _build_envs(resolved: ResolvedEnv, contexts: Sequence[EnvContext]) -> list[gym.Env[Any, Any] | ParallelEnv]:
+def _build_envs(
+    resolved: ResolvedEnv, contexts: Sequence[EnvContext], beat: Callable[[], None]
+) -> list[gym.Env[Any, Any] | ParallelEnv]:
     envs: list[gym.Env[Any, Any] | ParallelEnv] = []
     context = contexts[0]
     try:
         for context in contexts:
             envs.append(build_any(resolved, context))  # not a comprehension: those that were built are closed below
+            beat()
     except BaseException as error:
         for env in envs:
             close_quietly(env)  # the first error is the one to report
@@ -105,13 +109,16 @@ def _peel(env: gym.Env[Any, Any]) -> tuple[gym.Env[Any, Any], int]:
 
 
 class SingleEnvGroup:
-    """Steps a list of `gymnasium.Env` one after the other (an `EnvGroup`)."""
+    """Steps a list of `gymnasium.Env` one after the other (an `EnvGroup`). `beat` is called after each reset."""
 
-    def __init__(self, envs: Sequence[gym.Env[Any, Any]], contexts: Sequence[EnvContext]) -> None:
+    def __init__(
+        self, envs: Sequence[gym.Env[Any, Any]], contexts: Sequence[EnvContext], beat: Callable[[], None] = lambda: None
+    ) -> None:
         peeled = [_peel(env) for env in envs]
         self.envs = [env for env, _ in peeled]
         self.num_envs = len(envs)
         self._contexts = list(contexts)
+        self._beat = beat
         self._space = self.envs[0].observation_space
         self._check_spaces()
         self.obs_specs: Mapping[str, ArraySpec] = obs_specs(self._space)
@@ -261,6 +268,7 @@ class SingleEnvGroup:
             self._check(observation)
         except (Exception, SystemExit) as error:
             raise self._fault(i, "reset", error) from error
+        self._beat()
         return observation
 
     def _fault(self, i: int, where: str, error: BaseException) -> EnvironmentFault:

@@ -8,7 +8,7 @@ has ended.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any, Protocol, TypeGuard
 
@@ -74,15 +74,22 @@ def shared_spaces(env: ParallelEnv, name: str) -> tuple[spaces.Space[Any], space
 
 
 class MultiAgentGroup:
-    """Steps a list of parallel environments one after the other (an `EnvGroup`). `max_episode_steps` truncates all agents."""
+    """Steps a list of parallel environments one after the other (an `EnvGroup`). `max_episode_steps` truncates all agents;
+    `beat` is called after each reset."""
 
     def __init__(
-        self, envs: Sequence[ParallelEnv], contexts: Sequence[EnvContext], name: str = "", max_episode_steps: int | None = None
+        self,
+        envs: Sequence[ParallelEnv],
+        contexts: Sequence[EnvContext],
+        name: str = "",
+        max_episode_steps: int | None = None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self.envs = list(envs)
         self.agents = tuple(envs[0].possible_agents)
         self.num_envs = len(envs) * len(self.agents)
         self._contexts = list(contexts)
+        self._beat = beat
         space, action_space = shared_spaces(envs[0], name)
         for env in envs[1:]:
             if tuple(env.possible_agents) != self.agents or shared_spaces(env, name) != (space, action_space):
@@ -137,6 +144,7 @@ class MultiAgentGroup:
         except (Exception, SystemExit) as error:
             raise self._fault(i, "reset", error) from error
         self._elapsed[i] = 0
+        self._beat()
 
     def _step(self, i: int, views: StepViews, rows: dict[str, NDArray[Any]], infos: dict[int, Mapping[str, Any]]) -> None:
         first, acting = i * len(self.agents), np.flatnonzero(self._live[i]).tolist()

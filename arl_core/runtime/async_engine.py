@@ -209,7 +209,10 @@ class AsyncEngine:
         what = f"{component.name}: {name}: {message}" if name else f"{component.name} {how}"
         if component in self._killed:
             del self._killed[component]
-            what = f"{component.name} was silent for {self.plan.cfg.heartbeat_timeout_s:g} s: an environment or a kernel hangs"
+            what = (
+                f"{component.name} was silent for {self.plan.cfg.heartbeat_timeout_s:g} s: an environment or a kernel hangs, "
+                "or is slow (then raise heartbeat_timeout_s)"
+            )
         never_ready = self._lives[component] == 1 and self.control.ack[component.component] == 0
         if component.role is Role.LEARNER or never_ready or self._restarts >= self.plan.cfg.max_worker_restarts:
             used = f" (after {self._restarts} restarts)" if self._restarts else ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -37,9 +38,9 @@ class EvaluatorSpec:
 
 class FrozenPlay:
     """Evaluations, one after the other, of whatever weights are published when one begins. Every one plays the same
-    episodes, as far as they depend on their environments' seeds."""
+    episodes, as far as they depend on their environments' seeds. `beat`: as in `build_group`."""
 
-    def __init__(self, spec: EvaluatorSpec, arena: Arena) -> None:
+    def __init__(self, spec: EvaluatorSpec, arena: Arena, beat: Callable[[], None] = lambda: None) -> None:
         cfg = spec.recipe.cfg
         self._cfg = cfg
         models = [spec.recipe.build() for _ in range(cfg.num_policies)]
@@ -48,7 +49,7 @@ class FrozenPlay:
         self._boards = [WeightsBoard(arena, policy) for policy in range(cfg.num_policies)]
         self._weights = arena["weights.evaluated"]  # those that are played: a learner may save its own as the best
         rows = min(cfg.eval_episodes, MAX_ROWS)
-        self.group: EnvGroup = build_group(spec.env, make_contexts(cfg.seed, FIRST_INDEX, rows, evaluation=True))
+        self.group: EnvGroup = build_group(spec.env, make_contexts(cfg.seed, FIRST_INDEX, rows, evaluation=True), beat)
         self._play: EpisodesPlay | None = None
 
     @property
@@ -84,7 +85,7 @@ class Evaluator:
         os.nice(NICENESS)
         torch.set_num_threads(1)
         self.link = link
-        self.play = FrozenPlay(spec, link.arena)
+        self.play = FrozenPlay(spec, link.arena, link.control.beat)
 
     def run(self) -> None:
         """Until STOP. A pause holds an evaluation where it is."""

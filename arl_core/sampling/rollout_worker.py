@@ -68,7 +68,7 @@ class RolloutWorker:
         self.runners: list[GroupRunner] = []
         for group in spec.groups:
             contexts = self._contexts(group)
-            environments = build_group(spec.env, contexts)
+            environments = build_group(spec.env, contexts, link.control.beat)
             casting = None if spec.casting is None else Casting(spec.casting, contexts, spec.life)
             runner = GroupRunner(environments, group, link.arena, spec.shape, self.report, casting, self.meter)
             self.runners.append(runner)

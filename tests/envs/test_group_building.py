@@ -46,6 +46,20 @@ def test_build_group_builds_each_environment_with_its_context() -> None:
     group.close()
 
 
+def test_life_is_shown_after_each_environment_that_was_made_or_reset() -> None:
+    beats: list[int] = []
+    group = build_group(by_value(Scripted, max_episode_steps=2), make_contexts(0, 0, 3), lambda: beats.append(1))
+    assert isinstance(group, SingleEnvGroup)
+    counts = [len(beats)]
+    views = make_views(group)
+    group.reset_into(views.obs)
+    counts.append(len(beats))
+    for _ in range(3):  # two steps to the limit, and the one that resets
+        step(group, views)
+        counts.append(len(beats))
+    assert counts == [3, 6, 6, 6, 9]
+
+
 def test_an_environment_that_cannot_be_built_is_named_and_the_others_are_closed() -> None:
     made: list[Any] = []
 

@@ -33,7 +33,7 @@ slow = pytest.mark.slow
     [
         pytest.param("raise", "construct", 0, ["rollout-0", "ValueError", "the maze has no exit"], marks=slow),
         ("raise", "step", 30, ["rollout-0", "environment 0", "seed", "failed in step", "the maze has no exit"]),
-        ("hang", "step", 30, ["rollout-0", "silent for 4 s", "environment"]),
+        ("hang", "step", 30, ["rollout-0", "silent for 4 s", "environment", "raise heartbeat_timeout_s"]),
         ("segfault", "step", 30, ["rollout-0", "signal 11"]),
         pytest.param("exit", "reset", 0, ["rollout-0", "exit code 7"], marks=slow),
         ("nan", "step", 30, ["rollout-0", "environment 0", "reward", "not finite", "nan"]),

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 from run_support import alive, descendants, eventually, nursery_pids, pids_of, small
-from tiny_envs import Bandit, KillsAtHandOver, Parent
+from tiny_envs import Bandit, KillsAtHandOver, Parent, SlowToBegin
 
 from arl_core import APPO
 from arl_core.learning.checkpoint import checkpoints, load_file
@@ -181,6 +181,16 @@ def test_an_iteration_may_take_longer_than_the_heartbeat_timeout(hogwild: bool, 
         engine = model._trainer.engine
         assert engine.version >= 6_000
         assert engine._restarts == 0
+
+
+@pytest.mark.parametrize("inference", ["local", "central"])
+def test_environments_together_may_take_longer_than_the_heartbeat_timeout(inference: str) -> None:
+    """To be made, to be reset, and to begin anew within a step: two seconds each, in rollout worker and evaluator."""
+    fields = {"worker_num_splits": 1, "inference": inference, "eval_every_frames": 1, "eval_episodes": 8}
+    with small(SlowToBegin, envs=8, heartbeat_timeout_s=1.5, **fields) as model:
+        status = model.train(10**6, lambda values: not (values["evaluation"] and values["frames"]))
+        assert status == 1, status.error
+        assert model._trainer.engine._restarts == 0
 
 
 def test_the_end_of_the_nursery_is_a_failure() -> None:

@@ -177,9 +177,12 @@ def test_a_name_leads_to_a_group_of_agents() -> None:
     resolved = resolve_env("py:agent_envs:Staggered")
     context = EnvContext(0, 0, 0)
     assert is_parallel(build_any(resolved, context))
-    group = build_group(resolved, make_contexts(0, 0, 2))
+    beats: list[int] = []
+    group = build_group(resolved, make_contexts(0, 0, 2), lambda: beats.append(1))
     assert isinstance(group, MultiAgentGroup)
     assert (group.num_envs, group.agents) == (6, ("a", "b", "c"))
+    group.reset_into(views_of(group).obs)
+    assert len(beats) == 2 + 2, "environments made, and reset"
     with pytest.raises(UserError, match=r"has several agents, where a gymnasium.Env is wanted"):
         build_env(resolved, context)
     with pytest.raises(UserError, match="wrappers of gymnasium environments do not fit it"):

@@ -250,6 +250,17 @@ class Slow(Bandit):
         return np.zeros(2, np.float32), 0.0, self.short, False, {}
 
 
+class SlowToBegin(Bandit):
+    """Takes a quarter of a second to be made, and to be reset, in the processes of a run."""
+
+    def __init__(self) -> None:
+        time.sleep(0.25 * IN_WORKER)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        time.sleep(0.25 * IN_WORKER)
+        return super().reset(seed=seed)
+
+
 class Gated(gym.Env):
     """One of two actions is forbidden, now this one, now that; it raises where it is taken all the same."""
 
