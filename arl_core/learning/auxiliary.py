@@ -92,10 +92,26 @@ class Auxiliaries:
         """Parameters, buffers and optimiser, CPU tensors by value."""
         optimizer = self._optimizer.state_dict() if self._optimizer is not None else {}
         modules = {key: value.detach().cpu().clone() for key, value in self._modules.state_dict().items()}
-        return {"modules": modules, "optimizer": optimizer}
+        return {"names": list(self._losses), "modules": modules, "optimizer": optimizer}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state. Raises RuntimeError or ValueError where it does not fit."""
+        own = list(self._losses)
+        saved = state.get("names", own)  # not in checkpoints of before they were written
+        if saved != own:
+            raise ValueError(f"they are {', '.join(saved)}, this run's are {', '.join(own)}")
         self._modules.load_state_dict(state["modules"])
         if self._optimizer is not None:
             self._optimizer.load_state_dict(state["optimizer"])
+
+
+def check_losses(recipe: ModelRecipe, learner: Mapping[str, Any]) -> None:
+    """Raise ValueError, one line, where a learner's saved state is of other losses than the recipe's. Where either has none,
+    nothing is loaded."""
+    if not recipe.parts.losses or "auxiliaries" not in learner:
+        return
+    try:
+        Auxiliaries(recipe, recipe.build(), torch.device("cpu")).load_state_dict(learner["auxiliaries"])
+    except Exception as error:  # a plugin's module raises anything
+        what = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"its losses do not fit: {what}. Name the same losses with the same options, or none") from error

@@ -16,6 +16,7 @@ from arl_core.config import ResolvedConfig
 from arl_core.config.idle import idle_fields
 from arl_core.config.layers import AUTO_ORIGIN
 from arl_core.interfaces import ResolvedEnv, RunInfo, UserError
+from arl_core.learning.auxiliary import check_losses
 from arl_core.learning.checkpoint import load_newest, weights_in
 from arl_core.learning.optimizers import OPTIMIZERS, check_moments
 from arl_core.models.checking import check_weights
@@ -193,7 +194,7 @@ class Trainer:
         except ValueError as error:
             raise UserError(
                 f"{path.parent.parent if len(read) > 1 else path} does not fit: {error}. "
-                "Resume without changing network and optimiser, or begin a new run"
+                "Resume without changing network, optimiser and losses, or begin a new run"
             ) from None
         self._before = Before.of_summary(self.directory.read_summary())
         return path, self.frames
@@ -351,6 +352,7 @@ class Trainer:
             if not state["learner"].keys() >= _LEARNER_STATE:
                 raise ValueError("it is not a checkpoint of a run")
             check_moments(OPTIMIZERS[self.cfg.optimizer], state["learner"]["optimizer"])
+            check_losses(self.plan.recipe, state["learner"])
         self.load_state_dicts({policy: state["learner"]["model"] for policy, (_, state) in found.items()})
         if self._engine is not None:
             self._engine.load_checkpoints({policy: path for policy, (path, _) in found.items()})

@@ -48,15 +48,16 @@ class Reinforce(PolicyGradient):
 class NoveltyOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
     scale: float = Field(0.5, ge=0.0, description="size of the bonus")
+    features: int = Field(4, ge=1, description="outputs of its networks")
 
 
 class Novelty(AuxiliaryLoss):
     """Random network distillation in two lines."""
 
-    def __init__(self, model, obs_space, action_space, cfg, scale):
+    def __init__(self, model, obs_space, action_space, cfg, scale, features):
         super().__init__()
         width = obs_space.shape[0]
-        self.target, self.guess = torch.nn.Linear(width, 4).requires_grad_(False), torch.nn.Linear(width, 4)
+        self.target, self.guess = torch.nn.Linear(width, features).requires_grad_(False), torch.nn.Linear(width, features)
         self.scale = scale
 
     def errors(self, batch):
@@ -88,7 +89,8 @@ def arl_algorithms():
 
 @hookimpl
 def arl_losses():
-    return [LossSpec("parts/novelty", f"{__name__}:Novelty", options=f"{__name__}:NoveltyOptions")]
+    more = {"maker": f"{__name__}:Novelty", "options": f"{__name__}:NoveltyOptions"}
+    return [LossSpec("parts/novelty", **more), LossSpec("parts/twin", **more)]
 '''
 
 TRAIN = """
@@ -134,11 +136,43 @@ if __name__ == "__main__":
 """
 
 
+OTHER_LOSSES = """
+import json, sys
+from arl_core import UserError
+from train_parts import model
+
+NOVELTY, TWIN = {"name": "parts/novelty"}, {"name": "parts/twin"}
+RUNS = {"none": [], "one": [NOVELTY], "twin": [TWIN], "both": [NOVELTY, TWIN],
+        "wide": [{"name": "parts/novelty", "options": {"features": 8}}]}
+
+if __name__ == "__main__":
+    serial = json.loads(sys.argv[1])
+    for name in ("none", "one"):
+        with model(losses=RUNS[name], serial=serial) as run:
+            assert run.train(64) == 0
+            run.save(f"{name}.pt")
+    told = {}
+    for name, losses in RUNS.items():
+        with model(losses=losses, serial=serial) as run:
+            for begun in (False, True):
+                for saved in ("none", "one"):
+                    try:
+                        run.load(f"{saved}.pt")
+                        told[f"{saved} into {name}"] = int(run.train(64))
+                    except UserError as error:
+                        told[f"{saved} into {name}"] = str(error)
+                if not begun:
+                    assert run.train(64) == 0
+    print(json.dumps(told))
+"""
+
+
 @pytest.fixture
 def parts(fakes: Any) -> Any:
     fakes.module("arl_plugin_parts", PARTS)
     fakes.dist("arl-plugin-parts", "0.1", {"parts": "arl_plugin_parts"})
     fakes.module("train_parts", TRAIN)
+    fakes.module("other_losses", OTHER_LOSSES)
     return fakes
 
 
@@ -153,6 +187,22 @@ def test_network_algorithm_and_loss_train_together(parts: Any, fields: dict[str,
     assert {"return_of_rollout", "policy_loss", "parts/novelty/error"} <= set(metrics)
     assert same
     assert again == 0
+
+
+@pytest.mark.parametrize("serial", [False, True])
+def test_a_checkpoint_of_other_losses_is_told_before_anything_is_loaded(parts: Any, serial: bool) -> None:
+    done = parts.run("other_losses.py", json.dumps(serial))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    cure = ". Name the same losses with the same options, or none"
+    for name in ("twin", "both", "wide"):
+        text = told.pop(f"one into {name}")
+        assert "one.pt does not fit: its losses do not fit: " in text
+        assert text.endswith(cure)
+        assert "\n" not in text
+        expected = {"twin": "they are parts/novelty, this run's are parts/twin", "wide": "size mismatch for 0.guess.weight"}
+        assert expected.get(name, "they are parts/novelty, this run's are parts/novelty, parts/twin") in text
+    assert set(told.values()) == {0}, "where either has none, training goes on"
 
 
 def test_mistakes_are_one_line(parts: Any) -> None:
