@@ -124,7 +124,7 @@ def model(**fields):
 if __name__ == "__main__":
     seen = []
     with model(**json.loads(sys.argv[1])) as run:
-        status = run.train(20_000, callback=lambda values: seen.append(dict(values["losses"])))
+        status = run.train(100_000, callback=lambda values: seen.append(dict(values["losses"])))
         errors = [losses["parts/novelty/error"] for losses in seen if losses]
         run.save("state.pt")
         with model(**json.loads(sys.argv[1])) as other:
