@@ -150,7 +150,7 @@ class _SavedRun:
                 f"{self._run_dir} has no policy {policy!r}: they are numbered from 0 to {self.cfg.num_policies - 1}"
             )
         found = find_checkpoint(self._run_dir, checkpoint, policy)
-        model = self._recipe.build()
+        model = self._recipe.build().eval()
         try:
             weights = weights_in(found[0])
             check_weights(model.state_dict(), weights)

@@ -83,7 +83,7 @@ class Trainer:
         self.env = env
         self.directory = directory
         self.plan: RunPlan = _explained(make_plan(self.cfg, env, parts), resolved)
-        self.models = [self.plan.recipe.build(policy) for policy in range(self.cfg.num_policies)]
+        self.models = [self.plan.recipe.build(policy).eval() for policy in range(self.cfg.num_policies)]
         self._flats = [flatten_module(model) for model in self.models]
         self._nurseries = nurseries
         self._engine: Engine | None = None

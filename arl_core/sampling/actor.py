@@ -55,7 +55,7 @@ class Replica:
 
     def __init__(self, model: PolicyNetwork, arena: Arena, player: int, device: torch.device | None = None) -> None:
         self.device = device or torch.device("cpu")
-        self.model = model.to(self.device)
+        self.model = model.to(self.device).eval()
         self.player = player
         self.version = -1
         self._flat = flatten_module(self.model)

@@ -43,7 +43,7 @@ class FrozenPlay:
     def __init__(self, spec: EvaluatorSpec, arena: Arena, beat: Callable[[], None] = lambda: None) -> None:
         cfg = spec.recipe.cfg
         self._cfg = cfg
-        models = [spec.recipe.build() for _ in range(cfg.num_policies)]
+        models = [spec.recipe.build().eval() for _ in range(cfg.num_policies)]
         self._cast = Cast(models, spec.agents)
         self._flats = [flatten_module(model) for model in models]
         self._boards = [WeightsBoard(arena, policy) for policy in range(cfg.num_policies)]

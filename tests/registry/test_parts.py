@@ -12,7 +12,7 @@ import torch
 from arl_core.algorithms.base import AuxiliaryLoss, PolicyGradient
 from arl_core.algorithms.losses import masked_mean
 from arl_core.hookspecs import hookimpl
-from arl_core.interfaces import AlgorithmSpec, EnvFamily, LossSpec, ModelSpec
+from arl_core.interfaces import AlgorithmSpec, EncoderSpec, EnvFamily, LossSpec, ModelSpec
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -35,6 +35,15 @@ class Table(torch.nn.Module):
 class Narrow(Table):
     def __init__(self, obs_space, num_params, cfg):
         super().__init__(obs_space, num_params + 1, cfg)
+
+
+class Dropping(torch.nn.Sequential):
+    def __init__(self, obs_space, cfg):
+        super().__init__(torch.nn.Linear(obs_space["obs"].shape[0], 64), torch.nn.Dropout(0.5))
+        self.output_size = 64
+
+    def forward(self, obs):
+        return super().forward(obs["obs"])
 
 
 class Reinforce(PolicyGradient):
@@ -75,6 +84,11 @@ class Novelty(AuxiliaryLoss):
 @hookimpl
 def arl_environments():
     return [EnvFamily(name="parts", summary="nothing to step", resolver=f"{__name__}:nothing")]
+
+
+@hookimpl
+def arl_encoders():
+    return [EncoderSpec("parts/dropping", f"{__name__}:Dropping")]
 
 
 @hookimpl
@@ -167,12 +181,62 @@ if __name__ == "__main__":
 """
 
 
+DROPPING = """
+import json
+from pathlib import Path
+import gymnasium as gym
+import numpy as np
+import torch
+from arl_core import APPO, load_policy
+from arl_core.runtime.evaluate import evaluate_run
+
+
+class Lever(gym.Env):
+    observation_space = gym.spaces.Box(-1, 1, (2,))
+    action_space = gym.spaces.Box(-1, 1, (1,))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return np.array([1.0, 0.0], np.float32), {}
+
+    def step(self, action):
+        self.t += 1
+        return np.array([1.0, self.t / 4], np.float32), float(action[0]), self.t == 4, False, {}
+
+
+NAME, OBS = "py:dropping:Lever", np.array([[0.5, 0.5]], np.float32)
+FIELDS = {"rollout": 8, "batch_size": 64, "serial": True, "sampler_only": True, "experiment": "r",
+          "eval_every_frames": 64, "eval_episodes": 4}
+evaluated = {}
+
+
+def observe(values):
+    if values["evaluation"]:
+        evaluated[values["evaluation"]["frames"]] = values["evaluation"]["return_mean"]
+    return len(evaluated) < 3
+
+
+if __name__ == "__main__":
+    with APPO(NAME, encoder="parts/dropping", num_workers=1, num_envs_per_worker=8, policy_kwargs=FIELDS) as run:
+        run.train(10**9, observe)
+        actions = [float(run.predict(OBS, deterministic=True)[0][0, 0]) for _ in range(3)]
+        copies = [run.policy(), load_policy("train_dir/r", env=NAME)]
+        actions += [float(policy(torch.from_numpy(OBS)).action[0, 0]) for policy in copies]
+        returns = [run.evaluate(4)["return_mean"] for _ in range(2)]
+    saved = {"episodes": 4, "deterministic": True, "seed": None, "picture": None, "env": NAME}
+    returns += [evaluate_run(Path("train_dir/r"), **saved)["return_mean"] for _ in range(2)]
+    print(json.dumps([actions, returns + list(evaluated.values())]))
+"""
+
+
 @pytest.fixture
 def parts(fakes: Any) -> Any:
     fakes.module("arl_plugin_parts", PARTS)
     fakes.dist("arl-plugin-parts", "0.1", {"parts": "arl_plugin_parts"})
     fakes.module("train_parts", TRAIN)
     fakes.module("other_losses", OTHER_LOSSES)
+    fakes.module("dropping", DROPPING)
     return fakes
 
 
@@ -203,6 +267,17 @@ def test_a_checkpoint_of_other_losses_is_told_before_anything_is_loaded(parts: A
         expected = {"twin": "they are parts/novelty, this run's are parts/twin", "wide": "size mismatch for 0.guess.weight"}
         assert expected.get(name, "they are parts/novelty, this run's are parts/novelty, parts/twin") in text
     assert set(told.values()) == {0}, "where either has none, training goes on"
+
+
+def test_a_network_with_dropout_is_evaluated_without(parts: Any) -> None:
+    """By `predict`, a copy of the policy, a saved one, and evaluations of the model, of its directory and during the run."""
+    done = parts.run("dropping.py")
+    assert done.returncode == 0, done.stderr
+    actions, returns = json.loads(done.stdout.splitlines()[-1])
+    assert actions == pytest.approx([actions[0]] * 5, abs=1e-6)
+    assert returns == pytest.approx([returns[0]] * 7, abs=1e-5)
+    assert abs(actions[0]) > 1e-4
+    assert abs(returns[0]) > 1e-4
 
 
 def test_mistakes_are_one_line(parts: Any) -> None:

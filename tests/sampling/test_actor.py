@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from arl_core.models.encoders import MlpEncoder
 from arl_core.sampling.actor import Actor
+from arl_core.sampling.replica import ReplicaSpec, make_actor
 
 OUTPUTS = ("actions", "outputs")
 
@@ -69,6 +72,29 @@ def test_outputs_are_those_of_the_published_model(make_world: Any) -> None:
     actor.refresh()
     actor.act_one(0, 1, 3)
     assert world.arena["versions"][0][1].tolist() == [0, 0, 0, 9, 0]
+
+
+class Dropping(MlpEncoder):
+    def forward(self, obs: Any) -> Any:
+        return torch.nn.functional.dropout(super().forward(obs), 0.5, self.training)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_it_acts_in_evaluation_mode(many: bool, make_world: Any) -> None:
+    world = make_world(num_groups=2)
+    fill_observations(world)
+    recipe = replace(world.recipe, parts=replace(world.recipe.parts, encoder=f"{__name__}:Dropping"))
+    actor = make_actor(ReplicaSpec(recipe, stream=0), world.arena, world.shape, range(2))
+    actor.refresh()
+    if many:
+        actor.act_many([0, 1], [0, 2], [1, 1], [False, False])
+    else:
+        actor.act_one(0, 0, 1)
+    model = recipe.build()
+    model.load_state_dict(world.model.state_dict())
+    with torch.inference_mode():
+        wanted = model.eval().act({"obs": torch.from_numpy(world.arena["obs.obs"][0, 1])}, None, None, deterministic=True)
+    np.testing.assert_allclose(outputs(world, 0, 1)["params"], wanted.params, rtol=1e-5, atol=1e-6)
 
 
 def test_actions_follow_from_the_seed_and_are_drawn(make_world: Any) -> None:

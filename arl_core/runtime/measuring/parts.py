@@ -102,13 +102,13 @@ def measure_parts(request: PartsRequest) -> Parts:
 
 
 def _network(request: PartsRequest, stage: Stage, parts: Parts) -> None:
-    model = request.plan.recipe.build()
+    model = request.plan.recipe.build().eval()
     for rows in request.batches:
         obs = {key: np.resize(array, (rows, *array.shape[1:])) for key, array in stage.views.obs.items()}
         for way, seconds in inference_seconds(model, obs, request.plan.device, request.seconds).items():
             parts.inference[rows, way] = seconds
         if request.local and request.plan.device != "cpu" and rows in request.group_sizes:
-            for way, seconds in inference_seconds(request.plan.recipe.build(), obs, "cpu", request.seconds).items():
+            for way, seconds in inference_seconds(request.plan.recipe.build().eval(), obs, "cpu", request.seconds).items():
                 parts.inference[rows, f"{ON_CPU}{way}"] = seconds
     if request.training:
         torch.set_num_threads(request.plan.cfg.torch_threads)
