@@ -36,7 +36,7 @@ class Snapshot:
     target_frames: int  # 0: none
     target_seconds: float  # 0: none
     fps: float  # trained frames a second, over the last ten seconds or so
-    fps_total: float  # trained frames a second, over all of `seconds`
+    fps_total: float  # trained frames a second, over all of `seconds`, or since a checkpoint was loaded
     policy_lag_mean: float  # optimiser steps
     policy_lag_max: float  # optimiser steps
     versions: int  # optimiser steps of the whole run

@@ -46,7 +46,8 @@ def _jsonable(value: object) -> JSON:
 def summary_dict(
     status: str, snapshot: Snapshot, episodes: EpisodeStatistics, extra: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What a run came to. `fps` is the mean over `seconds`; entries of `extra` are added, or replace what is here."""
+    """What a run came to. `fps` is the mean over `seconds`, or since a checkpoint was loaded; entries of `extra` are added, or
+    replace what is here."""
     return {
         "status": status,
         "version": __version__,

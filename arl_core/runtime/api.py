@@ -44,7 +44,7 @@ class Status(int):
     """How a call of `train` ended: equal to 0 (success), 1 (interrupted) or 2 (failure), with what it came to."""
 
     frames: int  # trained, in total
-    fps: float  # over all training so far
+    fps: float  # over all training so far, or since a checkpoint was loaded
     return_mean: float | None  # over the last episodes
     error: str
 

@@ -81,20 +81,20 @@ class RunStatistics:
         self._fps = FpsMeter()
         self._seconds = 0.0
         self._since: float | None = None
-        self._first_frames = 0
+        self._first_frames, self._first_seconds = 0, 0.0  # what the mean rate is counted from
         self._waiting: dict[str, float] = {}
         self._busy: dict[str, dict[str, float]] = {"inference": {}, "learner": {}}  # by sender
         self.usage = UsageStatistics(plan.cores)
 
     def start_from(self, frames: int) -> None:
-        """Frames that were trained before this process began to (a resumed run)."""
-        self._first_frames = frames
+        """Go on from `frames` that were trained elsewhere (a checkpoint was loaded): rates count from here."""
+        self._first_frames, self._first_seconds = frames, self.seconds
         self._fps = FpsMeter()
 
     def go_on(self, before: Before) -> None:
         """Count on from what an earlier process of the run has counted; after `start_from`."""
         if before.seconds:
-            self._seconds, self._first_frames = before.seconds, 0
+            self._seconds, self._first_frames, self._first_seconds = before.seconds, 0, 0.0
         self.episodes.start_from(before.episodes)
         for policy, episodes in zip(self.policies, before.of_policies, strict=False):
             policy.episodes.start_from(episodes)
@@ -148,6 +148,7 @@ class RunStatistics:
         waiting = list(self._waiting.values())
         now, total = self.seconds, counts(None)
         frames, inference = total["trained"], self._busy["inference"].values()
+        elapsed = now - self._first_seconds
         policies = [policy.snapshot(counts(number)) for number, policy in enumerate(self.policies)]
         return Snapshot(
             seconds=now,
@@ -156,7 +157,7 @@ class RunStatistics:
             target_frames=target,
             target_seconds=seconds,
             fps=self._fps.update(max(frames, self._first_frames), now),
-            fps_total=(frames - self._first_frames) / now if now > 0 else 0.0,
+            fps_total=(frames - self._first_frames) / elapsed if elapsed > 0 else 0.0,
             policy_lag_mean=fmean(policy.policy_lag_mean for policy in policies),
             policy_lag_max=max(policy.policy_lag_max for policy in policies),
             versions=total["optimiser_steps"],

@@ -233,6 +233,22 @@ def test_save_and_load(model: APPO, tmp_path: Path) -> None:
     assert model._trainer.engine.balance() == balance
 
 
+@pytest.mark.parametrize("serial", [False, True])
+def test_fps_after_a_load_is_that_of_what_was_trained_since(serial: bool, tmp_path: Path) -> None:
+    with small(Bandit, serial=serial) as model:
+        model.train(1000)
+        file = model.save(tmp_path / "early.pt")
+        model.train(3000)
+        for _ in range(2):
+            model.set_parameters({0: file})
+            statistics, frames = model._trainer.engine.statistics, model._trainer.frames
+            seconds = statistics.seconds
+            status = model.train(500)
+            assert status.fps == pytest.approx((status.frames - frames) / (statistics.seconds - seconds))
+            status = model.train(500)
+            assert status.fps == pytest.approx((status.frames - frames) / (statistics.seconds - seconds))
+
+
 def test_a_checkpoint_that_cannot_be_written_does_not_end_the_run(tmp_path: Path) -> None:
     with small(Bandit) as model:
         model.train(100)
