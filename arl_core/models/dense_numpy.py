@@ -44,6 +44,20 @@ class _Layer(NamedTuple):
     joined: Floats
 
 
+class _Buffer:
+    """Memory for [N, `width`], whatever N is: that of the largest N so far, which begins as ones."""
+
+    def __init__(self, width: int) -> None:
+        self.rows: Floats = np.ones((0, width), np.float32)
+        self._whole = self.rows
+
+    def resize(self, count: int) -> None:
+        """Make `rows` so many."""
+        if count > len(self._whole):
+            self._whole = np.ones((count, self._whole.shape[1]), np.float32)
+        self.rows = self._whole[:count]
+
+
 class _DenseTower:
     """One tower's layers and head, on the memory of its module.
 
@@ -57,7 +71,9 @@ class _DenseTower:
         self._activate, self._one = _ACTIVATIONS[mlp.nonlinearity]
         self._columns = columns  # pairs: of the outputs, of the head
         self._is_whole = columns == [(slice(None), slice(None))]
-        self._hidden: dict[int, list[Floats]] = {}  # rows -> what each layer but the head writes to
+        self.width = len((*self._layers, self._head)[0].joined)  # of what it reads, with its ones
+        self._buffers = [_Buffer(layer.joined.shape[1]) for layer in self._layers]
+        self._hidden: list[Floats] = []  # what each layer but the head writes to
 
     def refresh(self) -> None:
         for layer in (*self._layers, self._head):
@@ -66,13 +82,15 @@ class _DenseTower:
             np.copyto(layer.joined[-1, :outputs], layer.bias)
             layer.joined[-1, outputs:] = self._one
 
+    def resize(self, count: int) -> None:
+        """Compute for so many rows from now on."""
+        for buffer in self._buffers:
+            buffer.resize(count)
+        self._hidden = [buffer.rows for buffer in self._buffers]
+
     def forward(self, x: Floats, outputs: Floats) -> None:
-        """Write the head's columns for `x` [N, I + 1] (with its ones) to `outputs` [N, P+1]."""
-        hidden = self._hidden.get(len(x))
-        if hidden is None:
-            hidden = [np.empty((len(x), layer.joined.shape[1]), np.float32) for layer in self._layers]
-            self._hidden[len(x)] = hidden
-        for layer, y in zip(self._layers, hidden, strict=True):
+        """Write the head's columns for `x` [N, I + 1] (with its ones) to `outputs` [N, P+1], N as of `resize`."""
+        for layer, y in zip(self._layers, self._hidden, strict=True):
             np.dot(x, layer.joined, out=y)
             self._activate(y)
             x = y
@@ -111,7 +129,8 @@ class DensePolicy:
         # context variable; entering a context that has them is a tenth of the price of `np.errstate`.
         self._silent = contextvars.copy_context()
         self._silent.run(np.seterr, over="ignore", invalid="ignore")
-        self._inputs: dict[int, Floats] = {}  # rows -> what the towers read
+        self._buffer = _Buffer(self._towers[0].width)
+        self._inputs = self._buffer.rows  # what the towers read
         self.choose_into = model.dist.choose_numpy_into
         self.refresh()
 
@@ -133,15 +152,20 @@ class DensePolicy:
         for tower in self._towers:
             tower.forward(x, outputs)
 
+    def _resize(self, count: int) -> None:
+        self._buffer.resize(count)
+        self._inputs = self._buffer.rows
+        for tower in self._towers:
+            tower.resize(count)
+
     def _inputs_of(self, obs: NDArray[Any]) -> Floats:
         """Observations [N, ...], normalised, and a column of ones: [N, I + 1]."""
         if obs.ndim != 2:
             obs = obs.reshape(len(obs), -1)
-        rows, size = obs.shape
-        joined = self._inputs.get(rows)
-        if joined is None:
-            joined = self._inputs[rows] = np.ones((rows, size + 1), np.float32)
-        x = joined[:, :size]
+        if len(obs) != len(self._inputs):
+            self._resize(len(obs))
+        joined = self._inputs
+        x = joined[:, :-1]
         if self._norm is None:
             np.copyto(x, obs, casting="unsafe")
             return joined

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,24 @@ def test_numpy_acts_as_torch_does(obs: spaces.Space[Any], actions: spaces.Space[
         policy.choose_into(columns, found[:, :-1], mask, noise.numpy())
         np.testing.assert_allclose(found, expected.numpy(), rtol=2e-5, atol=2e-6)
         np.testing.assert_allclose(columns, chosen.numpy(), rtol=2e-5, atol=2e-6)
+
+
+def test_memory_is_that_of_the_largest_number_of_rows() -> None:
+    """Central inference asks for as many rows as are waiting, now more, now fewer."""
+    policy = dense_policy(make(VECTOR, spaces.Discrete(3), {"actor_critic_share_weights": False}))
+    assert policy is not None
+    rng = np.random.default_rng(0)
+    obs, expected = rows_of(VECTOR, 300, rng)["obs"], np.zeros((300, 4), np.float32)
+    policy.outputs_into({"obs": obs}, expected)
+    tracemalloc.start()
+    for count in rng.permutation(np.arange(1, 301)).tolist():
+        found = np.zeros((count, 4), np.float32)
+        policy.outputs_into({"obs": obs[:count]}, found)
+        np.testing.assert_allclose(found, expected[:count], rtol=2e-5, atol=2e-6)
+        del found
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 100_000, "a row of inputs and of hidden units is 300 bytes: buffers for each count would be 14 MB"
 
 
 def test_choices_follow_the_distribution() -> None:
