@@ -171,6 +171,7 @@ class LearnerProcess:
         self._busy_s = 0.0
         self.meter = Meter(0)  # every round: they are few
         self._reported = time.monotonic()
+        self._measured = False  # since we last stood still
         self._staging = torch.from_numpy(link.arena["weights.transfer"][spec.policy])
         self._evaluated = torch.from_numpy(link.arena["weights.evaluated"][spec.policy])
 
@@ -184,6 +185,7 @@ class LearnerProcess:
                 if not self.link.obey(self._on_pause, self._handle_commands):
                     return
                 self._reported, self._busy_s = time.monotonic(), 0.0
+                self._measured = False
             self._handle_commands()
             self._advance()
 
@@ -210,7 +212,8 @@ class LearnerProcess:
         begin = time.perf_counter()
         self.meter.begin()
         self.intake.counts[BUSY] = 1  # commands wait for the end of the iteration
-        group = self.intake.train(with_metrics=due)
+        group = self.intake.train(with_metrics=due or not self._measured)  # a short `train` call shows losses too
+        self._measured = True
         self.intake.counts[BUSY] = 0
         self.meter.lap(TRAINING)
         if self._synchronous:

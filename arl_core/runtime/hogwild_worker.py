@@ -46,6 +46,7 @@ class HogwildWorker(RolloutWorker):
             self.learner.pull()
 
     def _on_pause(self) -> None:
+        self._measured = 0.0  # a short `train` call shows losses too
         self.intake.counts[STAGED] = self.intake.assembler.staged_frames()
         super()._on_pause()
 
