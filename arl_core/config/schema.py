@@ -245,7 +245,7 @@ class LearningFields(BaseModel):
         description="no learner: each rollout worker applies the gradients of its own rollouts to shared parameters, without "
         "a lock (A3C as published); batch_size is then each worker's own",
     )
-    max_policy_lag: Positive = Field(100, description="slots that lag more optimiser steps than this are dropped")
+    max_policy_lag: Positive = Field(1000, description="slots that lag more optimiser steps than this are dropped")
 
 
 class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):

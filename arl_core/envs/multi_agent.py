@@ -1,8 +1,8 @@
 """Environments of several agents (PettingZoo's parallel API), stepped together: every agent is a row of the group.
 
 Row = environment * agents + agent. An agent takes part from the step that first observes it to the one that ends it; its other
-rows are not valid: no frame, no reward, observation zero. The environment resets, as a whole, in the step after its last agent
-has ended.
+rows are not valid: no frame, no reward, observation zero (of a discrete space its first class). The environment resets, as a
+whole, in the step after its last agent has ended.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from arl_core.envs.faults import EnvironmentFault, close_all, failed, metrics_of
 from arl_core.envs.spaces import ActionLayout, obs_checker, obs_specs, obs_writer
 from arl_core.envs.state import load_env_states, save_env_states
 from arl_core.interfaces import ArraySpec, EnvContext, EpisodeEnds, StepViews, UserError
+from arl_core.spaces import leaves_of
 
 
 class ParallelEnv(Protocol):
@@ -97,6 +98,7 @@ class MultiAgentGroup:
         self.obs_specs: Mapping[str, ArraySpec] = obs_specs(space)
         self._number = {agent: number for number, agent in enumerate(self.agents)}
         self._layout = ActionLayout(action_space)
+        self._absent = {key: np.asarray(getattr(leaf, "start", 0)) for key, (_, leaf) in leaves_of(space).items()}
         self._write = obs_writer(space)
         self._check = obs_checker(space)
         self._limit = max_episode_steps
@@ -105,10 +107,9 @@ class MultiAgentGroup:
         self._actions: Sequence[Any] = ()
 
     def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:
-        """See `EnvGroup`; rows of agents that do not take part from the beginning are zero."""
+        """See `EnvGroup`."""
         rows = dict(obs)
-        for array in rows.values():
-            array[:] = 0
+        self._clear(rows)
         for i, context in enumerate(self._contexts):
             self._reset(i, context.seed, rows)
 
@@ -123,8 +124,7 @@ class MultiAgentGroup:
         for flags in (views.terminated, views.truncated, views.valid):
             flags[:] = False
         if not self._live.all():  # rows that nobody writes below
-            for array in rows.values():
-                array[:] = 0
+            self._clear(rows)
         infos: dict[int, Mapping[str, Any]] = {}
         for i in range(len(self.envs)):
             if self._live[i].any():
@@ -133,6 +133,11 @@ class MultiAgentGroup:
                 self._reset(i, None, rows)
         ended = np.flatnonzero(views.terminated | views.truncated)
         return metrics_of_ends(ended, infos) if len(ended) else None
+
+    def _clear(self, rows: Mapping[str, NDArray[Any]]) -> None:
+        """Make all rows those of agents that do not take part: values that a network can encode."""
+        for key, array in rows.items():
+            array[:] = self._absent[key]
 
     def _reset(self, i: int, seed: int | None, rows: dict[str, NDArray[Any]]) -> None:
         try:

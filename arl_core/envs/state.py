@@ -6,11 +6,18 @@ classic-control environments are saved by their attributes, which are all number
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from arl_core.interfaces import ResolvedEnv
+
+log = logging.getLogger("arl")
 
 _MASK = (1 << 64) - 1
 # class in gymnasium.envs.classic_control -> attributes that make up its state
@@ -52,11 +59,15 @@ def _classic_attributes(env: Any) -> tuple[str, ...] | None:
     return None
 
 
+def identity(env: ResolvedEnv) -> str:
+    """All that says what an environment's saved state means: only one with the same identity can take it."""
+    return json.dumps([env.id, dict(env.kwargs), dict(env.options), env.wrappers, env.max_episode_steps], sort_keys=True)
+
+
 def save_env_state(env: Any) -> dict[str, NDArray[Any]] | None:
     """All that `load_env_state` needs, or None if this environment cannot be saved."""
     if hasattr(env, "get_state") and hasattr(env, "set_state"):
-        state: dict[str, NDArray[Any]] | None = env.get_state()
-        return state
+        return _asked(env)
     attributes = _classic_attributes(env)
     if attributes is None:
         return None
@@ -66,6 +77,30 @@ def save_env_state(env: Any) -> dict[str, NDArray[Any]] | None:
         if value is not None:
             saved[name] = np.asarray(value)
     return saved
+
+
+def _asked(env: Any) -> dict[str, NDArray[Any]] | None:
+    """What `env.get_state` gives. Methods of that name exist that mean something else: nothing that they do ends a run."""
+    try:
+        state = env.get_state()
+        if state is None:
+            return None
+        if not isinstance(state, Mapping):
+            raise TypeError(f"it returns {type(state).__name__}, not a dict of arrays")
+        arrays = {str(key): np.asarray(value) for key, value in state.items()}
+        for key, value in arrays.items():
+            if value.dtype.kind not in "biuf":
+                raise TypeError(f"'{key}' is no array of numbers, but {type(state[key]).__name__}")
+    except Exception as error:  # noqa: BLE001  # anybody's method; told below
+        _warn_unsaved(type(env).__name__, f"{type(error).__name__}: {error}")
+        return None
+    return arrays
+
+
+@cache
+def _warn_unsaved(name: str, why: str) -> None:
+    """Once: checkpoints are written every few minutes."""
+    log.warning("%s: what get_state gives cannot be saved, so it begins anew where the run is resumed (%s)", name, why)
 
 
 def save_env_states(envs: Sequence[Any]) -> dict[str, NDArray[Any]] | None:

@@ -26,11 +26,12 @@ class Saver:
         self._saved = self._milestone = time.monotonic()
 
     def save(self, target: Path | None = None) -> Path:
-        """Write a checkpoint into the run's folder, or to `target` (a folder, or a file `*.pt`). Raises UserError."""
+        """Write a checkpoint into the run's folder, or to `target` (a folder, or a file `*.pt`), where all others stay. Raises
+        UserError."""
         self._saved = time.monotonic()  # also where it fails: it is tried again when the next one is due
         place = target or self._folder
         assert place is not None, "saving was asked for without a place"
-        return self._write(place, keep=self._learner.cfg.keep_checkpoints)
+        return self._write(place, keep=self._learner.cfg.keep_checkpoints if target is None else None)
 
     def _write(self, place: Path, keep: int | None) -> Path:
         learner = self._learner

@@ -68,10 +68,10 @@ class LearningRate:
             self.value = min(self.value * FACTOR, most)
 
     def state_dict(self) -> dict[str, Any]:
-        """The present rate and the configured one that it came from."""
-        return {"base": self.base, "value": self.value}
+        """The present rate, the configured one that it came from, and the schedule that led there."""
+        return {"schedule": self._schedule, "base": self.base, "value": self.value}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved rate; where another `learning_rate` is configured now, from that one."""
-        if float(state["base"]) == self.base:
+        """Go on from a saved rate; where another `learning_rate` or `lr_schedule` is configured now, as configured."""
+        if float(state["base"]) == self.base and state.get("schedule") == self._schedule:
             self.value = float(state["value"])

@@ -165,8 +165,7 @@ class APPO:
                 raise UserError(f"'{name}' cannot change in a running learner.{nearest(name, LIVE_HYPERPARAMETERS)} ({known})")
         base = Layer("present configuration", self.config.model_dump())
         merged = merge_layers([base, Layer("set_hyperparameters", values)]).config
-        self._trainer.engine.set_hyperparameters({name: getattr(merged, name) for name in values})
-        self._trainer.cfg = merged
+        self._trainer.set_hyperparameters(merged, values)
 
     # ----------------------------------------------------------------- weights
 
@@ -198,8 +197,8 @@ class APPO:
             raise UserError(f"set_parameters: {error}") from None
 
     def save(self, path: str | Path) -> Path:
-        """Write one checkpoint atomically: to `path` if it ends in `.pt`, otherwise into that directory. Several policies have
-        one each, in folders p0, p1, ... of that directory; returns that of policy 0."""
+        """Write one checkpoint atomically: to `path` if it ends in `.pt`, otherwise into that directory, beside those that are
+        there. Several policies have one each, in folders p0, p1, ... of that directory; returns that of policy 0."""
         return self._trainer.engine.save(Path(path).absolute())
 
     def load(self, path: str | Path) -> None:

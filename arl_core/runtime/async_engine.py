@@ -37,9 +37,10 @@ log = logging.getLogger("arl")
 
 
 class AsyncEngine:
-    """Rollout workers, policy workers and learners in processes of their own (an `Engine`)."""
+    """Rollout workers, policy workers and learners in processes of their own (an `Engine`). `life`: of a run that goes on, the
+    frames that it trained before; environments and actions have streams that it has not been through."""
 
-    def __init__(self, plan: RunPlan, folder: Path | None, nurseries: Nurseries | None = None) -> None:
+    def __init__(self, plan: RunPlan, folder: Path | None, nurseries: Nurseries | None = None, life: int = 0) -> None:
         self.plan = plan
         self.statistics = RunStatistics(plan)
         self._folder = folder
@@ -51,6 +52,7 @@ class AsyncEngine:
         self._command_number = 0
         self._born: dict[ComponentSpec, float] = {}
         self._lives: dict[ComponentSpec, int] = {}
+        self._life = life
         self._errors: dict[int, tuple[str, str, str]] = {}  # by component: type, message, traceback
         self._killed: dict[ComponentSpec, float] = {}  # by us, for their silence, and when
         self._failure: ComponentFailure | None = None
@@ -112,7 +114,7 @@ class AsyncEngine:
             "table": self.plan.table,
             "fds_per_bell": len(self._bells[0].fds),
             "body": body_of(self.plan, component.role),
-            "spec": spec_of(self.plan, component, self._lives.get(component, 0), self._folder),
+            "spec": spec_of(self.plan, component, self._life + self._lives.get(component, 0), self._folder),
         }
         try:
             pid = self._nursery_of(component).spawn(component.name, "arl_core.runtime.entry:component_main", kwargs)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from arl_core.envs.group import build_group, make_contexts
+from arl_core.envs.state import identity
 from arl_core.interfaces import EnvContext, UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotState
@@ -73,23 +74,32 @@ class SerialEngine:
         ]
         self.intakes = [SlotIntake(learner, arena, plan.shape) for learner in self.learners]
         try:
-            for group in range(plan.shape.num_groups):
-                contexts = self._contexts(group)
-                casting = None if plan.casting is None else Casting(plan.casting, contexts)
-                environments = build_group(plan.env, contexts)
-                self.runners.append(GroupRunner(environments, group, arena, plan.shape, self._episodes, casting, self._meter))
-            for runner in self.runners:
-                runner.reset()
+            self._make_sampler(arena)
         except UserError:
             raise
         except Exception as error:
             raise _failure(error) from error
-        self.actor = make_actor(ReplicaSpec(plan.recipe, stream=0), arena, plan.shape, range(plan.shape.num_groups))
         torch.set_num_threads(threads)
+
+    def _make_sampler(self, arena: Arena, life: int = 0) -> None:
+        """Environments that stand at their beginning, and who acts; those of another `life` have streams of their own."""
+        plan = self.plan
+        self._life = life
+        for runner in self.runners:
+            runner.group.close()
+        self.runners = []
+        for group in range(plan.shape.num_groups):
+            contexts = self._contexts(group)
+            casting = None if plan.casting is None else Casting(plan.casting, contexts, life)
+            environments = build_group(plan.env, contexts)
+            self.runners.append(GroupRunner(environments, group, arena, plan.shape, self._episodes, casting, self._meter))
+        for runner in self.runners:
+            runner.reset()
+        self.actor = make_actor(ReplicaSpec(plan.recipe, stream=0, life=life), arena, plan.shape, range(plan.shape.num_groups))
 
     def _contexts(self, group: int) -> list[EnvContext]:
         plan, size = self.plan, self.plan.shape.envs_per_group
-        return make_contexts(plan.cfg.seed, group * size, size, group // plan.groups_per_worker)
+        return make_contexts(plan.cfg.seed, group * size, size, group // plan.groups_per_worker, self._life)
 
     def _begin(self) -> None:
         """Before the first frame, unless a checkpoint has brought environments that have begun."""
@@ -245,6 +255,12 @@ class SerialEngine:
             self._books.loaded[policy] += learner.frames - before
         if exact and sampler is not None:
             self._load_sampler(sampler)
+        elif not self._begun and self.frames:
+            assert self._arena is not None
+            try:
+                self._make_sampler(self._arena, life=self.frames)  # not what the run has been through already
+            except Exception as error:
+                raise _failure(error) from error
         self.statistics.start_from(self.frames)
 
     def save(self, target: Path | None = None) -> Path:
@@ -291,6 +307,7 @@ class SerialEngine:
             return None
         arena = self._arena
         return {
+            "environment": identity(self.plan.env),
             "arena": {n: torch.from_numpy(arena[n].copy()) for n in self.plan.table if not n.startswith(_NOT_SAVED)},
             "runners": [{k: torch.from_numpy(np.asarray(v)) for k, v in state.items()} for state in runners if state],
             "actions": self.actor.generator.get_state(),
@@ -302,18 +319,21 @@ class SerialEngine:
         }
 
     def _fits(self, state: Mapping[str, Any], checkpoints: Mapping[int, Mapping[str, Any]]) -> bool:
-        """Whether a saved sampler has this run's arrays, which it has not after a change of num_workers, rollout and the like,
-        and is of the same moment as the learners in `checkpoints` (by policy)."""
+        """Whether a saved sampler has this run's environment and arrays, which it has not after a change of wrappers,
+        num_workers, rollout and the like, and is of the same moment as the learners in `checkpoints` (by policy)."""
         assert self._arena is not None
         arena, saved = self._arena, state["arena"]
         names = {name for name in self.plan.table if not name.startswith(_NOT_SAVED)}
-        same = names == saved.keys() and all(arena[name].shape == tuple(saved[name].shape) for name in names)
+        same = state["environment"] == identity(self.plan.env)
+        same = same and names == saved.keys() and all(arena[name].shape == tuple(saved[name].shape) for name in names)
         columns = self.intakes[0].assembler.columns
         same = same and all(int(each["cursor"][0]) <= columns for each in state["assemblers"])  # of a larger batch
         versions = {policy: int(each["learner"]["version"]) for policy, each in checkpoints.items()}
         same = same and versions == dict(enumerate(state["versions"]))
         if not same:
-            log.warning("the checkpoint's environments are not this run's (another num_workers, rollout, ...): they begin anew")
+            log.warning(
+                "the checkpoint's environments are not this run's (wrappers, num_workers, rollout, ...): they begin anew"
+            )
         return same
 
     def _load_sampler(self, state: Mapping[str, Any]) -> None:
@@ -322,9 +342,15 @@ class SerialEngine:
         self._begun = True
         for name, saved in state["arena"].items():
             arena[name][...] = saved.numpy()
-        arena["slot.weights_epoch"][...] = arena["control.weights_epoch"][0]
-        for runner, saved in zip(self.runners, state["runners"], strict=True):
-            runner.set_state({key: value.numpy() for key, value in saved.items()})
+        arena["slot.weights_epoch"][...] = arena["control.weights_epoch"][:, None]
+        try:
+            for runner, saved in zip(self.runners, state["runners"], strict=True):
+                runner.set_state({key: value.numpy() for key, value in saved.items()})
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise UserError(
+                f"the checkpoint's environments cannot be put back ({why}); with another num_workers they begin anew"
+            ) from error
         self.actor.generator.set_state(state["actions"])
         self.actor.state.copy_(state["actor"])
         self.actor.noise.copy_(state["noise"])

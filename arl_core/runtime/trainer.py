@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from arl_core.config import ResolvedConfig
+from arl_core.config import ResolvedConfig, RunConfig
 from arl_core.config.idle import idle_fields
 from arl_core.config.layers import AUTO_ORIGIN
 from arl_core.interfaces import ResolvedEnv, RunInfo, UserError
@@ -137,7 +137,7 @@ class Trainer:
         if self.cfg.serial:
             engine = SerialEngine(self.plan, folder)
         else:
-            engine = AsyncEngine(self.plan, folder, self._nurseries)
+            engine = AsyncEngine(self.plan, folder, self._nurseries, life=self.frames)
         try:
             engine.start([self._weights_of(policy) for policy in range(len(self.models))])
             if self._checkpoints:
@@ -325,6 +325,13 @@ class Trainer:
             self.directory.write_summary(summary)
         except OSError as error:  # a full disk: what the run is and does does not depend on its summary
             log.warning("summary.json cannot be written: %s", error.strerror)
+
+    def set_hyperparameters(self, cfg: RunConfig, names: Iterable[str]) -> None:
+        """Have the running learners, and those of an engine that comes after a failure, go on with `cfg`, in which these fields
+        are new."""
+        self.engine.set_hyperparameters({name: getattr(cfg, name) for name in names})
+        self.cfg = cfg
+        self.plan = replace(self.plan, cfg=cfg, recipe=replace(self.plan.recipe, cfg=cfg))
 
     # ----------------------------------------------------------------- weights
 

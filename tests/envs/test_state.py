@@ -48,6 +48,28 @@ def test_an_environment_of_anybodys_saves_itself() -> None:
     assert other.place.tolist() == [9, 2]
 
 
+@pytest.mark.parametrize(
+    ("gives", "told"),
+    [
+        (np.zeros(3), "TypeError: it returns ndarray, not a dict of arrays"),
+        ({"goal": "north"}, "TypeError: 'goal' is no array of numbers, but str"),
+        (RuntimeError("not now"), "RuntimeError: not now"),
+    ],
+)
+def test_a_method_of_the_same_name_that_means_something_else(gives: Any, told: str, caplog: pytest.LogCaptureFixture) -> None:
+    class Other(Savable):
+        def get_state(self) -> Any:
+            if isinstance(gives, Exception):
+                raise gives
+            return gives
+
+    for _ in range(2):
+        assert save_env_state(Other()) is None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Other: what get_state gives cannot be saved, so it begins anew where the run is resumed ({told})"
+    ]
+
+
 def test_an_environment_without_state_methods_cannot_be_saved() -> None:
     assert save_env_state(gym.make("FrozenLake-v1").unwrapped) is None
 

@@ -122,6 +122,7 @@ def test_a_dead_learner_ends_the_run_at_once_and_nobody_waits_for_it(tmp_path: P
     fields = {"train_dir": str(tmp_path), "experiment": "r", "save_every_sec": 0.01}
     with small(Bandit, **fields) as model:
         model.train(300)
+        model.set_hyperparameters(learning_rate=1e-4, gamma=0.5)
         done: list[float] = []
 
         def work() -> None:
@@ -147,7 +148,10 @@ def test_a_dead_learner_ends_the_run_at_once_and_nobody_waits_for_it(tmp_path: P
         assert status.frames >= last["frames"] + 200
         assert model._trainer.engine.balance().exact
         newest = checkpoints(tmp_path / "r" / "checkpoints" / "p0")[0]
-        assert load_file(newest)["learner"]["frames"] == status.frames
+        learner = load_file(newest)["learner"]
+        assert learner["frames"] == status.frames
+        assert learner["learning_rate"]["base"] == 1e-4, "what was changed while it ran stays so"
+        assert model.config.gamma == model._trainer.plan.recipe.cfg.gamma == 0.5
         # a learner that dies between calls
         os.kill(pids_of(model)["learner-0"], signal.SIGKILL)
         begin = time.monotonic()

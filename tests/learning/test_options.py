@@ -51,6 +51,20 @@ def test_the_rate_stays_within_its_bounds() -> None:
         RunConfig(lr_adaptive_min=0.1)
 
 
+def test_a_rate_goes_on_only_under_the_schedule_that_led_to_it() -> None:
+    adaptive, linear, constant = (
+        LearningRate(RunConfig(lr_schedule=name)) for name in ("kl_adaptive_epoch", "linear", "constant")
+    )
+    adaptive.value = linear.value = 1e-7
+    start = constant.value
+    for ended in (adaptive, linear):
+        constant.load_state_dict(ended.state_dict())
+        assert constant.value == start > 1e-7
+    same = LearningRate(RunConfig(lr_schedule="kl_adaptive_epoch"))
+    same.load_state_dict(adaptive.state_dict())
+    assert same.value == 1e-7
+
+
 def test_an_algorithm_without_kl_is_told_so() -> None:
     rate = LearningRate(RunConfig(lr_schedule="kl_adaptive_minibatch"))
     with pytest.raises(UserError, match="needs the metric 'kl', which this algorithm does not report"):

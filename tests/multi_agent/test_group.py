@@ -203,6 +203,29 @@ def test_an_environment_may_have_nothing_to_close() -> None:
     assert group.envs == []
 
 
+def test_rows_of_absent_agents_are_values_that_a_network_can_encode() -> None:
+    class Classes(Staggered):
+        both = spaces.Dict({"n": spaces.Discrete(3, start=4), "m": spaces.MultiDiscrete([2, 2], start=[5, 6])})
+
+        def observation_space(self, agent: str) -> spaces.Space[Any]:
+            return self.both
+
+        def observe(self, agent: str) -> Any:
+            return {"n": 6, "m": np.array([6, 7])}
+
+    group = group_of(Classes, 1)
+    views = views_of(group)
+    group.reset_into(views.obs)
+    assert views.obs["n"].tolist() == [6, 6, 4]  # c comes later
+    assert views.obs["m"].tolist() == [[6, 7], [6, 7], [5, 6]]
+    for _ in range(3):
+        group.send(np.zeros((3, 1), np.int64))
+        group.recv_into(views)
+    assert views.valid.tolist() == [True, False, True]  # b has ended
+    assert views.obs["n"].tolist() == [6, 4, 6]
+    assert views.obs["m"].tolist() == [[6, 7], [5, 6], [6, 7]]
+
+
 def test_observations_of_parts() -> None:
     class Parts(Parallel):
         def observation_space(self, agent: str) -> spaces.Space[Any]:

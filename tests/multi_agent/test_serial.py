@@ -111,6 +111,20 @@ def test_it_is_reproducible_and_resumes_bit_for_bit(tmp_path: Path, fields: dict
             assert same(rest.get_parameters()[policy], weights)
 
 
+def test_what_is_on_its_way_is_each_policy_s_own_after_a_load(tmp_path: Path) -> None:
+    with serial(Staggered, **MIXED) as half:
+        half.train(600)
+        half.save(tmp_path)
+    with serial(Staggered, **MIXED) as plain, serial(Staggered, **MIXED) as changed:
+        changed.set_parameters({0: changed.get_parameters()[0]})  # a new epoch of policy 0 alone
+        changed.train(100)
+        for model in (plain, changed):
+            model.load(tmp_path)
+            model.train(600)
+        for policy, weights in plain.get_parameters().items():
+            assert same(changed.get_parameters()[policy], weights)
+
+
 def exact_after_load(model: APPO) -> bool:
     return all(model._trainer.engine.balance(policy).exact for policy in (None, 0, 1))
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from run_support import SMALL, descendants, eventually, give_up, keep, nursery_pids, pids_of, same, small
-from tiny_envs import Bandit
+from tiny_envs import Bandit, Seeded
 
 from arl_core import APPO, UserError
 from arl_core.ipc.slots import SlotState
@@ -44,6 +44,29 @@ def actions_since(engine: Any) -> NDArray[Any]:
     whole &= arena["slot.weights_epoch"][0] == arena["control.weights_epoch"][0]
     actions: NDArray[Any] = arena["actions"][whole][arena["valid"][whole]]
     return actions.ravel()
+
+
+def test_a_run_that_goes_on_sees_other_episodes_than_at_its_beginning(tmp_path: Path) -> None:
+    seeds = []
+    for goes_on in (False, False, True):
+        with small(Seeded, envs=1) as model:
+            if goes_on:
+                model.load(tmp_path)
+            model.train(100)
+            assert model._trainer.episodes is not None
+            seeds.append(model._trainer.episodes.metric_means["first"])
+            model.save(tmp_path)
+    assert seeds[0] == seeds[1] > 0
+    assert seeds[2] not in {0, seeds[0]}
+
+
+def test_checkpoints_in_a_folder_of_the_users_stay(tmp_path: Path) -> None:
+    with small(Bandit, serial=True, keep_checkpoints=1) as model:
+        written = []
+        for _ in range(3):
+            model.train(100)
+            written.append(model.save(tmp_path))
+        assert sorted(tmp_path.iterdir()) == sorted(written)
 
 
 def test_ten_calls_on_the_same_processes(model: APPO) -> None:

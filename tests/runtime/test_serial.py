@@ -140,6 +140,32 @@ def test_a_checkpoint_of_other_environments_gives_its_weights(tmp_path: Path) ->
             assert engine_of(target).balance().exact
 
 
+def test_states_of_other_wrappers_are_not_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    wrapped = {"wrappers": [{"name": "time-limit", "options": {"max_episode_steps": 9}}]}
+    with serial() as plain, serial(**wrapped) as cut:
+        for source, target in ((plain, cut), (cut, plain)):
+            source.train(300)
+            target.load(source.save(tmp_path / "a.pt"))
+            assert target.train(300) == 0
+            assert "the checkpoint's environments are not this run's (wrappers, num_workers" in caplog.text
+            caplog.clear()
+            assert engine_of(target).balance().exact
+
+
+def test_a_state_that_an_environment_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serial() as model, serial() as other:
+        model.train(300)
+        file = model.save(tmp_path / "a.pt")
+
+        def refuse(*_: Any) -> None:
+            raise KeyError("wind")
+
+        monkeypatch.setattr("arl_core.envs.group.load_env_states", refuse)
+        other.load(file)
+        with pytest.raises(UserError, match=r"cannot be put back \(KeyError: 'wind'\); with another num_workers they begin"):
+            other.train(300)
+
+
 def test_a_checkpoint_of_a_larger_batch_gives_its_weights(tmp_path: Path) -> None:
     same = {"workers": 2, "envs": 6, "slots_per_group": 4}
     with serial(**same, batch_size=192) as large, serial(**same, batch_size=64) as small:
@@ -178,6 +204,17 @@ def test_environments_that_cannot_be_saved_begin_anew(tmp_path: Path) -> None:
                 other.train(200)
                 assert engine_of(other).balance().exact
             assert_equal(weights(second), weights(third))  # two resumes of one checkpoint are equal
+
+
+def test_a_run_that_goes_on_sees_other_episodes_than_at_its_beginning(tmp_path: Path) -> None:
+    lakes = "gym:FrozenLake-v1"  # cannot be saved; slippery
+    with serial(lakes) as model, serial(lakes) as later:
+        model.train(64)
+        later.load(model.save(tmp_path / "a.pt"))
+        first = [contexts.seed for contexts in engine_of(model)._contexts(0)]
+        second = [contexts.seed for contexts in engine_of(later)._contexts(0)]
+        assert not set(first) & set(second)
+        assert engine_of(later).actor.generator.initial_seed() != engine_of(model).actor.generator.initial_seed()
 
 
 def first_observations(workers: int, envs: int) -> np.ndarray:

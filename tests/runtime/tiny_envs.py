@@ -183,6 +183,19 @@ def faulty() -> gym.Env:
     return Faulty(what, where, int(at), once)
 
 
+class Seeded(Bandit):
+    """Reports the seed of its first episode."""
+
+    first = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.first = self.first or int(seed or 0)
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        return *super().step(action)[:4], {"first": float(self.first)}
+
+
 class Drawn(Bandit):
     """Draws itself: as green as the episode is long."""
 
