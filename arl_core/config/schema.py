@@ -130,7 +130,7 @@ class SamplingFields(BaseModel):
     serial: bool = Field(False, description="everything in one process, in a fixed order; bit-reproducible")
     sampler_only: bool = Field(False, description="sample and discard: measures the sampler, trains nothing")
     cpu_affinity: bool = Field(False, description="pin each rollout worker to one processor")
-    niceness: int = Field(0, ge=0, le=19, description="niceness added to rollout workers")
+    niceness: int = Field(5, ge=0, le=19, description="niceness added to rollout workers: learners come first")
     torch_threads: int = Field(1, ge=1, le=limits.MAX_THREADS, description="threads of the learner's CPU kernels")
 
 

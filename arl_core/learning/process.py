@@ -59,7 +59,7 @@ class SlotIntake:
         self.assembler = BatchAssembler(arena, shape, self.inbox, columns, learner.model.dist, policy, pinned=pinned)
         self.counts: NDArray[np.int64] = arena["learner.counts"][policy]
         self._granted: NDArray[np.int64] = arena["group.granted"][:, 0]
-        self._handed_over: NDArray[np.int64] = arena["group.slots"][:, 1]
+        self._handed_over: NDArray[np.int64] = arena["group.slots"][:, 1:3]  # so far; with the one that is just handed over
         self._grant_all()
         self.lags: list[tuple[float, int]] = []  # (mean, max) of each trained batch since the last report
         self._versions: NDArray[np.int64] = arena["versions"][policy]
@@ -110,7 +110,8 @@ class SlotIntake:
         if self._shape.slots_per_iteration:  # the iteration begins anew; full slots count again when they are dropped
             full = [self._group(slot) for slot in self.inbox.all_full()]
             waiting = np.bincount(full, minlength=len(self._granted))
-            self._granted[:] = self._handed_over - waiting + self._shape.slots_per_iteration
+            # a worker may be handing over right now: rather one slot too many than an iteration that never is complete
+            self._granted[:] = self._handed_over.max(1) - waiting + self._shape.slots_per_iteration
 
     def train(self, *, with_metrics: bool) -> int:
         """Train on the complete batch; returns the group whose slot came free meanwhile, or -1."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,22 @@ def test_discarding_counts_what_was_staged(make_desk: Any) -> None:
     assert desk.counts[DROPPED_EPOCH] == frames
     assert intake.assembler.staged_frames() == 0
     desk.balance(frames)
+
+
+@pytest.mark.parametrize("handing_over", [False, True])
+def test_an_iteration_that_begins_anew_is_granted_whole(make_desk: Any, handing_over: bool) -> None:
+    """Synchronous mode, new weights: however far a worker is with the slot that it hands over, the iteration is complete in the
+    end."""
+    desk = make_desk()
+    desk.shape = replace(desk.shape, slots_per_iteration=2)
+    intake, _ = intake_of(desk)
+    desk.fill(0)
+    desk.arena["control.weights_epoch"][0] = 1
+    number, handed_over, becomes = 0, 5, 6  # of group 0, whose slot 0 is FULL and may be counted or not yet
+    desk.arena["group.slots"][0, :3] = (number + 1, handed_over, becomes) if handing_over else (0, becomes, becomes)
+    intake.discard()
+    intake.collect()  # drops the slot, which was sampled with the old weights
+    assert desk.arena["group.granted"][0, 0] == becomes + 2
 
 
 def test_lag_is_reported_once(make_desk: Any) -> None:
