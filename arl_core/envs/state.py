@@ -61,7 +61,9 @@ def _classic_attributes(env: Any) -> tuple[str, ...] | None:
 
 def identity(env: ResolvedEnv) -> str:
     """All that says what an environment's saved state means: only one with the same identity can take it."""
-    return json.dumps([env.id, dict(env.kwargs), dict(env.options), env.wrappers, env.max_episode_steps], sort_keys=True)
+    return json.dumps(
+        [env.id, dict(env.kwargs), dict(env.options), env.wrappers, env.max_episode_steps], sort_keys=True, default=repr
+    )
 
 
 def save_env_state(env: Any) -> dict[str, NDArray[Any]] | None:
