@@ -60,7 +60,6 @@ class SerialEngine:
 
     def start(self, weights: Sequence[Tensor]) -> None:
         plan = self.plan
-        threads = torch.get_num_threads()
         keep_memory()
         self._arena = arena = Arena.create(plan.table)
         self._books = Books(arena)
@@ -73,29 +72,29 @@ class SerialEngine:
             for learner in self.learners
         ]
         self.intakes = [SlotIntake(learner, arena, plan.shape) for learner in self.learners]
-        try:
-            self._make_sampler(arena)
-        except UserError:
-            raise
-        except Exception as error:
-            raise _failure(error) from error
-        torch.set_num_threads(threads)
+        self._make_sampler(arena)
 
     def _make_sampler(self, arena: Arena, life: int = 0) -> None:
         """Environments that stand at their beginning, and who acts; those of another `life` have streams of their own."""
-        plan = self.plan
+        plan, threads = self.plan, torch.get_num_threads()
         self._life = life
         for runner in self.runners:
             runner.group.close()
         self.runners = []
-        for group in range(plan.shape.num_groups):
-            contexts = self._contexts(group)
-            casting = None if plan.casting is None else Casting(plan.casting, contexts, life)
-            environments = build_group(plan.env, contexts)
-            self.runners.append(GroupRunner(environments, group, arena, plan.shape, self._episodes, casting, self._meter))
-        for runner in self.runners:
-            runner.reset()
+        try:
+            for group in range(plan.shape.num_groups):
+                contexts = self._contexts(group)
+                casting = None if plan.casting is None else Casting(plan.casting, contexts, life)
+                environments = build_group(plan.env, contexts)
+                self.runners.append(GroupRunner(environments, group, arena, plan.shape, self._episodes, casting, self._meter))
+            for runner in self.runners:
+                runner.reset()
+        except UserError:
+            raise
+        except Exception as error:
+            raise _failure(error) from error
         self.actor = make_actor(ReplicaSpec(plan.recipe, stream=0, life=life), arena, plan.shape, range(plan.shape.num_groups))
+        torch.set_num_threads(threads)  # the process is the user's
 
     def _contexts(self, group: int) -> list[EnvContext]:
         plan, size = self.plan, self.plan.shape.envs_per_group
@@ -257,10 +256,7 @@ class SerialEngine:
             self._load_sampler(sampler)
         elif not self._begun and self.frames:
             assert self._arena is not None
-            try:
-                self._make_sampler(self._arena, life=self.frames)  # not what the run has been through already
-            except Exception as error:
-                raise _failure(error) from error
+            self._make_sampler(self._arena, life=self.frames)  # not what the run has been through already
         self.statistics.start_from(self.frames)
 
     def save(self, target: Path | None = None) -> Path:
@@ -324,7 +320,7 @@ class SerialEngine:
         assert self._arena is not None
         arena, saved = self._arena, state["arena"]
         names = {name for name in self.plan.table if not name.startswith(_NOT_SAVED)}
-        same = state["environment"] == identity(self.plan.env)
+        same = state.get("environment") == identity(self.plan.env)
         same = same and names == saved.keys() and all(arena[name].shape == tuple(saved[name].shape) for name in names)
         columns = self.intakes[0].assembler.columns
         same = same and all(int(each["cursor"][0]) <= columns for each in state["assemblers"])  # of a larger batch

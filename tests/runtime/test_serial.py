@@ -211,6 +211,11 @@ def test_a_run_that_goes_on_sees_other_episodes_than_at_its_beginning(tmp_path: 
     with serial(lakes) as model, serial(lakes) as later:
         model.train(64)
         later.load(model.save(tmp_path / "a.pt"))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        assert engine_of(later).frames == engine_of(model).frames
+        assert torch.get_num_threads() == 2, "they are the user's"
+        torch.set_num_threads(threads)
         first = [contexts.seed for contexts in engine_of(model)._contexts(0)]
         second = [contexts.seed for contexts in engine_of(later)._contexts(0)]
         assert not set(first) & set(second)
