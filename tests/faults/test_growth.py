@@ -15,6 +15,7 @@ from tiny_envs import Bandit
 from arl_core import APPO
 
 CALLS = 10
+ROUNDS = 3  # of CALLS each, the later ones only where something grew
 FRAMES = 2_000  # a call: some 500 episodes
 MOST_BYTES = 48 * 1024  # private memory that a call may add; a hundred bytes an episode
 MOST_BYTES_OF_TRAINER = 3 * MOST_BYTES  # pytest's own process, which keeps what tests say
@@ -41,30 +42,35 @@ def holdings(model: APPO) -> dict[str, tuple[int, int, int]]:
     return found
 
 
+def grows(name: str, series: np.ndarray[Any, Any]) -> str:
+    """What the holdings (calls, 3) of one process say: empty where nothing grows."""
+    # Theil and Sen: the median slope of all pairs, which one jump of an allocator does not move
+    slope = statistics.median((series[j, 0] - series[i, 0]) / (j - i) for j in range(CALLS) for i in range(j))
+    most = MOST_BYTES_OF_TRAINER if name == "trainer" else MOST_BYTES
+    told = [f"{slope:,.0f} bytes a call"] if slope > most else []
+    for what, values in (("descriptors", series[:, 1]), ("threads", series[:, 2])):
+        if values[CALLS // 2 :].min() > values[: CALLS // 2].max():
+            told.append(f"{what} {values.tolist()}")
+    return "; ".join(told)
+
+
 def growth(env: Any, inference: str, folder: Path) -> dict[str, str]:
-    """What grows, by process. The first calls fill caches and pools."""
+    """What still grows after ROUNDS rounds of calls, by process: caches and pools fill, a leak goes on."""
     fields = {"inference": inference, "train_dir": str(folder), "experiment": "r", "save_every_sec": 0.2}
+    found: dict[str, str] = {}
     with small(env, workers=2, **fields) as model:
         for _ in range(4):
             model.train(FRAMES)
-        samples = []
-        for _ in range(CALLS):
-            assert model.train(FRAMES) == 0
-            samples.append(holdings(model))
-    assert all(sample.keys() == samples[0].keys() for sample in samples)
-    found = {}
-    for name in samples[0]:
-        series = np.array([sample[name] for sample in samples])
-        # Theil and Sen: the median slope of all pairs, which one jump of an allocator does not move
-        slopes = [(series[j, 0] - series[i, 0]) / (j - i) for i in range(CALLS) for j in range(i + 1, CALLS)]
-        slope = statistics.median(slopes)
-        most = MOST_BYTES_OF_TRAINER if name == "trainer" else MOST_BYTES
-        told = [f"{slope:,.0f} bytes a call"] if slope > most else []
-        for what, values in (("descriptors", series[:, 1]), ("threads", series[:, 2])):
-            if values[CALLS // 2 :].min() > values[: CALLS // 2].max():
-                told.append(f"{what} {values.tolist()}")
-        if told:
-            found[name] = "; ".join(told)
+        for _ in range(ROUNDS):
+            samples = []
+            for _ in range(CALLS):
+                assert model.train(FRAMES) == 0
+                samples.append(holdings(model))
+            assert all(sample.keys() == samples[0].keys() for sample in samples)
+            told = {name: grows(name, np.array([sample[name] for sample in samples])) for name in samples[0]}
+            found = {name: what for name, what in told.items() if what}
+            if not found:
+                break
     return found
 
 
