@@ -170,6 +170,7 @@ class ModelFields(BaseModel):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the encoder's products and convolutions; bfloat16 is faster where the processor has it"
     )
+    torch_compile: bool = Field(False, description="train with torch.compile, for some tens of seconds at the start")
     normalize_input: bool = Field(False, description="normalise float observations by running mean and variance")
     obs_subtract_mean: float = Field(0.0, description="subtracted from pixel (uint8) observations")
     obs_scale: float = Field(255.0, gt=0.0, description="pixel (uint8) observations are divided by this")

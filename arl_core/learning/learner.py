@@ -47,6 +47,10 @@ class Learner:
         self.device = torch.device(device)
         self.model = recipe.build().to(self.device)
         self.flat = flatten_module(self.model)
+        if self.cfg.torch_compile:
+            # one thread: more would be processes of torch's own, which nobody here looks after
+            options: dict[str, Any] = {"compile_threads": 1}
+            self.model.evaluate = torch.compile(self.model.evaluate, options=options)  # type: ignore[method-assign]
         self.board = board
         self.version = 0  # optimiser steps, and one for each set of weights from outside
         self.frames = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -243,6 +244,8 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     model = _network(recipe)
     if cfg.precision == "bfloat16" and device == "cpu" and not _has_bfloat16():
         log.warning("precision bfloat16: this processor has no instructions for it; float32 is faster here")
+    if cfg.torch_compile and shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise UserError("torch_compile needs a C++ compiler (g++, or what CXX names): install one, or leave torch_compile out")
     if cfg.hogwild:
         _check_hogwild(device, dict(model.named_buffers()))
     small = dense_policy(model) is not None

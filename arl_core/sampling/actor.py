@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,6 +17,9 @@ from arl_core.models.dense_numpy import DensePolicy, dense_policy
 from arl_core.models.flat import flatten_module
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.spaces import ACTION_MASK
+from arl_core.sampling.graphed import GraphedPass, Pass
+
+_STATE, _NOISE = "state", "noise"  # of what is gathered for a pass, beside observations
 
 
 class _Row(NamedTuple):
@@ -141,6 +144,15 @@ class Actor(Replica):
         self._versions = arena["versions"][policy]
         self._rnn_state = torch.from_numpy(arena["rnn_state"])
         self._rows: dict[tuple[int, int], _Row] = {}
+        self._graphed: GraphedPass | None = None
+        if self.device.type == "cuda":
+            self._graphed = GraphedPass(self._forward, self.device, shape.group_size, len(groups) * shape.group_size)
+        self._pass: Pass = self._graphed or self._forward
+
+    @property
+    def refusal(self) -> str:
+        """Why passes on a GPU are not replayed as a graph; "" where they are, or where there is no GPU."""
+        return "" if self._graphed is None else self._graphed.refusal
 
     def _row(self, slot: int, t: int) -> _Row:
         row = self._rows.get((slot, t))
@@ -215,26 +227,30 @@ class Actor(Replica):
         n = len(groups)
         index = (torch.tensor(slots), torch.tensor(times))
         with torch.inference_mode():
-            obs = self._gather(torch.as_tensor(slots) * self._num_rows + torch.as_tensor(times))
-            state = None
+            inputs = self._gather(torch.as_tensor(slots) * self._num_rows + torch.as_tensor(times))
             if self._recurrent:
                 before = [self._state_before(*row) for row in zip(groups, slots, times, repeated, strict=True)]
-                state = torch.cat(before).to(self.device)
-            rows = len(next(iter(obs.values())))
-            outputs = torch.empty(rows, self._outputs.shape[-1], device=self.device)
-            state = self.model.outputs_into(obs, state, outputs)
-            noise = torch.cat([self._noise_of(group, t) for group, t in zip(groups, times, strict=True)])
-            actions = self.model.dist.choose(outputs[:, :-1], obs.get(ACTION_MASK), noise)
+                inputs[_STATE] = torch.cat(before)
+            inputs[_NOISE] = torch.cat([self._noise_of(group, t) for group, t in zip(groups, times, strict=True)])
+            outputs, actions, *state = self._pass(inputs)
             for target, value in ((self._outputs, outputs), (self._actions, actions)):
                 target[index] = value.to("cpu").reshape(n, -1, value.shape[-1])
-            if state is not None:
+            if state:
                 mine = [group - self._first_group for group in groups]
-                self.state[mine] = state.to("cpu").reshape(n, *self.state.shape[1:])
+                self.state[mine] = state[0].to("cpu").reshape(n, *self.state.shape[1:])
         self._versions[np.asarray(slots), np.asarray(times)] = self.version
 
+    def _forward(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """Outputs [N, P+1], actions [N, A] and, of a recurrent network, the next state [N, H] of what `_gather` gathers."""
+        obs, noise = {key: inputs[f"obs.{key}"] for key in self._obs}, inputs[_NOISE]
+        outputs = torch.empty(len(noise), self._outputs.shape[-1], device=self.device)
+        state = self.model.outputs_into(obs, inputs.get(_STATE), outputs)
+        actions = self.model.dist.choose(outputs[:, :-1], obs.get(ACTION_MASK), noise)
+        return (outputs, actions) if state is None else (outputs, actions, state)
+
     def _gather(self, rows: Tensor) -> dict[str, Tensor]:
-        """Observations {key: [n * E, ...]} on our device, of n rows of slots. What is on its way there must not be overwritten:
-        whoever gathers waits for the answer before the next time."""
+        """Observations {"obs.KEY": [n * E, ...]} of n rows of slots, in pinned memory where they go to a GPU. What is on its
+        way there must not be overwritten: whoever gathers waits for the answer before the next time."""
         if not self._gathered:
             pinned = self.device.type == "cuda"
             for key, array in self._obs.items():
@@ -243,7 +259,7 @@ class Actor(Replica):
         obs = {}
         for key, array in self._obs.items():
             found = torch.index_select(array.flatten(0, 1), 0, rows, out=self._gathered[key][: len(rows)])
-            obs[key] = found.flatten(0, 1).to(self.device, non_blocking=True)
+            obs[f"obs.{key}"] = found.flatten(0, 1)
         return obs
 
     def _act_dense_many(self, policy: DensePolicy, groups: Sequence[int], slots: Sequence[int], times: Sequence[int]) -> None:

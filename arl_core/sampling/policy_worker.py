@@ -46,6 +46,7 @@ class PolicyWorker:
         self._reported = time.monotonic()
         self._size = spec.shape.group_size
         self.meter = Meter(MEASURED_ANSWERS)
+        self._told = False  # that the network is not replayed as a graph
 
     def run(self) -> None:
         """Until STOP."""
@@ -61,6 +62,12 @@ class PolicyWorker:
                 values = {"busy_s": self._busy_s, "elapsed_s": now - self._reported, "usage": self.link.usage(self.meter)}
                 post_metrics(self.link, "inference", values)
                 self._reported, self._busy_s = now, 0.0
+                self._tell_refusal()
+
+    def _tell_refusal(self) -> None:
+        if self.actor.refusal and not self._told:
+            self.link.outbox.post(("warning", f"acting without CUDA graphs, which is slower: {self.actor.refusal}"))
+            self._told = True
 
     def _on_pause(self) -> None:
         """Rollout workers pause before us, so nothing is asked after this: no request outlives the weights it was made for."""

@@ -335,3 +335,16 @@ def test_weights_from_outside_act_at_once_and_the_optimiser_starts_anew(make_sch
     for each in (school, fresh):
         each.train(1)
     assert torch.equal(school.learner.flat.params, fresh.learner.flat.params)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", [{}, {"use_rnn": True, "rnn_type": "lstm", "recurrence": 2}, {"with_vtrace": False, "ppo_epochs": 2}]
+)
+def test_a_compiled_network_trains_as_the_plain_one(make_school: Any, options: dict[str, Any]) -> None:
+    plain, compiled = make_school(**options), make_school(**options, torch_compile=True)
+    for seed in range(3):
+        plain.train(seed)
+        compiled.train(seed)
+    torch.testing.assert_close(compiled.learner.flat.params, plain.learner.flat.params, rtol=1e-5, atol=1e-6)
+    assert compiled.learner.state_dict()["model"].keys() == plain.learner.state_dict()["model"].keys()

@@ -169,6 +169,13 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch, c
     assert "this processor has no instructions for it; float32 is faster here" in caplog.text
 
 
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    plan_of()
+    with pytest.raises(UserError, match=r"needs a C\+\+ compiler"):
+        plan_of(torch_compile=True)
+
+
 def test_a_network_that_has_no_memory_is_told() -> None:
     resolved, env = resolve_run(Layer("test", {"env": Bandit, "device": "cpu", "use_rnn": True}))
     parts = replace(run_parts(resolved.config), model="tiny_envs:plain_model")

@@ -134,10 +134,11 @@ class World:
         made.reset()
         return made
 
-    def actor(self, seed: int = 0) -> Actor:
-        generator = torch.Generator()
+    def actor(self, seed: int = 0, device: str = "cpu") -> Actor:
+        generator = torch.Generator(device)
         generator.manual_seed(seed)
-        made = Actor(self.recipe.build(), self.arena, self.shape, range(self.shape.num_groups), generator)
+        groups, on = range(self.shape.num_groups), torch.device(device)
+        made = Actor(self.recipe.build(), self.arena, self.shape, groups, generator, device=on)
         made.refresh()
         return made
 
