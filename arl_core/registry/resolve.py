@@ -9,6 +9,7 @@ from typing import Any
 from arl_core.config.layers import nearest
 from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperRef, WrapperSpec, load_object
 from arl_core.registry.catalog import family_description, owned_name, wrapper_spec
+from arl_core.registry.described import misfit
 from arl_core.registry.discovery import PluginRecord
 from arl_core.registry.loading import cause, code_name, fault
 from arl_core.registry.local import LocalEnvSpec, describe_target
@@ -95,6 +96,8 @@ def _from_resolver(family: EnvFamily, variant: str, spelling: Spelling) -> EnvSp
         raise UserError(f"environment '{spelling.whole}': {owner}: {family.resolver}: {cause(error)}") from error
     if not isinstance(spec, EnvSpec):
         raise fault(spelling.record, f"{spelling.record.owner}: {family.resolver} returned {spec!r}, not EnvSpec")
+    if told := misfit(spec):
+        raise fault(spelling.record, f"{spelling.record.owner}: {told}")
     return spec
 
 

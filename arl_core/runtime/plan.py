@@ -86,7 +86,7 @@ def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> Probe:
         instance = build_any(env, EnvContext(run_seed=cfg.seed, index=0, seed=0))
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         log.info("%s", traceback.format_exc().rstrip())
         raise UserError(f"environment '{env.id}' cannot be built: {type(error).__name__}: {error}") from error
     try:
@@ -289,7 +289,7 @@ def _network(recipe: ModelRecipe) -> PolicyNetwork:
             model.act(obs, None, None, deterministic=True)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         log.info("%s", traceback.format_exc().rstrip())
         who = f"encoder '{cfg.encoder or 'auto'}'" if cfg.model is None else f"model '{cfg.model}'"
         shapes = ", ".join(f"{key} {spec.shape}" for key, spec in specs.items())
