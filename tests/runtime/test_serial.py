@@ -297,3 +297,10 @@ def test_what_has_no_effect_in_one_process_is_told(caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.INFO, "arl")
     with small(Bandit, serial=True, niceness=5, inference="central"):
         assert "inference, niceness: no effect in serial mode, which has one process" in caplog.text
+
+
+def test_a_wrapper_that_ends_vectorised_stepping_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "arl")
+    for wrappers, told in (["reward-clip"], 0), (["frame-skip"], 1):
+        with small("maze:sample-3x3", serial=True, wrappers=wrappers):
+            assert caplog.text.count("wrapper 'frame-skip' has no vector form: maze:sample-3x3 steps single") == told
