@@ -140,7 +140,7 @@ def _wrapper(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[Wrap
     """What a family's reference or an entry of the run's means: the wrapper, and its options checked."""
     name, options = named_entry("wrappers", entry)
     spec = wrapper_spec(name, selection)
-    return spec, of_part(f"wrapper '{name}'", options, spec.options, (spec.maker, spec.vector_maker))
+    return spec, of_part(f"wrapper '{name}'", options, spec.options, {spec.maker: 1, spec.vector_maker: 2})
 
 
 def _vector_form(

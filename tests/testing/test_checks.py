@@ -169,6 +169,18 @@ def test_a_saved_state_must_be_whole(restore: str, outcome: str, says: str, inst
 
 WRAPPERS = """
 import gymnasium
+from pydantic import BaseModel
+
+class Factor(BaseModel):
+    factor: float = 1.0
+
+class Louder(gymnasium.RewardWrapper):
+    def __init__(self, env, factor):
+        super().__init__(env)
+        self.factor = factor
+
+    def reward(self, reward):
+        return self.factor * reward
 
 class Mirror(gymnasium.ActionWrapper):
     def action(self, action):
@@ -182,7 +194,9 @@ WRAPPER_HOOK = """
 @hookimpl
 def arl_wrappers():
     from arl_core.interfaces import WrapperSpec
-    return [WrapperSpec(f"NAME/{name.lower()}", f"arl_plugin_NAME.wrappers:{name}") for name in ("Mirror", "Rude")]
+    where = "arl_plugin_NAME.wrappers"
+    plain = [WrapperSpec(f"NAME/{name.lower()}", f"{where}:{name}") for name in ("Mirror", "Rude")]
+    return [*plain, WrapperSpec("NAME/louder", f"{where}:Louder", options=f"{where}:Factor")]
 
 
 @hookimpl
@@ -194,6 +208,7 @@ def test_wrappers_must_keep_the_api(install_plugin: Install) -> None:
     install_plugin("wrapped", {"plugin.py": ("\n@hookimpl\ndef arl_encoders", hook)}, {"wrappers.py": WRAPPERS})
     results = {check.id: check.result() for check in plugin_checks("wrapped") if check.id.startswith("wrapper.")}
     assert results["wrapper.api[wrapped/mirror]"].message == "around wrapped:short"
+    assert results["wrapper.api[wrapped/louder]"].message == "around wrapped:short"
     rude = results["wrapper.api[wrapped/rude]"]
     assert (rude.outcome, rude.message.startswith("gymnasium says: ")) == ("fail", True)
 
