@@ -278,6 +278,26 @@ def test_two_claimants_are_a_conflict_and_both_are_checked(install_plugin: Insta
     assert only.result().message.startswith("acme-twice 1.0")
 
 
+def test_a_plugin_that_cannot_be_used_is_told_what_to_do(install_plugin: Install, fake_distribution: Install) -> None:
+    install_plugin("late", requires=("arl-core>=99",))
+    late = check_of("late", "metadata.status").result()
+    assert late.message.endswith("asks for arl-core>=99, but arl-core 0.1.0 is installed: pip install -U arl-core")
+    assert late.cure == "what the message says"
+    empty = "from arl_core.hookspecs import hookimpl\n\n@hookimpl\ndef arl_environments():\n    return []\n"
+    fake_distribution("arl-plugin-empty", plugins={"empty": "empty_hooks"}, files={"empty_hooks.py": empty})
+    described = check_of("empty", "descriptions.variants").result()
+    assert (described.outcome, "describes: none" in described.message) == ("fail", True)
+
+
+def test_an_environment_that_cannot_be_built_is_no_matter_of_imports(install_plugin: Install) -> None:
+    install_plugin("unbuilt", {"env.py": ("self.options = options", 'raise OSError("no display")')})
+    spawned = check_of("unbuilt", "env.spawn").result()
+    assert (spawned.message, spawned.cure) == (
+        "the process that built and stepped it ended with exit code 1: OSError: no display",
+        "see it: arl run --env unbuilt:short --serial",
+    )
+
+
 def test_run_is_for_tests_and_result_for_reports(install_plugin: Install) -> None:
     install_plugin("runs", {"env.py": ("    def render", CLOSE)})
     closing = check_of("runs", "env.close")
