@@ -92,6 +92,9 @@ def refuse_local_code(name: str, selection: PluginSelection, origin: str) -> Non
         raise UserError(f"{origin}: a file alone may not name code to run, such as '{name}'. Name it yourself: --env {name}")
 
 
+_PLAIN = (str, bool, int, float, list, dict)  # no objects: names, or a mistake that the configuration's model tells
+
+
 def _without_objects(layers: list[Layer]) -> tuple[Any, list[Layer]]:
     """The environment, where the last layer that names one gives an object; and layers of plain values."""
     env: Any = None
@@ -99,7 +102,7 @@ def _without_objects(layers: list[Layer]) -> tuple[Any, list[Layer]]:
     for layer in layers:
         given = layer.values.get("env")
         if given is not None:
-            env = None if isinstance(given, str) else given
+            env = None if isinstance(given, _PLAIN) else given
             if env is not None:
                 layer = Layer(layer.origin, {**layer.values, "env": f"py:{getattr(given, '__name__', 'object')}"})
         plain.append(layer)
