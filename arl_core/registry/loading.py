@@ -122,8 +122,11 @@ def _import(record: PluginRecord, what: str) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit, and what extensions written in Rust raise where they panic
-        stale = isinstance(error, ModuleNotFoundError) and f"{record.target}.".startswith(f"{error.name}.")
-        cure = "Its entry point is stale: reinstall it (pip install -e . in its folder). " if stale else ""
+        cure = ""
+        if ":" in record.target:
+            cure = "Its entry point has to name a module, without a colon. "
+        elif isinstance(error, ModuleNotFoundError) and f"{record.target}.".startswith(f"{error.name}."):
+            cure = "Its entry point is stale: reinstall it (pip install -e . in its folder). "
         told = f"{what} '{record.name}': {record.owner} failed to import ({record.target}): {cause(error)}"
         raise fault(record, told, cure, what) from error
 

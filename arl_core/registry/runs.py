@@ -42,6 +42,8 @@ def resolve_run(
     check_required(selection)
     files = {layer.origin for layer in (*file, saved) if layer is not None}
     if named.origin("env") in files:
+        if env is not None:
+            raise UserError(f"{named.origin('env')}: env: expected a name, such as maze, got {env!r}")
         refuse_local_code(naming.env, selection, named.origin("env"))
     resolved = resolve_env(naming.env if env is None else env, naming.env_options, naming.wrappers, selection)
     model = merge_layers(layer.only(frozenset({"model"})) for layer in stack).config.model
@@ -92,9 +94,6 @@ def refuse_local_code(name: str, selection: PluginSelection, origin: str) -> Non
         raise UserError(f"{origin}: a file alone may not name code to run, such as '{name}'. Name it yourself: --env {name}")
 
 
-_PLAIN = (str, bool, int, float, list, dict)  # no objects: names, or a mistake that the configuration's model tells
-
-
 def _without_objects(layers: list[Layer]) -> tuple[Any, list[Layer]]:
     """The environment, where the last layer that names one gives an object; and layers of plain values."""
     env: Any = None
@@ -102,7 +101,7 @@ def _without_objects(layers: list[Layer]) -> tuple[Any, list[Layer]]:
     for layer in layers:
         given = layer.values.get("env")
         if given is not None:
-            env = None if isinstance(given, _PLAIN) else given
+            env = None if isinstance(given, str) else given
             if env is not None:
                 layer = Layer(layer.origin, {**layer.values, "env": f"py:{getattr(given, '__name__', 'object')}"})
         plain.append(layer)

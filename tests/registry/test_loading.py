@@ -95,6 +95,14 @@ def test_a_broken_plugin_is_told(kind: str, told: dict[str, str]) -> None:
     assert told[kind] == "error: " + f"{BROKEN[kind][1]}{TAIL}".replace("NAME", f"bad{index}")
 
 
+def test_an_entry_point_names_a_module(fakes: Any) -> None:
+    fakes.module("hooks_module", "plugin = object()")
+    fakes.dist("arl-plugin-inside", plugins={"inside": "hooks_module:plugin"})
+    (told,) = fakes.messages("inside").values()
+    assert "Its entry point has to name a module, without a colon. Other environments" in told
+    assert "stale" not in told
+
+
 def test_broken_plugins_harm_no_other(told: dict[str, str]) -> None:
     assert (told["corridor"], told["gym"]) == ("corridor:short", "gym:CartPole-v1")
 

@@ -172,7 +172,7 @@ def test_yaml_numbers_and_missing_file(tmp_path: Path) -> None:
 def test_an_environment_that_is_no_text_is_told(env: str, tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text(f"env: {env}\n")
-    with pytest.raises(UserError, match=r"env \(from .*run\.yaml\): input should be a valid string, got "):
+    with pytest.raises(UserError, match=r"run\.yaml: env: expected a name, such as maze, got "):
         resolve_run(config_file=file, environ={})
 
 

@@ -190,3 +190,10 @@ def test_an_encoder_that_fails_is_named(maker: str, message: str, caplog: pytest
     with pytest.raises(UserError, match=f"encoder 'auto' cannot be used for observations obs .*{message}"):
         make_plan(resolved.config, env, parts)
     assert "Traceback" in caplog.text
+
+
+def test_an_encoder_that_fails_is_told_the_shapes_that_it_was_given() -> None:
+    resolved, env = resolve_run(Layer("test", {"env": "gym:FrozenLake-v1", "device": "cpu"}))
+    parts = replace(run_parts(resolved.config), encoder="tiny_envs:narrow_encoder")
+    with pytest.raises(UserError, match=r"cannot be used for observations obs \(16,\): RuntimeError"):
+        make_plan(resolved.config, env, parts)
