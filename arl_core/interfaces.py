@@ -185,6 +185,7 @@ class ResolvedEnv:
     imports: tuple[str, ...] = ()  # modules to import first (they register ids with gymnasium)
     vector_wrappers: tuple[str | None, ...] = ()  # each wrapper's vector form; None: `vector_maker` has it in itself
     code: bytes | None = None  # an environment class given by value (cloudpickle), from the user's own script
+    single_because: str = ""  # why there is no `vector_maker` where the plugin has one
 
 
 @dataclass(frozen=True)

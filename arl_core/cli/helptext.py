@@ -5,14 +5,14 @@ from __future__ import annotations
 import textwrap
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from arl_core.cli.output import WIDTH, aligned, shown, wrapped
 from arl_core.config.schema import FIELD_GROUPS, RunConfig
+from arl_core.config.sources import choices_of
 from arl_core.interfaces import EnvFamily
 from arl_core.registry.selection import PluginSelection
 
@@ -41,7 +41,7 @@ def option_lines(fields: Mapping[str, FieldInfo], prefix: str = "") -> list[str]
     lines: list[str] = []
     for name, field in fields.items():
         default = field.get_default(call_default_factory=True) if not field.is_required() else PydanticUndefined
-        note = "" if default in (PydanticUndefined, None, "", [], {}) else f" (default: {shown(_plain(default))})"
+        note = "" if default in (PydanticUndefined, None, "", [], {}) else f" (default: {shown(to_jsonable_python(default))})"
         lines += entry(f"--{prefix}{name} {kind(field.annotation)}".rstrip(), f"{field.description or ''}{note}")
     return lines
 
@@ -100,11 +100,7 @@ def kind(annotation: Any) -> str:
         return kind(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         return " | ".join(kind(part) for part in get_args(annotation) if part is not type(None))
-    if origin is Literal:
-        return "{" + ",".join(str(choice) for choice in get_args(annotation)) + "}"
+    if choices := choices_of(annotation):
+        return "{" + ",".join(map(str, choices)) + "}"
     names = {int: "N", float: "X", str: "TEXT", bool: "[true|false]"}
     return names.get(annotation, "YAML")
-
-
-def _plain(value: Any) -> Any:
-    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value

@@ -16,9 +16,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, fold: 
     """Print a table to standard output. On a terminal long cells are folded, elsewhere with `fold` those of the last column."""
     if sys.stdout.isatty():
         from rich.console import Console
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        table = Table(*headers, box=None, header_style="bold")
+        table = Table(*(Column(header, overflow="fold") for header in headers), box=None, header_style="bold")
         table.columns[0].no_wrap = True
         for row in rows:
             table.add_row(*row)

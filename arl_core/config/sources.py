@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from enum import Enum
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any, Literal, TextIO, Union, get_args, get_origin
@@ -28,14 +29,14 @@ class Text(str):
 def typed(text: str, annotation: Any, where: str) -> Any:
     """What `text` means for a field of type `annotation`.
 
-    Text where text is allowed, a Literal's choice that reads so, None for "none" where None is allowed, YAML for lists and
-    mappings (and where the type says nothing). Numbers and switches stay text, for pydantic. Raises UserError, which begins
-    with `where`.
+    Text where text is allowed, the choice of a Literal or an Enum that reads so, None for "none" where None is allowed, YAML
+    for lists and mappings (and where the type says nothing). Numbers and switches stay text, for pydantic. Raises UserError,
+    which begins with `where`.
     """
-    kinds = _alternatives(annotation)
+    kinds = alternatives(annotation)
     if str in kinds:
         return str(text)
-    choices = {str(choice): choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)}
+    choices = {str(choice): choice for kind in kinds for choice in choices_of(kind)}
     if text in choices:
         return choices[text]
     if type(None) in kinds and text.lower() in {"none", "null"}:
@@ -103,7 +104,7 @@ def yaml_layer(path: str | Path) -> Layer:
         field = canonical_field(name, str(path), value)
         if field in fields:
             raise UserError(f"{path}: '{field}' is there twice, one time as '{name}'")
-        is_whole = isinstance(value, str) and int in _alternatives(RunConfig.model_fields[field].annotation)
+        is_whole = isinstance(value, str) and int in alternatives(RunConfig.model_fields[field].annotation)
         fields[field] = _as_whole(value) if is_whole else value
     return Layer(str(path), fields)
 
@@ -180,14 +181,21 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
     return Layer("environment variables", values)
 
 
-def _alternatives(annotation: Any) -> list[Any]:
+def alternatives(annotation: Any) -> list[Any]:
     """The members of a union, without `Annotated`; a type's own name otherwise."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _alternatives(get_args(annotation)[0])
+        return alternatives(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
-        return [kind for member in get_args(annotation) for kind in _alternatives(member)]
+        return [kind for member in get_args(annotation) for kind in alternatives(member)]
     return [annotation]
+
+
+def choices_of(kind: Any) -> tuple[Any, ...]:
+    """The values among which a type lets one choose, as they are written: those of a Literal or an Enum."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return tuple(member.value for member in kind) if isinstance(kind, type) and issubclass(kind, Enum) else ()
 
 
 def _is_scalar(kind: Any) -> bool:

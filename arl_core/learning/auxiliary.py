@@ -17,8 +17,10 @@ from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
 
 
-def check_scalar(loss: Tensor, whose: str) -> None:
+def check_scalar(loss: Any, whose: str) -> None:
     """Raise UserError where `loss` cannot be minimised as it is."""
+    if not isinstance(loss, Tensor):
+        raise UserError(f"{whose} is {type(loss).__name__}, not a tensor")
     if loss.dim():
         raise UserError(f"{whose} is of shape {tuple(loss.shape)}, not a scalar: take the mean over valid entries")
 
@@ -49,9 +51,10 @@ class Auxiliaries:
             bonus = loss.bonus(batch)
             if bonus is None:
                 continue
-            if bonus.shape != batch.rewards.shape:
+            if not isinstance(bonus, Tensor) or bonus.shape != batch.rewards.shape:
                 wanted = tuple(batch.rewards.shape)
-                raise UserError(f"loss '{name}': bonus is {tuple(bonus.shape)}, not of each transition, [T, B] = {wanted}")
+                found = tuple(bonus.shape) if isinstance(bonus, Tensor) else type(bonus).__name__
+                raise UserError(f"loss '{name}': bonus is {found}, not of each transition, [T, B] = {wanted}")
             total = bonus if total is None else total + bonus
         return total
 
@@ -64,6 +67,8 @@ class Auxiliaries:
         for name, loss in self._losses.items():
             result = loss.loss(model, batch)
             if result is not None:
+                if not isinstance(result, tuple) or len(result) != 2:
+                    raise UserError(f"loss '{name}': loss gives {type(result).__name__}, not (loss, metrics)")
                 check_scalar(result[0], f"loss '{name}'")
                 total = total + result[0]
                 metrics |= {f"{name}/{metric}": value for metric, value in result[1].items()}

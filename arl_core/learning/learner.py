@@ -37,6 +37,15 @@ class LearnerFault(RuntimeError):
     """Loss or gradient is not finite; the weights are those before the step."""
 
 
+def _algorithm(recipe: ModelRecipe) -> Algorithm:
+    """The run's algorithm. Raises UserError for what is none."""
+    algorithm: Algorithm = load_object(recipe.parts.algorithm)()
+    if not all(callable(getattr(algorithm, name, None)) for name in ("prepare", "loss")):
+        kind = type(algorithm).__name__
+        raise UserError(f"algorithm '{recipe.cfg.algo}' is {kind}, without prepare and loss: derive it from PolicyGradient")
+    return algorithm
+
+
 class Learner:
     """Network, optimiser and counters of one policy."""
 
@@ -59,7 +68,7 @@ class Learner:
         cfg = self.cfg
         self.optimizer = make_optimizer(cfg, self.flat)
         self.learning_rate = LearningRate(cfg)
-        self.algorithm: Algorithm = load_object(recipe.parts.algorithm)()
+        self.algorithm = _algorithm(recipe)
         self.auxiliaries = Auxiliaries(recipe, self.model, self.device) if recipe.parts.losses else None
         self.snapshots: SnapshotPool | None = None  # with self-play
         self.beat: Callable[[], None] = lambda: None  # called after each optimiser step: an iteration may take long

@@ -16,6 +16,7 @@ import pluggy
 from arl_core.config.layers import nearest
 from arl_core.hookspecs import HOOK_NAMES, PROJECT, ArlHooks, hook_arguments
 from arl_core.interfaces import UserError, load_object
+from arl_core.registry.described import misfit
 from arl_core.registry.discovery import PluginRecord
 
 T = TypeVar("T")
@@ -59,6 +60,8 @@ class Plugin:
         for item in items:
             if not isinstance(item, kind):
                 raise fault(self.record, f"{self.record.owner}: {hook} returned {item!r}, not {kind.__name__}")
+            if told := misfit(item):
+                raise fault(self.record, f"{self.record.owner}: {told}")
         return items
 
 
@@ -116,9 +119,14 @@ def load_named(reference: str, what: str) -> Any:
 def _import(record: PluginRecord, what: str) -> ModuleType:
     try:
         return import_module(record.target)
-    except (Exception, SystemExit) as error:
-        stale = isinstance(error, ModuleNotFoundError) and f"{record.target}.".startswith(f"{error.name}.")
-        cure = "Its entry point is stale: reinstall it (pip install -e . in its folder). " if stale else ""
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, and what extensions written in Rust raise where they panic
+        cure = ""
+        if ":" in record.target:
+            cure = "Its entry point has to name a module, without a colon. "
+        elif isinstance(error, ModuleNotFoundError) and f"{record.target}.".startswith(f"{error.name}."):
+            cure = "Its entry point is stale: reinstall it (pip install -e . in its folder). "
         told = f"{what} '{record.name}': {record.owner} failed to import ({record.target}): {cause(error)}"
         raise fault(record, told, cure, what) from error
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from arl_core.config.layers import complaint, nearest
-from arl_core.config.sources import Text, typed
+from arl_core.config.sources import Text, alternatives, typed
 from arl_core.interfaces import JSON, EnvFamily, UserError
 from arl_core.registry.loading import load_named
 
@@ -64,31 +64,35 @@ def checked(values: Mapping[str, Any], model: type[BaseModel], owner: str, prefi
     try:
         return dict(model.model_validate(typed_values).model_dump(mode="json"))
     except ValidationError as error:
-        raise UserError(_one_line(error, owner, prefix, fields)) from None
+        raise UserError(_one_line(error, owner, prefix, model)) from None
 
 
-def of_part(what: str, given: dict[str, Any], model: str | None, makers: Iterable[str | None]) -> dict[str, JSON]:
-    """Options of a wrapper or a loss: as its options model takes them; without one, checked against its makers' signatures.
-    The makers are imported. Raises UserError, which begins with `what`."""
-    targets = [load_named(maker, f"{what} ({maker})") for maker in makers if maker is not None]
+def of_part(what: str, given: dict[str, Any], model: str | None, makers: Mapping[str | None, int]) -> dict[str, JSON]:
+    """Options of a wrapper or a loss: as its options model takes them; without one, checked against the signatures of its
+    makers, each with the number of arguments that the core gives it. The makers are imported. Raises UserError, which begins
+    with `what`."""
+    targets = [(load_named(maker, f"{what} ({maker})"), count) for maker, count in makers.items() if maker is not None]
     if model is not None:
         return checked(given, import_model(model, what), what)
-    for target in targets:
-        check_keywords(target, given, what)
+    for target, count in targets:
+        check_keywords(target, given, what, count)
     return given
 
 
-def _one_line(error: ValidationError, owner: str, prefix: str, fields: Iterable[str]) -> str:
+def _one_line(error: ValidationError, owner: str, prefix: str, model: type[BaseModel]) -> str:
     first, *others = error.errors(include_url=False)
     alike = [each for each in others if each["loc"][:1] == first["loc"][:1]]
-    if alike:  # the forms that this option has, none of which fits: pydantic names each of them in the location
+    if alike and len(_forms(model, first["loc"][0])) > 1:  # none of its forms fits: pydantic names each in the location
         first = next((each for each in alike if "Did you mean" in complaint(each)), first)
         first["loc"] = first["loc"][:1]
     inner = ".".join(str(part) for part in first["loc"])
     location = f"{prefix}{inner}" if prefix else f"{owner}: {inner}"
     if first["type"] == "extra_forbidden":
-        hint = nearest(inner, fields).replace("mean '", f"mean '{prefix}")
-        listing = hint or (f" It has: {', '.join(fields)}" if fields else " It has none")
+        names = _names_beside(model, first["loc"])
+        outer = "".join(f"{part}." for part in first["loc"][:-1])
+        hint = nearest(str(first["loc"][-1]), names).replace("mean '", f"mean '{prefix}{outer}")
+        has = f" '{prefix}{outer[:-1]}' has" if outer else " It has"
+        listing = hint or (f"{has}: {', '.join(names)}" if names else f"{has} none")
         return f"no option '{location}'.{listing}" if prefix else f"{owner} has no option '{inner}'.{listing}"
     if first["type"] == "missing":
         return f"{location} is missing: it has no default"
@@ -97,10 +101,26 @@ def _one_line(error: ValidationError, owner: str, prefix: str, fields: Iterable[
     return f"{location}: {complaint(first)}"
 
 
-def check_keywords(target: Callable[..., Any], names: Iterable[str], what: str) -> None:
-    """Raise UserError for a keyword argument that `target` would not accept."""
+def _forms(model: type[BaseModel], name: int | str) -> list[Any]:
+    """The types that an option may have, None aside."""
+    field = model.model_fields.get(str(name))
+    return [kind for kind in alternatives(field.annotation) if kind is not type(None)] if field is not None else []
+
+
+def _names_beside(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """The options among which the last part of `location` is none: those of `model`, or of a model inside it."""
+    for part in location[:-1]:
+        forms = _forms(model, part)
+        if len(forms) != 1 or not (isinstance(forms[0], type) and issubclass(forms[0], BaseModel)):
+            return []
+        model = forms[0]
+    return list(model.model_fields)
+
+
+def check_keywords(target: Callable[..., Any], names: Iterable[str], what: str, count: int = 0) -> None:
+    """Raise UserError for a keyword argument that `target` would not accept beside `count` arguments by position."""
     try:
-        parameters = inspect.signature(target).parameters
+        parameters = dict([*inspect.signature(target).parameters.items()][count:])
     except (TypeError, ValueError):
         return  # a callable without a signature (written in C) checks its own arguments
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):

@@ -28,5 +28,6 @@ def _loss(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[str, st
     name, options = named_entry("losses", entry)
     what = f"loss '{name}'"
     spec = named_spec("loss", "arl_losses", LossSpec, name, selection)
-    makers = [] if spec.options else [spec.maker]  # a loss imports torch: not where its options can be checked without it
+    # a loss imports torch: not where its options can be checked without it
+    makers: dict[str | None, int] = {} if spec.options else {spec.maker: 4}
     return name, spec.maker, of_part(what, options, spec.options, makers)

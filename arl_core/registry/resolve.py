@@ -9,6 +9,7 @@ from typing import Any
 from arl_core.config.layers import nearest
 from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError, WrapperRef, WrapperSpec, load_object
 from arl_core.registry.catalog import family_description, owned_name, wrapper_spec
+from arl_core.registry.described import misfit
 from arl_core.registry.discovery import PluginRecord
 from arl_core.registry.loading import cause, code_name, fault
 from arl_core.registry.local import LocalEnvSpec, describe_target
@@ -41,7 +42,7 @@ def resolve_env(
     is_local = local.code is not None or family.name == "py"
     applied = [ref for ref in family.wrappers if all(values.get(name) == value for name, value in ref.when.items())]
     chosen = [_wrapper(entry, selection) for entry in (*(_entry(record, ref) for ref in applied), *wrappers)]
-    vector_maker, vector_wrappers = _vector_form(spec, applied, [wrapper for wrapper, _ in chosen])
+    vector_maker, vector_wrappers, single_because = _vector_form(spec, applied, [wrapper for wrapper, _ in chosen])
     return ResolvedEnv(
         id=f"{family.name}:{spec.id}",
         maker=spec.maker,
@@ -56,6 +57,7 @@ def resolve_env(
         version="" if is_local else record.version,
         imports=local.imports,
         code=local.code,
+        single_because=single_because,
     )
 
 
@@ -95,6 +97,8 @@ def _from_resolver(family: EnvFamily, variant: str, spelling: Spelling) -> EnvSp
         raise UserError(f"environment '{spelling.whole}': {owner}: {family.resolver}: {cause(error)}") from error
     if not isinstance(spec, EnvSpec):
         raise fault(spelling.record, f"{spelling.record.owner}: {family.resolver} returned {spec!r}, not EnvSpec")
+    if told := misfit(spec):
+        raise fault(spelling.record, f"{spelling.record.owner}: {told}")
     return spec
 
 
@@ -136,20 +140,24 @@ def _wrapper(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[Wrap
     """What a family's reference or an entry of the run's means: the wrapper, and its options checked."""
     name, options = named_entry("wrappers", entry)
     spec = wrapper_spec(name, selection)
-    return spec, of_part(f"wrapper '{name}'", options, spec.options, (spec.maker, spec.vector_maker))
+    return spec, of_part(f"wrapper '{name}'", options, spec.options, {spec.maker: 1, spec.vector_maker: 2})
 
 
 def _vector_form(
     spec: EnvSpec, own: Sequence[WrapperRef], wrappers: Sequence[WrapperSpec]
-) -> tuple[str | None, tuple[str | None, ...]]:
-    """The vectorised environment's maker, and each wrapper's vector form where it needs one; None where single environments
-    are needed, because a wrapper has none, or stands inside one that the maker has in itself."""
+) -> tuple[str | None, tuple[str | None, ...], str]:
+    """The vectorised environment's maker, and each wrapper's vector form where it needs one; None, and why, where single
+    environments are needed, because a wrapper has none, or stands inside one that the maker has in itself."""
     inside = [ref.in_vector_maker for ref in own] + [False] * (len(wrappers) - len(own))
     forms = [None if is_inside else wrapper.vector_maker for is_inside, wrapper in zip(inside, wrappers, strict=True)]
-    complete = all(is_inside or form is not None for is_inside, form in zip(inside, forms, strict=True))
-    if spec.vector_maker is None or not complete or inside != sorted(inside, reverse=True):
-        return None, ()
-    return spec.vector_maker, tuple(forms)
+    if spec.vector_maker is None:
+        return None, (), ""
+    for wrapper, is_inside, form in zip(wrappers, inside, forms, strict=True):
+        if not is_inside and form is None:
+            return None, (), f"wrapper '{wrapper.name}' has no vector form"
+    if inside != sorted(inside, reverse=True):
+        return None, (), "a wrapper stands inside one that the vectorised form has in itself"
+    return spec.vector_maker, tuple(forms), ""
 
 
 def own_option(env: str, name: str, selection: PluginSelection = ALL) -> str:

@@ -42,6 +42,8 @@ def resolve_run(
     check_required(selection)
     files = {layer.origin for layer in (*file, saved) if layer is not None}
     if named.origin("env") in files:
+        if env is not None:
+            raise UserError(f"{named.origin('env')}: env: expected a name, such as maze, got {env!r}")
         refuse_local_code(naming.env, selection, named.origin("env"))
     resolved = resolve_env(naming.env if env is None else env, naming.env_options, naming.wrappers, selection)
     model = merge_layers(layer.only(frozenset({"model"})) for layer in stack).config.model

@@ -30,7 +30,7 @@ from arl_core.learning.hogwild import hogwild_specs
 from arl_core.learning.process import learner_specs
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
-from arl_core.models.spaces import ACTION_MASK
+from arl_core.models.spaces import ACTION_MASK, network_shape, network_space
 from arl_core.runtime.policies import casting_of, policies_of
 from arl_core.sampling.casting import CastingSpec
 from arl_core.spaces import leaves_of, value_at
@@ -87,7 +87,7 @@ def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> Probe:
         instance = build_any(env, EnvContext(run_seed=cfg.seed, index=0, seed=0))
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         log.info("%s", traceback.format_exc().rstrip())
         raise UserError(f"environment '{env.id}' cannot be built: {type(error).__name__}: {error}") from error
     try:
@@ -292,10 +292,11 @@ def _network(recipe: ModelRecipe) -> PolicyNetwork:
             model.act(obs, None, None, deterministic=True)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         log.info("%s", traceback.format_exc().rstrip())
         who = f"encoder '{cfg.encoder or 'auto'}'" if cfg.model is None else f"model '{cfg.model}'"
-        shapes = ", ".join(f"{key} {spec.shape}" for key, spec in specs.items())
+        seen = network_space(recipe.obs_space).spaces
+        shapes = ", ".join(f"{key} {network_shape(space)}" for key, space in seen.items())
         raise UserError(f"{who} cannot be used for observations {shapes}: {type(error).__name__}: {error}") from error
     if cfg.use_rnn and not model.state_size:
         raise UserError(f"model '{cfg.model}' has no memory, with use_rnn either: leave it out")

@@ -305,7 +305,7 @@ class SerialEngine:
         return {
             "environment": identity(self.plan.env),
             "arena": {n: torch.from_numpy(arena[n].copy()) for n in self.plan.table if not n.startswith(_NOT_SAVED)},
-            "runners": [{k: torch.from_numpy(np.asarray(v)) for k, v in state.items()} for state in runners if state],
+            "runners": [{k: torch.from_numpy(np.array(v)) for k, v in state.items()} for state in runners if state],
             "actions": self.actor.generator.get_state(),
             "actor": self.actor.state.clone(),
             "noise": self.actor.noise.clone(),

@@ -103,6 +103,8 @@ class Trainer:
         self._process = os.getpid()
         self._is_training = self._is_closed = False
         log.info("%s, inference %s (%s)", env.id, self.plan.inference, self.plan.inference_reason)
+        if env.single_because:
+            log.warning("%s: %s steps single environments in this run, which is slower", env.single_because, env.id)
         for sentence in idle_fields(resolved):
             log.warning("%s", sentence)
         if self.cfg.with_pbt:

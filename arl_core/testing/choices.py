@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
+from arl_core.config.sources import choices_of
 from arl_core.registry.options import options_model
 from arl_core.testing.subject import Variant
 
@@ -13,7 +15,7 @@ MOST = 12  # of an option with many choices, the first ones
 
 
 def with_choices(variant: Variant) -> list[Variant]:
-    """The variant with each other value of an option that is a Literal or a bool, one at a time."""
+    """The variant with each other value of an option that is a Literal, an Enum or a bool, one at a time."""
     family = variant.subject.family
     model = options_model(family) if family is not None else None
     choices = [] if model is None else _choices(model)
@@ -24,10 +26,6 @@ def _choices(model: type[BaseModel]) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        values: tuple[Any, ...] = ()
-        if get_origin(field.annotation) is Literal:
-            values = get_args(field.annotation)
-        elif field.annotation is bool:
-            values = (True, False)
-        found += [(name, value) for value in values[:MOST] if value != default]
+        values = (True, False) if field.annotation is bool else choices_of(field.annotation)
+        found += [(name, value) for value in values[:MOST] if value != to_jsonable_python(default, fallback=repr)]
     return found

@@ -25,7 +25,13 @@ from arl_core.interfaces import (
     WrapperSpec,
     load_object,
 )
-from arl_core.registry.catalog import encoder_maker, family_description, owned_name, wrapper_maker
+from arl_core.registry.catalog import (
+    encoder_maker,
+    family_description,
+    owned_name,
+    provides_environments,
+    wrapper_maker,
+)
 from arl_core.registry.loading import cause
 from arl_core.registry.options import import_model, options_model
 from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
@@ -190,7 +196,7 @@ def _options_round_trip(model: type[BaseModel]) -> None:
 @rule("descriptions.variants", "name what the family has")
 def variants(subject: Subject) -> Result:
     """Variants, the default one, aliases, encoder and wrappers name each other rightly."""
-    if not subject.families:
+    if not provides_environments(subject.plugin):
         return skip("provides no environments")
     family = family_description(subject.record)
     ids = [spec.id for spec in family.variants]

@@ -47,7 +47,9 @@ def _play_apart(variant: Variant, seed: int) -> tuple[list[Moment], set[str]]:
         if variant.may_refuse and ended.last_line.startswith(_REFUSAL):
             raise SkipTest(f"it says: {ended.last_line.removeprefix(_REFUSAL)}")
         said = f": {ended.last_line}" if ended.last_line else ""
-        raise CheckFailed(f"the process that built and stepped it {ended.how}{said}")
+        raise CheckFailed(
+            f"the process that built and stepped it {ended.how}{said}", f"see it: arl run --env {variant} --serial"
+        )
     return [Moment(*moment) for moment in result["moments"]], set(result["modules"])
 
 

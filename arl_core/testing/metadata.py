@@ -19,12 +19,13 @@ _VERSION = re.compile(
 )
 
 
-@rule("metadata.status", "uninstall the other claimant, or rename the entry point; a core family's name is reserved")
+@rule("metadata.status", "what the message says")
 def status(subject: Subject) -> Result:
     """Discovery can use it: no conflict, not blocked, readable."""
     record = subject.record
     if record.status != "found":
-        raise CheckFailed(f"{record.owner}: {record.status}: {record.error}")
+        rename = "uninstall the other claimant, or rename the entry point; a core family's name is reserved"
+        raise CheckFailed(record.error, rename if record.status == "conflict" else "")
     return ok(f"{record.owner} provides '{record.name}'")
 
 

@@ -11,6 +11,7 @@ import gymnasium
 
 from arl_core.envs.make import build_env
 from arl_core.interfaces import EnvContext, UserError, WrapperSpec, load_object
+from arl_core.registry.options import of_part, plain_names
 from arl_core.testing.environments import gymnasium_says
 from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import Subject
@@ -26,11 +27,11 @@ class WrapperCase:
     def __str__(self) -> str:
         return self.spec.name
 
-    @property
     def options(self) -> Mapping[str, Any]:
-        """As the family uses it; otherwise its defaults."""
+        """As the family uses it; otherwise its defaults. Raises UserError where one has none."""
         used = [ref for family in self.subject.families for ref in family.wrappers if ref.name == self.spec.name]
-        return used[0].options if used else {}
+        given = plain_names(used[0].options) if used else {}
+        return of_part(f"wrapper '{self}'", given, self.spec.options, {self.spec.maker: 1})
 
 
 @rule("wrapper.api", "derive from gymnasium.Wrapper, and state the spaces that it changes")
@@ -39,15 +40,19 @@ def keeps_the_api(case: WrapperCase) -> Result:
     if not case.subject.variants:
         return skip("the plugin has no environment to wrap")
     maker = load_object(case.spec.maker)
+    try:
+        options = case.options()
+    except UserError as error:
+        return skip(f"needs options that the family does not give: {error}")
     parameters = list(inspect.signature(maker).parameters.values())[1:]
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in {p.VAR_KEYWORD, p.VAR_POSITIONAL}]
-    missing = [name for name in needed if name not in case.options]
+    missing = [name for name in needed if name not in options]
     if missing:
         return skip(f"needs options that the family does not give: {', '.join(missing)}")
     bare = replace(case.subject.variants[0].resolved, wrappers=())
     inner = build_env(bare, EnvContext(run_seed=1, index=0, seed=1))
     try:
-        wrapped = maker(inner, **case.options)
+        wrapped = maker(inner, **options)
     except UserError as error:
         inner.close()
         return skip(f"refuses {bare.id}: {error}")

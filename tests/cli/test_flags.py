@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from enum import Enum, IntEnum
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from arl_core.cli.flags import parse
+from arl_core.cli.helptext import option_lines
 from arl_core.cli.request import parse_request
 from arl_core.config.layers import Layer, merge_layers
 from arl_core.config.sources import environment_layer, typed
 from arl_core.interfaces import UserError
 
 FLAGS = {"serial": True, "num_workers": False, "niceness": False, "normalize_input": True, "gamma": False}
+Size = IntEnum("Size", {"SMALL": 8, "LARGE": 16})
+Speed = Enum("Speed", {"SLOW": "slow", "FAST": "fast"})
 LEGACY = {"old_serial": "serial", "workers": "num_workers"}
 
 
@@ -62,11 +66,25 @@ def test_options_of_a_family() -> None:
         ("3", Annotated[int, Field(ge=1)] | Literal["auto"], "3"),  # pydantic makes it a number
         ("5", Literal[4, 8, 16], "5"),  # which pydantic refuses, with the choices
         ("4", Literal[4] | str, "4"),
+        ("16", Size, 16),
+        ("fast", Speed | None, "fast"),
+        ("none", Speed | None, None),
     ],
 )
 def test_text_is_the_choice_that_reads_so(text: str, annotation: Any, value: Any) -> None:
     found = typed(text, annotation, "--flag")
     assert (found, type(found)) == (value, type(value))
+
+
+def test_help_names_the_choices_of_an_enum_as_they_are_written() -> None:
+    class Options(BaseModel):
+        speed: Speed = Field(Speed.FAST, description="of all")
+        size: Size | None = Size.SMALL
+
+    assert option_lines(Options.model_fields, "env.") == [
+        "  --env.speed {slow,fast}             of all (default: fast)",
+        "  --env.size {8,16}                    (default: 8)",
+    ]
 
 
 def test_help_and_positional() -> None:

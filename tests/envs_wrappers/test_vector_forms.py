@@ -285,20 +285,23 @@ def test_a_vectorised_environment_stays_so_where_every_wrapper_has_a_form() -> N
     for single in (entry("time-limit", max_episode_steps=3), entry("frame-skip")):
         resolved = maze(entry("reward-clip"), single)
         assert (resolved.vector_maker, resolved.vector_wrappers) == (None, ())
+        assert resolved.single_because == f"wrapper '{single['name']}' has no vector form"
         assert isinstance(build_group(resolved, make_contexts(0, 0, 2)), SingleEnvGroup)
-    assert resolve_env("gym:CartPole-v1", wrappers=[entry("reward-clip")]).vector_maker is None
+    never = resolve_env("gym:CartPole-v1", wrappers=[entry("frame-skip")])
+    assert (never.vector_maker, never.single_because) == (None, "")
 
 
 def test_a_wrapper_inside_one_that_the_environment_does_itself_needs_single_environments() -> None:
     spec = EnvSpec("x", "m:make", vector_maker="m:group")
     own, other = WrapperRef("a", in_vector_maker=True), WrapperRef("b")
-    with_form, without = WrapperSpec("", "m:one", vector_maker="m:all"), WrapperSpec("", "m:one")
-    assert _vector_form(spec, [own, other], [without, with_form]) == ("m:group", (None, "m:all"))
-    assert _vector_form(spec, [own], [with_form, with_form]) == ("m:group", (None, "m:all"))
-    assert _vector_form(spec, [other, own], [with_form, without]) == (None, ())
-    assert _vector_form(spec, [own, other], [without, without]) == (None, ())
-    assert _vector_form(spec, [], []) == ("m:group", ())
-    assert _vector_form(EnvSpec("x", "m:make"), [], [with_form]) == (None, ())
+    with_form, without = WrapperSpec("", "m:one", vector_maker="m:all"), WrapperSpec("lone", "m:one")
+    assert _vector_form(spec, [own, other], [without, with_form]) == ("m:group", (None, "m:all"), "")
+    assert _vector_form(spec, [own], [with_form, with_form]) == ("m:group", (None, "m:all"), "")
+    inside = "a wrapper stands inside one that the vectorised form has in itself"
+    assert _vector_form(spec, [other, own], [with_form, with_form]) == (None, (), inside)
+    assert _vector_form(spec, [own, other], [without, without]) == (None, (), "wrapper 'lone' has no vector form")
+    assert _vector_form(spec, [], []) == ("m:group", (), "")
+    assert _vector_form(EnvSpec("x", "m:make"), [], [with_form]) == (None, (), "")
 
 
 @pytest.fixture

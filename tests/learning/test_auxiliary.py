@@ -27,17 +27,18 @@ class Steep(AuxiliaryLoss):
 
 
 class Misshapen(AuxiliaryLoss):
-    """What `gives` says: a loss for each transition, or a bonus for each environment, of which both are wrong."""
+    """What `gives` says: a loss for each transition, a bonus for each environment, or what is no tensor: all of them wrong."""
 
     def __init__(self, model: Any, obs_space: Any, action_space: Any, cfg: Any, gives: str) -> None:
         super().__init__()
         self.gives = gives
 
     def loss(self, model: Any, batch: Any) -> Any:
-        return (batch.rewards.square(), {}) if self.gives == "loss" else None
+        wrong = {"loss": (batch.rewards.square(), {}), "number": (0.5, {}), "alone": batch.rewards.mean()}
+        return wrong.get(self.gives)
 
     def bonus(self, batch: Any) -> Any:
-        return batch.rewards[0] if self.gives == "bonus" else None
+        return {"bonus": batch.rewards[0], "constant": 1.0}.get(self.gives)
 
 
 def with_loss(school: Any, **options: Any) -> Learner:
@@ -83,7 +84,14 @@ def test_parameters_of_a_loss_that_are_not_finite_are_not_saved(make_school: Any
 
 
 @pytest.mark.parametrize(
-    ("gives", "complaint"), [("loss", r"'test/it' is of shape"), ("bonus", r"'test/it': bonus is \(\d+,\)")]
+    ("gives", "complaint"),
+    [
+        ("loss", r"'test/it' is of shape"),
+        ("number", r"'test/it' is float, not a tensor"),
+        ("alone", r"'test/it': loss gives Tensor, not \(loss, metrics\)"),
+        ("bonus", r"'test/it': bonus is \(\d+,\)"),
+        ("constant", r"'test/it': bonus is float, not of each transition"),
+    ],
 )
 def test_a_loss_or_bonus_of_the_wrong_shape_is_named(make_school: Any, gives: str, complaint: str) -> None:
     school = make_school()
@@ -98,3 +106,10 @@ def test_an_algorithm_whose_loss_is_no_scalar_is_named(make_school: Any, monkeyp
     monkeypatch.setattr(type(school.learner.algorithm), "loss", lambda self, model, batch, *_, **__: (batch.rewards, {}))
     with pytest.raises(UserError, match="the loss of algorithm Appo is of shape"):
         train(school.learner, school)
+
+
+def test_what_is_no_algorithm_is_named(make_school: Any) -> None:
+    school = make_school()
+    parts = replace(school.recipe.parts, algorithm="builtins:dict")
+    with pytest.raises(UserError, match="algorithm 'appo' is dict, without prepare and loss: derive it from PolicyGradient"):
+        Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu")

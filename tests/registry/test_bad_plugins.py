@@ -40,7 +40,7 @@ TOLD = {
     + tail("wrong_signature"),
     "twin": "'twin' is provided by arl-bad-twin-one 1.0 and arl-bad-twin-two 1.0. Pick one: --env arl-bad-twin-one::twin",
     "arl-bad-claims-core::gym": "environment 'gym': arl-bad-claims-core 1.0 failed to import (arl_bad_claims_core): ",
-    "unpicklable-maker": "arl-bad-unpicklable-maker 1.0: the maker of 'unpicklable-maker:v0' is <function ",
+    "unpicklable-maker": "arl-bad-unpicklable-maker 1.0: the maker of EnvSpec 'v0' is <function ",
     "newer-api": NEWER.format("newer-api"),
     "newer_world": NEWER.format("newer_world"),
     "stale-entry-point": "environment 'stale-entry-point': arl-bad-stale-entry-point 1.0 failed to import "

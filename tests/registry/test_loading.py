@@ -14,6 +14,10 @@ BROKEN = {  # those with a source tree of their own are in test_bad_plugins.py
         "raise OSError('libGL.so.1\\nmore')",
         f"{START}failed to import (NAME_module): OSError: libGL.so.1 more",
     ),
+    "an exception that is none of Exception's": (
+        "class Panic(BaseException): pass\nraise Panic('at the import')",
+        f"{START}failed to import (NAME_module): Panic: at the import",
+    ),
     "unmarked hook": (
         "def arl_environments(): return []",
         f"{START}is not a valid plugin (NAME_module): "
@@ -44,8 +48,30 @@ BROKEN = {  # those with a source tree of their own are in test_bad_plugins.py
     "vector maker given as code": (
         f"{HOOK}from arl_core.interfaces import *\n@hookimpl\ndef arl_environments():\n"
         " return [EnvFamily('NAME', '', (EnvSpec('v', 'm:a', vector_maker=print),), 'v')]",
-        "arl-plugin-NAME 1.0: the vector_maker of 'NAME:v' is <built-in function print>, not 'module:attribute': "
+        "arl-plugin-NAME 1.0: the vector_maker of EnvSpec 'v' is <built-in function print>, not 'module:attribute': "
         "workers import code by its name",
+    ),
+    "one variant instead of a list": (
+        f"{HOOK}from arl_core.interfaces import *\n@hookimpl\ndef arl_environments():\n"
+        " return [EnvFamily('NAME', '', EnvSpec('v', 'm:a'), 'v')]",
+        "arl-plugin-NAME 1.0: the variants of EnvFamily 'NAME' is EnvSpec(id='v', maker='m:a', kwargs={}, "
+        "max_episode_steps=None, summary='', vector_maker=None, deterministic=True), not tuple[EnvSpec, ...]",
+    ),
+    "a wrapper's name instead of a reference": (
+        f"{HOOK}from arl_core.interfaces import *\n@hookimpl\ndef arl_environments():\n"
+        " return [EnvFamily('NAME', '', (EnvSpec('v', 'm:a'),), 'v', wrappers=('resize',))]",
+        "arl-plugin-NAME 1.0: the wrappers of EnvFamily 'NAME' is ('resize',), not tuple[WrapperRef, ...]",
+    ),
+    "options given as a class": (
+        f"{HOOK}from arl_core.interfaces import *\n@hookimpl\ndef arl_environments():\n"
+        " return [EnvFamily('NAME', '', (EnvSpec('v', 'm:a'),), 'v', options=dict)]",
+        "arl-plugin-NAME 1.0: the options of EnvFamily 'NAME' is <class 'dict'>, not 'module:attribute': "
+        "workers import code by its name",
+    ),
+    "a number as text, inside": (
+        f"{HOOK}from arl_core.interfaces import *\n@hookimpl\ndef arl_environments():\n"
+        " return [EnvFamily('NAME', '', (EnvSpec('v', 'm:a', {}, '50'),), 'v')]",
+        "arl-plugin-NAME 1.0: the max_episode_steps of EnvSpec 'v' is '50', not int | None",
     ),
 }  # fmt: skip
 
@@ -67,6 +93,14 @@ def told(make_fakes: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_a_broken_plugin_is_told(kind: str, told: dict[str, str]) -> None:
     index = list(BROKEN).index(kind)
     assert told[kind] == "error: " + f"{BROKEN[kind][1]}{TAIL}".replace("NAME", f"bad{index}")
+
+
+def test_an_entry_point_names_a_module(fakes: Any) -> None:
+    fakes.module("hooks_module", "plugin = object()")
+    fakes.dist("arl-plugin-inside", plugins={"inside": "hooks_module:plugin"})
+    (told,) = fakes.messages("inside").values()
+    assert "Its entry point has to name a module, without a colon. Other environments" in told
+    assert "stale" not in told
 
 
 def test_broken_plugins_harm_no_other(told: dict[str, str]) -> None:

@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 
 from arl_core.interfaces import UserError
 from arl_core.registry import PluginSelection, encoder_maker, family_of, resolve_env, wrapper_maker
+from arl_core.registry.options import checked
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +156,46 @@ def test_constructor_options_are_checked_against_the_constructor() -> None:
     assert resolved.options == {"sutton_barto_reward": True}
     with pytest.raises(UserError, match=r"takes no option 'sutton_bart_reward'\. Did you mean 'sutton_barto_reward'"):
         resolve_env("gym:CartPole-v1", {"sutton_bart_reward": True})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"wind": {"strenght": 1}}, "no option 'sea.wind.strenght'. Did you mean 'sea.wind.strength'?"),
+        ({"wind": {"strenght": 1, "gusty": 1}}, "no option 'sea.wind.strenght'. Did you mean 'sea.wind.strength'?"),
+        ({"wind": {"x": 1}}, "no option 'sea.wind.x'. 'sea.wind' has: strength, gusts"),
+        ({"wind": {"strength": "x", "gusts": 3}}, "sea.wind.strength: input should be a valid number, "),
+        ({"y": 1}, "no option 'sea.y'. It has: wind"),
+    ],
+)  # fmt: skip
+def test_a_mistake_inside_an_option_is_told_with_what_is_there(values: dict[str, Any], message: str) -> None:
+    class Wind(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        strength: float = 0.0
+        gusts: bool = False
+
+    class Sea(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        wind: Wind | None = None
+
+    with pytest.raises(UserError) as caught:
+        checked(values, Sea, "options of 'sea'", "sea.")
+    assert str(caught.value).startswith(message)
+
+
+def test_what_the_core_gives_a_wrapper_is_no_option(fakes: Any) -> None:
+    fakes.corridor()
+    told = fakes.python(
+        """
+        from arl_core.interfaces import UserError
+        from arl_core.registry import resolve_env
+        try:
+            resolve_env("corridor", {}, [{"name": "corridor/double", "options": {"env": 2}}])
+        except UserError as error:
+            result = str(error)
+        """
+    )
+    assert told == "wrapper 'corridor/double' takes no option 'env'. It takes: factor"
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,14 @@ def test_yaml_numbers_and_missing_file(tmp_path: Path) -> None:
         yaml_layer(tmp_path / "no.yaml")
 
 
+@pytest.mark.parametrize("env", ["[maze]", "3", "{maze: 5}"])
+def test_an_environment_that_is_no_text_is_told(env: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(f"env: {env}\n")
+    with pytest.raises(UserError, match=r"run\.yaml: env: expected a name, such as maze, got "):
+        resolve_run(config_file=file, environ={})
+
+
 @pytest.mark.parametrize("env", ["py:os:system", "gym:os:X-v0", "arl-core::py:os:system", "gym_os:X-v0"])
 def test_a_file_alone_names_no_code_to_run(env: str, tmp_path: Path) -> None:
     file = tmp_path / "hostile.yaml"

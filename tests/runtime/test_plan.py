@@ -149,13 +149,14 @@ def test_an_environment_without_spaces_is_named() -> None:
         plan_of(gym.Env)
 
 
-def test_an_environment_that_cannot_be_built_is_named() -> None:
+@pytest.mark.parametrize("error", [OSError, SystemExit])
+def test_an_environment_that_cannot_be_built_is_named(error: type[BaseException]) -> None:
     def broken() -> Any:
-        raise OSError("no such level: 9")
+        raise error("no such level: 9")
 
-    with pytest.raises(UserError, match=r"broken.*cannot be built: OSError: no such level: 9") as caught:
+    with pytest.raises(UserError, match=rf"broken.*cannot be built: {error.__name__}: no such level: 9") as caught:
         plan_of(broken)
-    assert isinstance(caught.value.__cause__, OSError)
+    assert isinstance(caught.value.__cause__, error)
 
 
 def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -196,3 +197,10 @@ def test_an_encoder_that_fails_is_named(maker: str, message: str, caplog: pytest
     with pytest.raises(UserError, match=f"encoder 'auto' cannot be used for observations obs .*{message}"):
         make_plan(resolved.config, env, parts)
     assert "Traceback" in caplog.text
+
+
+def test_an_encoder_that_fails_is_told_the_shapes_that_it_was_given() -> None:
+    resolved, env = resolve_run(Layer("test", {"env": "gym:FrozenLake-v1", "device": "cpu"}))
+    parts = replace(run_parts(resolved.config), encoder="tiny_envs:narrow_encoder")
+    with pytest.raises(UserError, match=r"cannot be used for observations obs \(16,\): RuntimeError"):
+        make_plan(resolved.config, env, parts)

@@ -297,3 +297,37 @@ def test_what_has_no_effect_in_one_process_is_told(caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.INFO, "arl")
     with small(Bandit, serial=True, niceness=5, inference="central"):
         assert "inference, niceness: no effect in serial mode, which has one process" in caplog.text
+
+
+def test_a_wrapper_that_ends_vectorised_stepping_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "arl")
+    for wrappers, told in (["reward-clip"], 0), (["frame-skip"], 1):
+        with small("maze:sample-3x3", serial=True, wrappers=wrappers):
+            assert caplog.text.count("wrapper 'frame-skip' has no vector form: maze:sample-3x3 steps single") == told
+
+
+def test_a_saved_state_may_be_read_only(tmp_path: Path) -> None:
+    text = """
+import gymnasium, numpy as np
+from arl_core import APPO
+
+class Counter(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(0, 1, (1,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+    def reset(self, *, seed=None, options=None):
+        self.count = 0
+        return np.zeros(1, np.float32), {}
+    def step(self, action):
+        self.count += 1
+        return np.zeros(1, np.float32), 1.0, self.count == 9, False, {}
+    def get_state(self):
+        return {"count": np.frombuffer(bytes([self.count]), np.uint8)}
+    def set_state(self, state):
+        self.count = int(state["count"][0])
+
+with APPO(Counter, num_workers=1, num_envs_per_worker=2, policy_kwargs={"serial": True, "rollout": 8, "batch_size": 16}) as m:
+    m.train(64)
+    m.save("saved")
+"""
+    done = script(text, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -169,6 +169,18 @@ def test_a_saved_state_must_be_whole(restore: str, outcome: str, says: str, inst
 
 WRAPPERS = """
 import gymnasium
+from pydantic import BaseModel
+
+class Factor(BaseModel):
+    factor: float = 1.0
+
+class Louder(gymnasium.RewardWrapper):
+    def __init__(self, env, factor):
+        super().__init__(env)
+        self.factor = factor
+
+    def reward(self, reward):
+        return self.factor * reward
 
 class Mirror(gymnasium.ActionWrapper):
     def action(self, action):
@@ -182,7 +194,9 @@ WRAPPER_HOOK = """
 @hookimpl
 def arl_wrappers():
     from arl_core.interfaces import WrapperSpec
-    return [WrapperSpec(f"NAME/{name.lower()}", f"arl_plugin_NAME.wrappers:{name}") for name in ("Mirror", "Rude")]
+    where = "arl_plugin_NAME.wrappers"
+    plain = [WrapperSpec(f"NAME/{name.lower()}", f"{where}:{name}") for name in ("Mirror", "Rude")]
+    return [*plain, WrapperSpec("NAME/louder", f"{where}:Louder", options=f"{where}:Factor")]
 
 
 @hookimpl
@@ -194,6 +208,7 @@ def test_wrappers_must_keep_the_api(install_plugin: Install) -> None:
     install_plugin("wrapped", {"plugin.py": ("\n@hookimpl\ndef arl_encoders", hook)}, {"wrappers.py": WRAPPERS})
     results = {check.id: check.result() for check in plugin_checks("wrapped") if check.id.startswith("wrapper.")}
     assert results["wrapper.api[wrapped/mirror]"].message == "around wrapped:short"
+    assert results["wrapper.api[wrapped/louder]"].message == "around wrapped:short"
     rude = results["wrapper.api[wrapped/rude]"]
     assert (rude.outcome, rude.message.startswith("gymnasium says: ")) == ("fail", True)
 
@@ -261,6 +276,26 @@ def test_two_claimants_are_a_conflict_and_both_are_checked(install_plugin: Insta
     assert "and so does acme-twice 1.0" in checks[1].result().message
     (only,) = [check for check in plugin_checks("acme-twice::twice") if check.id == "metadata.status[twice]"]
     assert only.result().message.startswith("acme-twice 1.0")
+
+
+def test_a_plugin_that_cannot_be_used_is_told_what_to_do(install_plugin: Install, fake_distribution: Install) -> None:
+    install_plugin("late", requires=("arl-core>=99",))
+    late = check_of("late", "metadata.status").result()
+    assert late.message.endswith("asks for arl-core>=99, but arl-core 0.1.0 is installed: pip install -U arl-core")
+    assert late.cure == "what the message says"
+    empty = "from arl_core.hookspecs import hookimpl\n\n@hookimpl\ndef arl_environments():\n    return []\n"
+    fake_distribution("arl-plugin-empty", plugins={"empty": "empty_hooks"}, files={"empty_hooks.py": empty})
+    described = check_of("empty", "descriptions.variants").result()
+    assert (described.outcome, "describes: none" in described.message) == ("fail", True)
+
+
+def test_an_environment_that_cannot_be_built_is_no_matter_of_imports(install_plugin: Install) -> None:
+    install_plugin("unbuilt", {"env.py": ("self.options = options", 'raise OSError("no display")')})
+    spawned = check_of("unbuilt", "env.spawn").result()
+    assert (spawned.message, spawned.cure) == (
+        "the process that built and stepped it ended with exit code 1: OSError: no display",
+        "see it: arl run --env unbuilt:short --serial",
+    )
 
 
 def test_run_is_for_tests_and_result_for_reports(install_plugin: Install) -> None:
