@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,9 +15,9 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
-from arl_core.envs.faults import EnvironmentFault, close_all, failed, metrics_of_ends, observed
+from arl_core.envs.faults import EnvironmentFault, close_all, close_quietly, failed, metrics_of_ends, observed
 from arl_core.envs.make import build_any, inner_spaces
-from arl_core.envs.multi_agent import MultiAgentGroup, ParallelEnv, close_quietly, is_parallel
+from arl_core.envs.multi_agent import MultiAgentGroup, ParallelEnv, is_parallel
 from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
 from arl_core.envs.state import load_env_states, save_env_states
 from arl_core.interfaces import ArraySpec, EnvContext, EnvGroup, EpisodeEnds, ResolvedEnv, StepViews, UserError, load_object
@@ -74,8 +73,7 @@ def _wrap_group(group: EnvGroup, resolved: ResolvedEnv, context: EnvContext) -> 
             if maker is not None:
                 group = load_object(maker)(group, space, **options)
     except BaseException:
-        with contextlib.suppress(Exception):  # the first error is the one to report
-            group.close()
+        close_quietly(group)  # the first error is the one to report
         raise
     return group
 

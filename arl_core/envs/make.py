@@ -11,7 +11,8 @@ from typing import Any
 
 import gymnasium
 
-from arl_core.envs.multi_agent import ParallelEnv, close_quietly, is_parallel
+from arl_core.envs.faults import close_quietly
+from arl_core.envs.multi_agent import ParallelEnv, is_parallel
 from arl_core.interfaces import JSON, EnvContext, ResolvedEnv, UserError, load_object
 
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from arl_core.config import RunConfig
 from arl_core.envs.decorrelate import Decorrelation, ends_episodes
+from arl_core.envs.faults import close_after_use, close_quietly
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.make import build_any
-from arl_core.envs.multi_agent import close_quietly, is_parallel, shared_spaces
+from arl_core.envs.multi_agent import is_parallel, shared_spaces
 from arl_core.envs.spaces import ActionLayout, obs_specs
 from arl_core.interfaces import ArraySpec, EnvContext, ResolvedEnv, RunParts, UserError
 from arl_core.ipc.component import ComponentSpec
@@ -86,7 +87,7 @@ def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> Probe:
         instance = build_any(env, EnvContext(run_seed=cfg.seed, index=0, seed=0))
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         log.info("%s", traceback.format_exc().rstrip())
         raise UserError(f"environment '{env.id}' cannot be built: {type(error).__name__}: {error}") from error
     try:
@@ -97,7 +98,7 @@ def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> Probe:
             raise UserError(f"environment '{env.id}' has no {' and no '.join(missing)}: set it in its class or in __init__")
         return Probe(instance.observation_space, instance.action_space, ())
     finally:
-        close_quietly(instance)  # it served its purpose; a fault in close() is reported by its own group
+        close_quietly(instance)
 
 
 @dataclass(frozen=True)
@@ -333,7 +334,7 @@ def check_group(plan: RunPlan) -> None:
                 plan.env.id,
             )
     finally:
-        group.close()
+        close_after_use(group)
 
 
 def worker_cpu(cfg: RunConfig, worker: int) -> int | None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arl_core.envs.faults import close_after_use
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.state import identity
 from arl_core.interfaces import EnvContext, UserError
@@ -79,7 +80,7 @@ class SerialEngine:
         plan, threads = self.plan, torch.get_num_threads()
         self._life = life
         for runner in self.runners:
-            runner.group.close()
+            close_after_use(runner.group)
         self.runners = []
         try:
             for group in range(plan.shape.num_groups):
@@ -360,10 +361,10 @@ class SerialEngine:
 
     def close(self) -> None:
         for runner in self.runners:
-            runner.group.close()
+            close_after_use(runner.group)
         self.runners = []
         if self._evaluator is not None:
-            self._evaluator.group.close()
+            close_after_use(self._evaluator.group)
             self._evaluator = None
         if self._arena is not None:
             self._arena.close()
