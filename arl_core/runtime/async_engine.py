@@ -22,12 +22,13 @@ from arl_core.ipc.mailbox import Mailbox
 from arl_core.ipc.slots import SlotState, settle_hand_over
 from arl_core.learning.hogwild import settle_worker
 from arl_core.runtime.books import Balance, Books
-from arl_core.runtime.engine import TICK_S, ComponentFailure, byte_vector, checkpoint_target, publish_first
+from arl_core.runtime.engine import TICK_S, byte_vector, checkpoint_target, publish_first
+from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
 from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.specs import body_of, spec_of
 from arl_core.runtime.statistics import RunStatistics
-from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
+from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
 
 PAUSE_ORDER = (Role.ROLLOUT, Role.POLICY, Role.LEARNER, Role.EVALUATION)
 RUN_ORDER = (Role.EVALUATION, Role.LEARNER, Role.ROLLOUT, Role.POLICY)  # policy workers see only requests of the present epoch
@@ -81,12 +82,9 @@ class AsyncEngine:
             self._commands.append(Mailbox(arena["commands.turn"][c], arena["commands.memory"][c], bell))
         for role in Role:
             self.control.command(role, Wanted.PAUSE)
-        try:
-            for zygote in nurseries:
-                zygote.share("arena", [arena.fd])
-                zygote.share("bells", [fd for bell in self._bells for fd in bell.fds])
-        except NurseryLost as error:
-            raise ComponentFailure(f"the run's processes cannot be started: {error}") from error
+        for zygote in nurseries:
+            zygote.share("arena", [arena.fd])
+            zygote.share("bells", [fd for bell in self._bells for fd in bell.fds])
         for component in plan.components:
             self._spawn(component)
         for role in PAUSE_ORDER:
@@ -116,10 +114,7 @@ class AsyncEngine:
             "body": body_of(self.plan, component.role),
             "spec": spec_of(self.plan, component, self._life + self._lives.get(component, 0), self._folder),
         }
-        try:
-            pid = self._nursery_of(component).spawn(component.name, "arl_core.runtime.entry:component_main", kwargs)
-        except NurseryLost as error:
-            raise ComponentFailure(f"{component.name} cannot be started: {error}") from error
+        pid = self._nursery_of(component).spawn(component.name, "arl_core.runtime.entry:component_main", kwargs)
         self._pids[pid] = component
         self._lives[component] = self._lives.get(component, 0) + 1
 

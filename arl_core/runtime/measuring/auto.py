@@ -11,7 +11,7 @@ from typing import NamedTuple
 from arl_core.config import ResolvedConfig, RunConfig
 from arl_core.config.layers import AUTO_ORIGIN, Layer, merge_layers
 from arl_core.interfaces import ResolvedEnv, RunParts, UserError
-from arl_core.runtime.engine import ComponentFailure
+from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.child import measure_in_child
 from arl_core.runtime.measuring.parts import ON_CPU, Parts, PartsRequest
 from arl_core.runtime.nurseries import Nurseries
