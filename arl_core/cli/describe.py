@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from arl_core.cli.helptext import kind
 from arl_core.cli.output import shown
-from arl_core.config.layers import canonical_field
+from arl_core.config.layers import canonical_field, core_defaults
 from arl_core.config.schema import RunConfig
 from arl_core.hookspecs import EXTENSION_HOOKS, HOOK_NAMES, described_type
 from arl_core.interfaces import EnvFamily, UserError, WrapperRef
@@ -175,7 +175,7 @@ def _options(model: type[BaseModel] | None) -> list[dict[str, Any]]:
 
 def _defaults_changed(record: PluginRecord, family: EnvFamily) -> list[dict[str, Any]]:
     """Fields that the family's runs begin with another value of: `environments` (empty: all) and `changes`."""
-    algorithm, core = RunConfig.model_fields["algo"].default, RunConfig.model_validate({}).model_dump(mode="json")
+    algorithm, core = RunConfig.model_fields["algo"].default, core_defaults()
     changes: dict[str, dict[str, Any]] = {}
     for spec in family.variants:
         env = f"{family.name}:{spec.id}"

@@ -281,10 +281,6 @@ class AsyncEngine:
     def frames(self) -> int:
         return self._books.trained()
 
-    @property
-    def version(self) -> int:
-        return self._boards[0].version
-
     def counts(self, policy: int | None = None) -> Mapping[str, int]:
         return self._books.counts(policy)
 

@@ -36,10 +36,6 @@ class Engine(Protocol):
     def frames(self) -> int:
         """Frames trained, in total, over all policies."""
 
-    @property
-    def version(self) -> int:
-        """Version of policy 0's published weights."""
-
     def counts(self, policy: int | None = None) -> Mapping[str, int]:
         """`trained`, `sampled`, `dropped_lag`, `dropped_epoch`, `optimiser_steps` of one policy (None: their sum): running
         totals."""

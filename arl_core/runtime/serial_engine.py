@@ -206,10 +206,6 @@ class SerialEngine:
     def frames(self) -> int:
         return sum(learner.frames for learner in self.learners)
 
-    @property
-    def version(self) -> int:
-        return self.learners[0].version
-
     def counts(self, policy: int | None = None) -> Mapping[str, int]:
         for intake in self.intakes:
             intake.count()
