@@ -30,7 +30,6 @@ from arl_core.runtime.specs import body_of, spec_of
 from arl_core.runtime.statistics import RunStatistics
 from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
 
-PAUSE_ORDER = (Role.ROLLOUT, Role.POLICY, Role.LEARNER, Role.EVALUATION)
 RUN_ORDER = (Role.EVALUATION, Role.LEARNER, Role.ROLLOUT, Role.POLICY)  # policy workers see only requests of the present epoch
 STOP_TIMEOUT_S = 3.0
 EXIT_WAIT_S = 15.0  # for the news that a killed process has ended
@@ -87,7 +86,7 @@ class AsyncEngine:
             zygote.share("bells", [fd for bell in self._bells for fd in bell.fds])
         for component in plan.components:
             self._spawn(component)
-        for role in PAUSE_ORDER:
+        for role in Role:
             self._await(role)
 
     def _make_bells(self, count: int) -> None:
@@ -133,7 +132,7 @@ class AsyncEngine:
         except ComponentFailure:
             raise
         except BaseException:  # the observer's own, or a second Ctrl-C: whoever catches it finds everything paused, or pausing
-            for role in PAUSE_ORDER:
+            for role in Role:
                 self._command(role, Wanted.PAUSE)
             raise
         finally:
@@ -153,7 +152,7 @@ class AsyncEngine:
                     return
 
     def _pause(self) -> None:
-        for role in PAUSE_ORDER:
+        for role in Role:
             self._command(role, Wanted.PAUSE)
             self._await(role)
 

@@ -134,11 +134,6 @@ class RunPlan:
         steps = self.cfg.decorrelate_steps
         return Decorrelation(steps, self.recipe.action_space) if steps else None
 
-    @property
-    def evaluates(self) -> bool:
-        """Whether weights are evaluated while they are trained."""
-        return self.cfg.eval_every_sec > 0 or self.cfg.eval_every_frames > 0
-
     @cached_property
     def components(self) -> list[ComponentSpec]:
         """Every process: rollout workers, policy workers, learners, and the evaluator where there is one."""
@@ -146,7 +141,7 @@ class RunPlan:
             (Role.ROLLOUT, "rollout", self.cfg.num_workers),
             (Role.POLICY, "policy", self.num_policy_workers),
             (Role.LEARNER, "learner", self.cfg.num_policies),
-            (Role.EVALUATION, "evaluator", int(self.evaluates)),
+            (Role.EVALUATION, "evaluator", int(self.cfg.evaluates)),
         ]
         named = [(role, name, index) for role, name, count in kinds for index in range(count)]
         return [ComponentSpec(f"{name}-{index}", role, index, number) for number, (role, name, index) in enumerate(named)]
