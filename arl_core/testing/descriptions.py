@@ -25,7 +25,7 @@ from arl_core.interfaces import (
     WrapperSpec,
     load_object,
 )
-from arl_core.registry.catalog import encoder_maker, family_description, owned_name, wrapper_maker
+from arl_core.registry.catalog import encoder_maker, family_description, owned_name, wrapper_spec
 from arl_core.registry.loading import cause
 from arl_core.registry.options import import_model, options_model
 from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
@@ -207,7 +207,7 @@ def variants(subject: Subject) -> Result:
     if family.encoder is not None:
         encoder_maker(owned_name(subject.record, family.encoder))
     for reference in family.wrappers:
-        wrapper_maker(owned_name(subject.record, reference.name))
+        wrapper_spec(owned_name(subject.record, reference.name))
     return ok(f"{len(ids)} variants, {len(family.aliases)} aliases", _unexplained(family))
 
 
