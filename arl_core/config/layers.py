@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from arl_core.config.foreign import ALGORITHMS, FOREIGN_NAMES
-from arl_core.config.schema import AUTO_WORDS, LEGACY_NAMES, MOOT_NAMES, RunConfig
+from arl_core.config.foreign import ALGORITHMS, FOREIGN_NAMES, MOOT_NAMES
+from arl_core.config.schema import AUTO_WORDS, LEGACY_NAMES, RunConfig
 from arl_core.interfaces import UserError
 
 AUTO_ORIGIN = "auto: "  # begins the origin of a value that was measured; why it was chosen follows

@@ -27,12 +27,6 @@ LEGACY_NAMES: dict[str, str] = {
 }
 # Fields, and the word that leaves each to a measurement before the run (docs/command-line.md).
 AUTO_WORDS = {"num_workers": "auto", "num_envs_per_worker": "auto", "inference": "measured"}
-# Sample Factory's options that have no meaning here, and why.
-MOOT_NAMES: dict[str, str] = {
-    "decorrelate_experience_max_seconds": "environments are set apart by steps, not by seconds: decorrelate_steps",
-    "decorrelate_envs_on_one_worker": "decorrelate_steps sets the environments of one worker apart as well",
-    "value_bootstrap": "an episode that a time limit cuts off always bootstraps from the value of its true final observation",
-}
 
 
 class RunFields(BaseModel):
