@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
@@ -67,10 +67,13 @@ def describe_distribution(records: list[PluginRecord], selection: PluginSelectio
     }
 
 
-def described(name: str, selection: PluginSelection) -> dict[str, Any]:
-    """`describe_distribution` of what a user names. Raises UserError where nothing, or more than one, is called so."""
+def described(command: str, named: Sequence[str], selection: PluginSelection) -> dict[str, Any]:
+    """`describe_distribution` of what a user names for `command`. Raises UserError where nothing, or more than one, is called
+    so, and where nothing is named."""
+    if not named:
+        raise UserError(f"{command}: name a plugin or a distribution, such as maze (arl plugins list has them)")
     with output_is_ours():
-        return describe_distribution(find_records(name, selection), selection)
+        return describe_distribution(find_records(named[0], selection), selection)
 
 
 @contextlib.contextmanager

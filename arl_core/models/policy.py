@@ -106,11 +106,6 @@ class PolicyNetwork(nn.Module, ABC):
         actions = self.dist.mode(params, mask) if deterministic else self.dist.sample(params, mask, generator)
         return ActOutput(actions, value, params, state)
 
-    def update_normalizers(self, obs: Mapping[str, Tensor], valid: Tensor) -> None:
-        """Merge obs {key: [N, ...]} where valid [N], or [T, B, ...] with valid [T, B], into the running statistics."""
-        axes = valid.dim() - 1
-        self.preprocess.update({key: rows.flatten(0, axes) for key, rows in obs.items()}, valid.flatten())
-
 
 def _check_mask(obs_space: spaces.Dict, dist: ActionDist) -> None:
     mask = obs_space.spaces.get(ACTION_MASK)

@@ -40,7 +40,7 @@ class Records:
                 self._board = TensorBoardWriter(self._folder / "tb")
             except OSError as error:
                 raise UserError(f"cannot write to the run directory {self._folder}: {error.strerror}") from None
-        self._board.write(snapshot, episodes, snapshot.frames)
+        self._board.write(snapshot, episodes)
 
     def close(self) -> None:
         """Write what was kept back, close the file. Idempotent."""

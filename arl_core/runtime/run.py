@@ -93,7 +93,7 @@ def _train(
 
             def observe(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool:
                 view.update(snapshot, episodes)
-                board.write(snapshot, episodes, snapshot.frames)
+                board.write(snapshot, episodes)
                 return True
 
             outcome = trainer.train(cfg.train_for_env_steps, cfg.train_for_seconds, observe)

@@ -273,10 +273,7 @@ class Trainer:
 
     def _fail(self, failure: ComponentFailure) -> None:
         self.failure = failure
-        if failure.detail:
-            log.error("%s\n%s", failure, failure.detail.rstrip())
-        else:
-            log.error("%s", failure)
+        log.error("%s", f"{failure}\n{failure.detail}".rstrip())
         self._write_summary("failure")
         self._end_engine()
         if self.directory is not None:

@@ -181,7 +181,7 @@ def test_normalisers_are_a_part_of_the_model() -> None:
     obs = {"obs": 100 + 10 * torch.randn(8, 4, 4)}
     valid = torch.rand(8, 4) > 0.5
     before = model.evaluate(obs, None, valid)[1]
-    model.update_normalizers(obs, valid)
+    model.preprocess.update({"obs": obs["obs"].flatten(0, 1)}, valid.flatten())
     np.testing.assert_allclose(model.preprocess.norms[0].mean, obs["obs"][valid].double().mean(0), rtol=1e-9)
     assert not torch.allclose(before, model.evaluate(obs, None, valid)[1])
     fresh = make({"normalize_input": True})
