@@ -250,9 +250,7 @@ class StepViews(NamedTuple):
     rewards: NDArray[np.float32]  # [E]
     terminated: NDArray[np.bool_]  # [E]
     truncated: NDArray[np.bool_]  # [E]
-    valid: NDArray[
-        np.bool_
-    ]  # [E]; False where the step was a reset (next-step autoreset), or the agent takes no part: no frame
+    valid: NDArray[np.bool_]  # [E]; False where the step was a reset (next-step autoreset) or the agent is absent: no frame
 
 
 class EpisodeEnds(NamedTuple):

@@ -24,9 +24,9 @@ from annotated_types import BaseMetadata
 from pydantic.fields import FieldInfo
 
 from arl_core import interfaces
-from arl_core.config.foreign import FOREIGN_NAMES
+from arl_core.config.foreign import FOREIGN_NAMES, MOOT_NAMES
 from arl_core.config.limits import MAX_COUNT
-from arl_core.config.schema import FIELD_GROUPS, LEGACY_NAMES, MOOT_NAMES, RunConfig
+from arl_core.config.schema import FIELD_GROUPS, LEGACY_NAMES, RunConfig
 from arl_core.hookspecs import HOOK_NAMES, ArlHooks
 from arl_core.interfaces import load_object
 from arl_core.registry.builtin import arl_encoders, arl_wrappers

@@ -62,7 +62,7 @@ def test_every_field_of_a_type_has_its_whole_meaning() -> None:
     told = re.findall(r"^\| `\w+` \| `.*` \| .*\| (.+) \|$", pages, re.MULTILINE)
     assert [text for text in told if f"  # {text.replace('&lt;', '<')}\n" not in source] == []
     assert len(told) > 40
-    assert any(text.startswith("[E]; False where the step was a reset") for text in told)  # of a field over several lines
+    assert any(text.startswith("[E]; False where the step was a reset") for text in told)
 
 
 @pytest.mark.parametrize("name", ["encoders.md", "wrappers.md"])

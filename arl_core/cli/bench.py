@@ -37,7 +37,7 @@ def command(arguments: list[str]) -> int:
     if isinstance(output, str):
         _check_output(Path(output))
     config, env = resolve_request(request)
-    from arl_core.runtime.engine import ComponentFailure
+    from arl_core.runtime.failure import ComponentFailure
     from arl_core.runtime.measuring.bench import BenchOptions, bench
 
     try:

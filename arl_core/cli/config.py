@@ -7,7 +7,7 @@ from typing import Any
 from arl_core.cli.helptext import grouped_fields
 from arl_core.cli.output import print_json, print_table, shown
 from arl_core.cli.request import parse_request, resolve_request
-from arl_core.config.layers import ResolvedConfig
+from arl_core.config.layers import ResolvedConfig, core_defaults
 from arl_core.config.schema import AUTO_WORDS
 from arl_core.interfaces import ResolvedEnv
 
@@ -42,11 +42,10 @@ def _values(config: ResolvedConfig) -> dict[str, Any]:
 
 def _rows(config: ResolvedConfig) -> list[tuple[str, str, str, str]]:
     rows = []
-    values = _values(config)
+    values, defaults = _values(config), core_defaults()
     for name in (name for _, names in grouped_fields() for name in names):
         origin = config.origin(name)
-        default: Any = config.core_defaults[name]
-        rows.append((name, shown(values[name]), origin, "" if origin == "core" else shown(default)))
+        rows.append((name, shown(values[name]), origin, "" if origin == "core" else shown(defaults[name])))
     return rows
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from arl_core.cli.helptext import kind
 from arl_core.cli.output import shown
-from arl_core.config.layers import canonical_field
+from arl_core.config.layers import canonical_field, core_defaults
 from arl_core.config.schema import RunConfig
 from arl_core.hookspecs import EXTENSION_HOOKS, HOOK_NAMES, described_type
 from arl_core.interfaces import EnvFamily, UserError, WrapperRef
@@ -67,10 +67,13 @@ def describe_distribution(records: list[PluginRecord], selection: PluginSelectio
     }
 
 
-def described(name: str, selection: PluginSelection) -> dict[str, Any]:
-    """`describe_distribution` of what a user names. Raises UserError where nothing, or more than one, is called so."""
+def described(command: str, named: Sequence[str], selection: PluginSelection) -> dict[str, Any]:
+    """`describe_distribution` of what a user names for `command`. Raises UserError where nothing, or more than one, is called
+    so, and where nothing is named."""
+    if not named:
+        raise UserError(f"{command}: name a plugin or a distribution, such as maze (arl plugins list has them)")
     with output_is_ours():
-        return describe_distribution(find_records(name, selection), selection)
+        return describe_distribution(find_records(named[0], selection), selection)
 
 
 @contextlib.contextmanager
@@ -175,7 +178,7 @@ def _options(model: type[BaseModel] | None) -> list[dict[str, Any]]:
 
 def _defaults_changed(record: PluginRecord, family: EnvFamily) -> list[dict[str, Any]]:
     """Fields that the family's runs begin with another value of: `environments` (empty: all) and `changes`."""
-    algorithm, core = RunConfig.model_fields["algo"].default, RunConfig.model_validate({}).model_dump(mode="json")
+    algorithm, core = RunConfig.model_fields["algo"].default, core_defaults()
     changes: dict[str, dict[str, Any]] = {}
     for spec in family.variants:
         env = f"{family.name}:{spec.id}"

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from arl_core.cli.output import WIDTH, aligned, shown, wrapped
+from arl_core.config.layers import core_defaults
 from arl_core.config.schema import FIELD_GROUPS, RunConfig
 from arl_core.config.sources import choices_of
 from arl_core.interfaces import EnvFamily
@@ -88,7 +89,7 @@ def _variant_lines(family: EnvFamily) -> list[str]:
 
 
 def _change_lines(values: Mapping[str, Any]) -> list[str]:
-    defaults = RunConfig.model_validate({}).model_dump()
+    defaults = core_defaults()
     changed = [name for name, value in values.items() if defaults.get(name) != value]
     return aligned([(name, f"{shown(defaults.get(name))} -> {shown(values[name])}") for name in changed], "  ") or ["  none"]
 

@@ -13,6 +13,12 @@ _MINIBATCHES = "batch_size is the size of a minibatch, num_batches_per_iteration
 
 # Sample Factory 1.23 writes its algorithm so; these alone are accepted
 ALGORITHMS = {"APPO": "appo", "IMPALA": "impala", "A3C": "a3c"}
+# Sample Factory's options that have no meaning here, and why
+MOOT_NAMES: dict[str, str] = {
+    "decorrelate_experience_max_seconds": "environments are set apart by steps, not by seconds: decorrelate_steps",
+    "decorrelate_envs_on_one_worker": "decorrelate_steps sets the environments of one worker apart as well",
+    "value_bootstrap": "an episode that a time limit cuts off always bootstraps from the value of its true final observation",
+}
 FOREIGN_NAMES: dict[str, str] = {
     # Sample Factory
     "experiments_root": "train_dir is the folder that holds the run directories",

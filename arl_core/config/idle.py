@@ -17,10 +17,6 @@ class _Idle(NamedTuple):
     why: str
 
 
-def _evaluates(cfg: RunConfig) -> bool:
-    return cfg.eval_every_sec > 0 or cfg.eval_every_frames > 0
-
-
 _OF_PROCESSES = (
     "inference", "policy_workers_per_policy", "cpu_affinity", "niceness", "heartbeat_timeout_s", "max_worker_restarts",
 )  # fmt: skip
@@ -49,7 +45,7 @@ _IDLE = (
     ),
     _Idle(
         ("eval_episodes", "eval_deterministic"),
-        lambda cfg: not _evaluates(cfg),
+        lambda cfg: not cfg.evaluates,
         "during training without eval_every_sec or eval_every_frames",
     ),
     _Idle(("save_best_after", "save_best_every_sec"), lambda cfg: not cfg.save_best_metric, "without save_best_metric"),

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from arl_core.config.foreign import ALGORITHMS, FOREIGN_NAMES
-from arl_core.config.schema import AUTO_WORDS, LEGACY_NAMES, MOOT_NAMES, RunConfig
+from arl_core.config.foreign import ALGORITHMS, FOREIGN_NAMES, MOOT_NAMES
+from arl_core.config.schema import AUTO_WORDS, LEGACY_NAMES, RunConfig
 from arl_core.interfaces import UserError
 
 AUTO_ORIGIN = "auto: "  # begins the origin of a value that was measured; why it was chosen follows
@@ -37,13 +37,17 @@ class ResolvedConfig:
 
     config: RunConfig
     origins: Mapping[str, str] = field(default_factory=dict)
-    core_defaults: Mapping[str, Any] = field(default_factory=dict)
     auto: frozenset[str] = frozenset()  # fields to be measured; until then they have a value of a weaker layer
     named: frozenset[str] = frozenset()  # fields that the user has named for this very run, in a file or by hand
 
     def origin(self, name: str) -> str:
         """Who set `name`."""
         return self.origins.get(name, "core")
+
+
+def core_defaults() -> dict[str, Any]:
+    """The value of every field that nobody sets, as JSON."""
+    return RunConfig.model_validate({}).model_dump(mode="json")
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
@@ -127,5 +131,4 @@ def merge_layers(layers: Iterable[Layer]) -> ResolvedConfig:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
         raise UserError(_one_line(error, origins)) from None
-    defaults = RunConfig.model_validate({}).model_dump()
-    return ResolvedConfig(config, origins, defaults, frozenset(auto))
+    return ResolvedConfig(config, origins, frozenset(auto))

@@ -27,12 +27,6 @@ LEGACY_NAMES: dict[str, str] = {
 }
 # Fields, and the word that leaves each to a measurement before the run (docs/command-line.md).
 AUTO_WORDS = {"num_workers": "auto", "num_envs_per_worker": "auto", "inference": "measured"}
-# Sample Factory's options that have no meaning here, and why.
-MOOT_NAMES: dict[str, str] = {
-    "decorrelate_experience_max_seconds": "environments are set apart by steps, not by seconds: decorrelate_steps",
-    "decorrelate_envs_on_one_worker": "decorrelate_steps sets the environments of one worker apart as well",
-    "value_bootstrap": "an episode that a time limit cuts off always bootstraps from the value of its true final observation",
-}
 
 
 class RunFields(BaseModel):
@@ -272,6 +266,11 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
         default_factory=list, description="what must be installed for the run to begin, such as arl-plugin-maze>=0.2"
     )
 
+    @property
+    def evaluates(self) -> bool:
+        """Whether weights are evaluated while they are trained."""
+        return self.eval_every_sec > 0 or self.eval_every_frames > 0
+
     @field_validator("extensions", "plugins_block", "plugins_allow", "plugins_prefer", mode="before")
     @classmethod
     def _names_are_separated_by_commas(cls, value: Any) -> Any:
@@ -372,8 +371,7 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
             raise ValueError(f"precision {self.precision} is an encoder's: model '{self.model}' computes as its author says")
         if self.with_pbt and self.num_policies > 1:
             raise ValueError("with_pbt: several policies do not learn from each other yet: leave it out")
-        evaluates = self.eval_every_sec > 0 or self.eval_every_frames > 0
-        if self.save_best_metric.startswith("eval/") and not evaluates:
+        if self.save_best_metric.startswith("eval/") and not self.evaluates:
             raise ValueError(f"save_best_metric {self.save_best_metric} needs eval_every_sec or eval_every_frames")
         if self.lr_adaptive_min > self.lr_adaptive_max:
             raise ValueError(f"lr_adaptive_min ({self.lr_adaptive_min}) is more than lr_adaptive_max ({self.lr_adaptive_max})")

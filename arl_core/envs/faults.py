@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arl_core.interfaces import EnvContext, EpisodeEnds
+from arl_core.interfaces import EnvContext, EnvGroup, EpisodeEnds
+
+log = logging.getLogger("arl")
 
 
 class EnvironmentFault(RuntimeError):
@@ -42,6 +46,20 @@ def close_all(envs: Sequence[Any], contexts: Sequence[EnvContext]) -> None:
             faults.append(EnvironmentFault(failed(context, "close", error)))
     if faults:
         raise faults[0]
+
+
+def close_quietly(env: Any) -> None:
+    """Close an environment that failed, or was only looked at: what close() raises then is of no interest."""
+    with contextlib.suppress(Exception, SystemExit):
+        env.close()
+
+
+def close_after_use(group: EnvGroup) -> None:
+    """Close a group whose work is done. What its environments raise then is told, and takes nothing from that work."""
+    try:
+        group.close()
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # told below
+        log.warning("closing environments: %s: %s", type(error).__name__, error)
 
 
 def metrics_of_ends(

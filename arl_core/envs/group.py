@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from importlib import import_module
 from itertools import pairwise
 from numbers import Real
 from typing import Any
@@ -16,9 +14,9 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
-from arl_core.envs.faults import EnvironmentFault, close_all, failed, metrics_of_ends, observed
-from arl_core.envs.make import build_any, inner_spaces
-from arl_core.envs.multi_agent import MultiAgentGroup, ParallelEnv, close_quietly, is_parallel
+from arl_core.envs.faults import EnvironmentFault, close_all, close_quietly, failed, metrics_of_ends, observed
+from arl_core.envs.make import build_any, inner_spaces, prepared_options
+from arl_core.envs.multi_agent import MultiAgentGroup, ParallelEnv, is_parallel
 from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
 from arl_core.envs.state import load_env_states, save_env_states
 from arl_core.interfaces import ArraySpec, EnvContext, EnvGroup, EpisodeEnds, ResolvedEnv, StepViews, UserError, load_object
@@ -52,11 +50,7 @@ def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext], beat: Cal
             return MultiAgentGroup(parallel, contexts, resolved.id, resolved.max_episode_steps, beat)
         return SingleEnvGroup([env for env in envs if isinstance(env, gym.Env)], contexts, beat)
     try:
-        for module in resolved.imports:
-            import_module(module)
-        options = None
-        if resolved.options_model is not None:
-            options = load_object(resolved.options_model).model_validate(dict(resolved.options))
+        options = prepared_options(resolved)
         group: EnvGroup = load_object(resolved.vector_maker)(options=options, contexts=contexts, **resolved.kwargs)
         if any(resolved.vector_wrappers):
             group = _wrap_group(group, resolved, contexts[0])
@@ -74,8 +68,7 @@ def _wrap_group(group: EnvGroup, resolved: ResolvedEnv, context: EnvContext) -> 
             if maker is not None:
                 group = load_object(maker)(group, space, **options)
     except BaseException:
-        with contextlib.suppress(Exception):  # the first error is the one to report
-            group.close()
+        close_quietly(group)  # the first error is the one to report
         raise
     return group
 

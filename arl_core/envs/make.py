@@ -11,7 +11,8 @@ from typing import Any
 
 import gymnasium
 
-from arl_core.envs.multi_agent import ParallelEnv, close_quietly, is_parallel
+from arl_core.envs.faults import close_quietly
+from arl_core.envs.multi_agent import ParallelEnv, is_parallel
 from arl_core.interfaces import JSON, EnvContext, ResolvedEnv, UserError, load_object
 
 
@@ -48,11 +49,16 @@ def inner_spaces(resolved: ResolvedEnv, context: EnvContext) -> list[gymnasium.S
     return found
 
 
-def _made(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any] | ParallelEnv:
-    """What the maker makes."""
+def prepared_options(resolved: ResolvedEnv) -> Any:
+    """Import what registers the environment; returns its options as its makers take them."""
     for module in resolved.imports:
         import_module(module)
-    options = load_object(resolved.options_model).model_validate(resolved.options) if resolved.options_model else None
+    return load_object(resolved.options_model).model_validate(dict(resolved.options)) if resolved.options_model else None
+
+
+def _made(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any] | ParallelEnv:
+    """What the maker makes."""
+    options = prepared_options(resolved)
     kwargs: dict[str, Any] = dict(resolved.kwargs)
     if resolved.code is not None:
         import cloudpickle

@@ -7,7 +7,6 @@ whole, in the step after its last agent has ended.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any, Protocol, TypeGuard
@@ -232,9 +231,3 @@ class MultiAgentGroup:
         """See `faults.close_all`. Idempotent."""
         envs, self.envs = self.envs, []
         close_all(envs, self._contexts)
-
-
-def close_quietly(env: Any) -> None:
-    """Close an environment whose work is done, or that failed: what close() raises then is of no interest."""
-    with contextlib.suppress(Exception):
-        env.close()

@@ -205,7 +205,7 @@ class Keeper(LearnerProcess):
 
     def _advance(self) -> None:
         self._look()
-        if self.learner.frames >= self._target[0]:
+        if self.intake.reached():
             self.link.ring_trainer()
         self._save_due()
         post_metrics(self.link, "keeping", {"usage": self.link.usage(self.meter), "elapsed_s": REPORT_INTERVAL_S})

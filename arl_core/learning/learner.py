@@ -116,7 +116,7 @@ class Learner:
                 if self.model.returns_norm is not None and epoch == 0:
                     returns.append(self._returns_of(part))
             self.learning_rate.after_epoch()
-        self.model.update_normalizers(rows, valid)
+        self.model.preprocess.update(rows, valid)
         if self.model.returns_norm is not None:
             self.model.returns_norm.update(*(torch.cat(parts) for parts in zip(*returns, strict=True)))
         self.frames += frames

@@ -130,6 +130,10 @@ class SlotIntake:
         self._add(frames)
         return self._group(slot) if slot >= 0 and self.assembler.slot < 0 else -1
 
+    def reached(self) -> bool:
+        """Whether the run has trained on as many frames as it shall."""
+        return self._frames() >= int(self._target[0])
+
     def _frames(self) -> int:
         """Frames that the whole run has trained on."""
         return int(self._trained.sum())
@@ -165,8 +169,6 @@ class LearnerProcess:
         self.learner.beat = link.control.beat
         self.intake = SlotIntake(self.learner, link.arena, spec.shape)
         self.saver = Saver(self.learner, Path(spec.folder) if spec.folder else None)
-        self._target: NDArray[np.int64] = link.arena["control.target_frames"]
-        self._trained: NDArray[np.int64] = link.arena["learner.counts"][:, TRAINED]  # of every policy: the target is their sum
         self._bells = [link.bells[number] for number in spec.group_bells]
         self._synchronous = spec.shape.slots_per_iteration > 0
         self._busy_s = 0.0
@@ -198,7 +200,7 @@ class LearnerProcess:
         for group in released:
             self._bells[group].ring()
         self.meter.lap(MESSAGES)
-        reached = self._trained.sum() >= self._target[0]
+        reached = self.intake.reached()
         if self.intake.assembler.complete and not reached:
             self._train()
         elif reached:

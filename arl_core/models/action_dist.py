@@ -71,13 +71,9 @@ class ActionDist(ABC):
             masks = None if mask is None else torch.from_numpy(mask)
             self.choose_into(torch.from_numpy(out), torch.from_numpy(params), masks, torch.from_numpy(noise))
 
-    def sample(
-        self, params: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Draw actions [..., A] and their log-probabilities [...]. `generator` lives on the device of `params`."""
-        noise = self.draw_noise(params.new_empty(*params.shape[:-1], self.noise_size), generator)
-        actions = self.choose(params, mask, noise)
-        return actions, self.log_prob(params, actions, mask)
+    def sample(self, params: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
+        """Draw actions [..., A]. `generator` lives on the device of `params`."""
+        return self.choose(params, mask, self.draw_noise(params.new_empty(*params.shape[:-1], self.noise_size), generator))
 
     @abstractmethod
     def mode(self, params: Tensor, mask: Tensor | None = None) -> Tensor:

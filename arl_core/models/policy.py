@@ -22,7 +22,6 @@ class ActOutput(NamedTuple):
     """What one forward pass for acting gives, N rows."""
 
     actions: Tensor  # [N, A], the distribution's action_dtype
-    log_prob: Tensor  # [N]
     value: Tensor  # [N]
     params: Tensor  # [N, P]
     state: Tensor | None  # [N, H], after this row; zero it where the row was a reset
@@ -104,16 +103,8 @@ class PolicyNetwork(nn.Module, ABC):
         """Choose actions for obs {key: [N, ...]} from state [N, H] (None: zeros), under `torch.inference_mode()`."""
         params, value, state = self.step(self.preprocess.forward(obs), state)
         mask = obs.get(ACTION_MASK)
-        if deterministic:
-            actions = self.dist.mode(params, mask)
-            return ActOutput(actions, self.dist.log_prob(params, actions, mask), value, params, state)
-        actions, log_prob = self.dist.sample(params, mask, generator)
-        return ActOutput(actions, log_prob, value, params, state)
-
-    def update_normalizers(self, obs: Mapping[str, Tensor], valid: Tensor) -> None:
-        """Merge obs {key: [N, ...]} where valid [N], or [T, B, ...] with valid [T, B], into the running statistics."""
-        axes = valid.dim() - 1
-        self.preprocess.update({key: rows.flatten(0, axes) for key, rows in obs.items()}, valid.flatten())
+        actions = self.dist.mode(params, mask) if deterministic else self.dist.sample(params, mask, generator)
+        return ActOutput(actions, value, params, state)
 
 
 def _check_mask(obs_space: spaces.Dict, dist: ActionDist) -> None:

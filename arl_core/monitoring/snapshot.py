@@ -48,7 +48,6 @@ class Snapshot:
     cores_busy: float | None  # part of all cores' time that the run's processes take; None: not known yet
     cores_taken: float | None  # part of it that others had while a process of the run was ready to run; None: not known yet
     efficiency: float | None  # the part of it that goes into environments, network and training; None on a GPU too
-    episodes: int  # ended, of the whole run
     inference: Literal["local", "central"]
     dropped_frames: Mapping[str, int]  # by reason: lag, epoch
     losses: Mapping[str, float]  # the learner's latest metrics: policy_loss, value_loss, entropy, kl, learning_rate, ...

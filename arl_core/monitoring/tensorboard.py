@@ -91,7 +91,7 @@ class TensorBoardWriter:
         self._events, self._summaries = event_pb2, summary_pb2
         self._interval_s, self._flush_s, self._clock = interval_s, flush_s, clock
         self._written_at, self._flushed_at = -math.inf, clock()
-        self._pending: tuple[Snapshot, EpisodeStatistics, int] | None = None
+        self._pending: tuple[Snapshot, EpisodeStatistics] | None = None
         os.makedirs(log_dir, exist_ok=True)
         # The name that TensorBoard looks for, and one that a second writer in the same second does not overwrite.
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{next(_file_numbers)}"
@@ -100,9 +100,9 @@ class TensorBoardWriter:
         if resume_frame is not None:
             self._put(step=resume_frame, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
 
-    def write(self, snapshot: Snapshot, episodes: EpisodeStatistics, frame: int) -> None:
-        """Write every scalar at step `frame`, or keep it for `close` where the last event is too recent."""
-        self._pending = (snapshot, episodes, frame)
+    def write(self, snapshot: Snapshot, episodes: EpisodeStatistics) -> None:
+        """Write every scalar, or keep it for `close` where the last event is too recent."""
+        self._pending = (snapshot, episodes)
         if self._clock() - self._written_at >= self._interval_s:
             self._write_pending()
 
@@ -116,12 +116,12 @@ class TensorBoardWriter:
     def _write_pending(self) -> None:
         if self._pending is None:
             return
-        snapshot, episodes, frame = self._pending
+        snapshot, episodes = self._pending
         self._pending = None
         self._written_at = self._clock()
         value = self._summaries.Summary.Value
         values = [value(tag=tag, simple_value=scalar) for tag, scalar in scalars(snapshot, episodes).items()]
-        self._put(step=frame, summary=self._summaries.Summary(value=values))
+        self._put(step=snapshot.frames, summary=self._summaries.Summary(value=values))
 
     def _put(self, **fields: Any) -> None:
         record = self._events.Event(wall_time=time.time(), **fields).SerializeToString()

@@ -9,44 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from arl_core.registry.catalog import encoder_maker, param_overrides, wrapper_maker
-    from arl_core.registry.discovery import PluginRecord, plugin_records
     from arl_core.registry.making import make_env
-    from arl_core.registry.names import family_of
     from arl_core.registry.parts import run_parts
     from arl_core.registry.resolve import resolve_env
     from arl_core.registry.runs import resolve_run
-    from arl_core.registry.selection import PluginSelection, selection_of
+    from arl_core.registry.selection import selection_of
 
 _LAZY = {
-    "PluginRecord": "discovery",
-    "PluginSelection": "selection",
-    "encoder_maker": "catalog",
-    "family_of": "names",
     "make_env": "making",
-    "param_overrides": "catalog",
-    "plugin_records": "discovery",
     "resolve_env": "resolve",
     "resolve_run": "runs",
     "run_parts": "parts",
     "selection_of": "selection",
-    "wrapper_maker": "catalog",
 }
 
-__all__ = [
-    "PluginRecord",
-    "PluginSelection",
-    "encoder_maker",
-    "family_of",
-    "make_env",
-    "param_overrides",
-    "plugin_records",
-    "resolve_env",
-    "resolve_run",
-    "run_parts",
-    "selection_of",
-    "wrapper_maker",
-]
+__all__ = ["make_env", "resolve_env", "resolve_run", "run_parts", "selection_of"]
 
 
 def __getattr__(name: str) -> Any:

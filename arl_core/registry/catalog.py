@@ -19,7 +19,7 @@ from arl_core.interfaces import (
 )
 from arl_core.registry.discovery import PluginRecord, plugin_records
 from arl_core.registry.known import KNOWN_PARTS
-from arl_core.registry.loading import Plugin, code_name, fault, load
+from arl_core.registry.loading import Plugin, check_makers, fault, load
 from arl_core.registry.names import spell
 from arl_core.registry.selection import ALL, CORE, SELECTION_FIELDS, PluginSelection
 
@@ -93,11 +93,6 @@ def wrapper_spec(name: str, selection: PluginSelection = ALL) -> WrapperSpec:
     return named_spec("wrapper", "arl_wrappers", WrapperSpec, name, selection)
 
 
-def wrapper_maker(name: str, selection: PluginSelection = ALL) -> str:
-    """`"module:attr"` of a wrapper."""
-    return wrapper_spec(name, selection).maker
-
-
 def algorithm_spec(name: str, selection: PluginSelection = ALL) -> AlgorithmSpec:
     """An algorithm by its name: "appo" is the core's, "maze/planner" plugin maze's, as above."""
     return named_spec("algorithm", "arl_algorithms", AlgorithmSpec, name, selection)
@@ -120,9 +115,7 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
     specs = load(record).described(hook, kind)
     for spec in specs:
         if spec.name == plain:
-            code_name(record, f"the maker of {what} '{name}'", spec.maker)
-            if isinstance(spec, WrapperSpec) and spec.vector_maker is not None:
-                code_name(record, f"the vector_maker of {what} '{name}'", spec.vector_maker)
+            check_makers(record, f"{what} '{name}'", spec)
             return spec
     described = [spec.name for spec in specs]
     hint = nearest(plain, described) or ("" if slash else _of_namesake(plain, hook, kind, selection))

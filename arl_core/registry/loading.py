@@ -97,12 +97,14 @@ def fault(record: PluginRecord, message: str, cure: str = "", what: str = "envir
     return UserError(f"{message}\n  {cure}Other {what}s still work. Details: arl plugins check {record.dist}")
 
 
-def code_name(record: PluginRecord, what: str, value: Any) -> str:
-    """`value` if it names code as `"module:attribute"`. Raises UserError for anything else, such as the code itself."""
-    module, colon, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if module and colon and attribute:
-        return str(value)
-    raise fault(record, f"{record.owner}: {what} is {value!r}, not 'module:attribute': workers import code by its name")
+def check_makers(record: PluginRecord, what: str, described: Any) -> None:
+    """Raises UserError where a maker of `described` is not code's name, `"module:attribute"`, but the code itself, say."""
+    for field in ("maker", "vector_maker"):
+        value = getattr(described, field, None)
+        module, _, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if not (module and attribute) and (value is not None or field == "maker"):
+            told = f"the {field} of {what} is {value!r}, not 'module:attribute': workers import code by its name"
+            raise fault(record, f"{record.owner}: {told}")
 
 
 def load_named(reference: str, what: str) -> Any:

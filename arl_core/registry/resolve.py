@@ -11,7 +11,7 @@ from arl_core.interfaces import JSON, EnvFamily, EnvSpec, ResolvedEnv, UserError
 from arl_core.registry.catalog import family_description, owned_name, wrapper_spec
 from arl_core.registry.described import misfit
 from arl_core.registry.discovery import PluginRecord
-from arl_core.registry.loading import cause, code_name, fault
+from arl_core.registry.loading import cause, check_makers, fault
 from arl_core.registry.local import LocalEnvSpec, describe_target
 from arl_core.registry.names import Spelling, spell
 from arl_core.registry.options import check_keywords, named_entry, of_part, options_model, plain_names, validated
@@ -34,7 +34,7 @@ def resolve_env(
     record = spelling.record
     family = family_description(record)
     spec = _choose(family, spelling) if isinstance(env, str) else describe_target(env)
-    _check_makers(record, f"{family.name}:{spec.id}", spec)
+    check_makers(record, f"'{family.name}:{spec.id}'", spec)
     values = validated(family, options or {})
     local = spec if isinstance(spec, LocalEnvSpec) else LocalEnvSpec(spec.id, spec.maker)
     if local.creator is not None:
@@ -113,13 +113,6 @@ def listed_variants(family: EnvFamily, record: PluginRecord) -> Mapping[str, str
     if not isinstance(known, Mapping):
         raise fault(record, f"{record.owner}: {family.lister} returned {known!r}, not a mapping of variants to what they are")
     return known
-
-
-def _check_makers(record: PluginRecord, name: str, spec: EnvSpec) -> None:
-    """What a worker will import is named, not held."""
-    code_name(record, f"the maker of '{name}'", spec.maker)
-    if spec.vector_maker is not None:
-        code_name(record, f"the vector_maker of '{name}'", spec.vector_maker)
 
 
 def _as_json(kwargs: Mapping[str, JSON], record: PluginRecord) -> dict[str, JSON]:

@@ -22,14 +22,14 @@ from arl_core.ipc.mailbox import Mailbox
 from arl_core.ipc.slots import SlotState, settle_hand_over
 from arl_core.learning.hogwild import settle_worker
 from arl_core.runtime.books import Balance, Books
-from arl_core.runtime.engine import TICK_S, ComponentFailure, byte_vector, checkpoint_target, publish_first
+from arl_core.runtime.engine import TICK_S, byte_vector, checkpoint_target, publish_first
+from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
 from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.specs import body_of, spec_of
 from arl_core.runtime.statistics import RunStatistics
-from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
+from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
 
-PAUSE_ORDER = (Role.ROLLOUT, Role.POLICY, Role.LEARNER, Role.EVALUATION)
 RUN_ORDER = (Role.EVALUATION, Role.LEARNER, Role.ROLLOUT, Role.POLICY)  # policy workers see only requests of the present epoch
 STOP_TIMEOUT_S = 3.0
 EXIT_WAIT_S = 15.0  # for the news that a killed process has ended
@@ -81,15 +81,12 @@ class AsyncEngine:
             self._commands.append(Mailbox(arena["commands.turn"][c], arena["commands.memory"][c], bell))
         for role in Role:
             self.control.command(role, Wanted.PAUSE)
-        try:
-            for zygote in nurseries:
-                zygote.share("arena", [arena.fd])
-                zygote.share("bells", [fd for bell in self._bells for fd in bell.fds])
-        except NurseryLost as error:
-            raise ComponentFailure(f"the run's processes cannot be started: {error}") from error
+        for zygote in nurseries:
+            zygote.share("arena", [arena.fd])
+            zygote.share("bells", [fd for bell in self._bells for fd in bell.fds])
         for component in plan.components:
             self._spawn(component)
-        for role in PAUSE_ORDER:
+        for role in Role:
             self._await(role)
 
     def _make_bells(self, count: int) -> None:
@@ -116,10 +113,7 @@ class AsyncEngine:
             "body": body_of(self.plan, component.role),
             "spec": spec_of(self.plan, component, self._life + self._lives.get(component, 0), self._folder),
         }
-        try:
-            pid = self._nursery_of(component).spawn(component.name, "arl_core.runtime.entry:component_main", kwargs)
-        except NurseryLost as error:
-            raise ComponentFailure(f"{component.name} cannot be started: {error}") from error
+        pid = self._nursery_of(component).spawn(component.name, "arl_core.runtime.entry:component_main", kwargs)
         self._pids[pid] = component
         self._lives[component] = self._lives.get(component, 0) + 1
 
@@ -138,7 +132,7 @@ class AsyncEngine:
         except ComponentFailure:
             raise
         except BaseException:  # the observer's own, or a second Ctrl-C: whoever catches it finds everything paused, or pausing
-            for role in PAUSE_ORDER:
+            for role in Role:
                 self._command(role, Wanted.PAUSE)
             raise
         finally:
@@ -158,7 +152,7 @@ class AsyncEngine:
                     return
 
     def _pause(self) -> None:
-        for role in PAUSE_ORDER:
+        for role in Role:
             self._command(role, Wanted.PAUSE)
             self._await(role)
 
@@ -285,10 +279,6 @@ class AsyncEngine:
     @property
     def frames(self) -> int:
         return self._books.trained()
-
-    @property
-    def version(self) -> int:
-        return self._boards[0].version
 
     def counts(self, policy: int | None = None) -> Mapping[str, int]:
         return self._books.counts(policy)

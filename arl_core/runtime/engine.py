@@ -19,14 +19,6 @@ from arl_core.runtime.statistics import RunStatistics
 TICK_S = 0.2  # between looks at the run
 
 
-class ComponentFailure(RuntimeError):
-    """A process of the run failed. `detail` is its traceback, where it could still send one."""
-
-    def __init__(self, message: str, detail: str = "") -> None:
-        super().__init__(message)
-        self.detail = detail
-
-
 class Engine(Protocol):
     """Samples and learns. Between calls of `train` everything stands still, and can be read and changed."""
 
@@ -43,10 +35,6 @@ class Engine(Protocol):
     @property
     def frames(self) -> int:
         """Frames trained, in total, over all policies."""
-
-    @property
-    def version(self) -> int:
-        """Version of policy 0's published weights."""
 
     def counts(self, policy: int | None = None) -> Mapping[str, int]:
         """`trained`, `sampled`, `dropped_lag`, `dropped_epoch`, `optimiser_steps` of one policy (None: their sum): running

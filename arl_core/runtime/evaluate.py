@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import nearest
+from arl_core.envs.faults import close_after_use, close_quietly
 from arl_core.envs.group import SingleEnvGroup, build_group, make_contexts
 from arl_core.envs.make import build_env
 from arl_core.envs.picture import write_png
@@ -67,7 +68,7 @@ def evaluate_cast(
             pass
         return play.result
     finally:
-        group.close()
+        close_after_use(group)
 
 
 def play_picture(
@@ -93,7 +94,7 @@ def play_picture(
             raise UserError(f"'{env.id}' cannot draw itself: {error}") from None
         return np.ascontiguousarray(frame, np.uint8)
     finally:
-        instance.close()
+        close_quietly(instance)
 
 
 def find_checkpoint(run_dir: Path, name: str, policy: int = 0) -> tuple[dict[str, Any], Path]:

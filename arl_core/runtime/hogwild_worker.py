@@ -28,7 +28,6 @@ class HogwildWorker(RolloutWorker):
         self.learner.beat = link.control.beat
         self.actor.follow(self.learner)
         self.intake = WorkerIntake(self.learner, link.arena, spec.shape, spec.groups)
-        self._target: NDArray[np.int64] = link.arena["control.target_frames"]
         self._epochs: NDArray[np.int64] = link.arena["control.weights_epoch"]
         self._epoch = -1
         self._busy_s = 0.0
@@ -60,13 +59,10 @@ class HogwildWorker(RolloutWorker):
         self.meter.charge(COPIES)
         if not self.intake.assembler.complete:
             return super()._advance_local()
-        if not self._reached():
+        if not self.intake.reached():
             self._train()
             return True
         return False
-
-    def _reached(self) -> bool:
-        return self.learner.shared.frames >= int(self._target[0])
 
     def _train(self) -> None:
         begin = time.perf_counter()
@@ -77,7 +73,7 @@ class HogwildWorker(RolloutWorker):
         self.intake.train(with_metrics=due)
         self.meter.charge(TRAINING)
         self._busy_s += time.perf_counter() - begin
-        if self._reached():
+        if self.intake.reached():
             self._learners[0].ring()  # the keeper, which tells the trainer
 
     def _hand_over(self) -> None:

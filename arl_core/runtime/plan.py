@@ -16,9 +16,10 @@ import numpy as np
 
 from arl_core.config import RunConfig
 from arl_core.envs.decorrelate import Decorrelation, ends_episodes
+from arl_core.envs.faults import close_after_use, close_quietly
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.make import build_any
-from arl_core.envs.multi_agent import close_quietly, is_parallel, shared_spaces
+from arl_core.envs.multi_agent import is_parallel, shared_spaces
 from arl_core.envs.spaces import ActionLayout, obs_specs
 from arl_core.interfaces import ArraySpec, EnvContext, ResolvedEnv, RunParts, UserError
 from arl_core.ipc.component import ComponentSpec
@@ -98,7 +99,7 @@ def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> Probe:
             raise UserError(f"environment '{env.id}' has no {' and no '.join(missing)}: set it in its class or in __init__")
         return Probe(instance.observation_space, instance.action_space, ())
     finally:
-        close_quietly(instance)  # it served its purpose; a fault in close() is reported by its own group
+        close_quietly(instance)
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,6 @@ class RunPlan:
         steps = self.cfg.decorrelate_steps
         return Decorrelation(steps, self.recipe.action_space) if steps else None
 
-    @property
-    def evaluates(self) -> bool:
-        """Whether weights are evaluated while they are trained."""
-        return self.cfg.eval_every_sec > 0 or self.cfg.eval_every_frames > 0
-
     @cached_property
     def components(self) -> list[ComponentSpec]:
         """Every process: rollout workers, policy workers, learners, and the evaluator where there is one."""
@@ -146,7 +142,7 @@ class RunPlan:
             (Role.ROLLOUT, "rollout", self.cfg.num_workers),
             (Role.POLICY, "policy", self.num_policy_workers),
             (Role.LEARNER, "learner", self.cfg.num_policies),
-            (Role.EVALUATION, "evaluator", int(self.evaluates)),
+            (Role.EVALUATION, "evaluator", int(self.cfg.evaluates)),
         ]
         named = [(role, name, index) for role, name, count in kinds for index in range(count)]
         return [ComponentSpec(f"{name}-{index}", role, index, number) for number, (role, name, index) in enumerate(named)]
@@ -337,7 +333,7 @@ def check_group(plan: RunPlan) -> None:
                 plan.env.id,
             )
     finally:
-        group.close()
+        close_after_use(group)
 
 
 def worker_cpu(cfg: RunConfig, worker: int) -> int | None:

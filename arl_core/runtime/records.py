@@ -13,6 +13,15 @@ from arl_core.monitoring.snapshot import Snapshot
 from arl_core.monitoring.tensorboard import TensorBoardWriter
 
 
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Raises UserError where a file of the run directory `folder` cannot be made or written."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write to the run directory {folder}: {error.strerror}") from None
+
+
 class Records:
     """`run.log` and `tb/` of the run directory `folder`; nothing where that is None."""
 
@@ -25,10 +34,8 @@ class Records:
         """Around what a run does. Raises UserError where the files cannot be written."""
         with ExitStack() as stack:
             if self._folder is not None:
-                try:
+                with writing_to(self._folder):
                     stack.enter_context(log_of(self._folder / "run.log"))
-                except OSError as error:
-                    raise UserError(f"cannot write to the run directory {self._folder}: {error.strerror}") from None
             yield
 
     def write(self, snapshot: Snapshot, episodes: EpisodeStatistics) -> None:
@@ -36,11 +43,9 @@ class Records:
         if self._folder is None:
             return
         if self._board is None:
-            try:
+            with writing_to(self._folder):
                 self._board = TensorBoardWriter(self._folder / "tb")
-            except OSError as error:
-                raise UserError(f"cannot write to the run directory {self._folder}: {error.strerror}") from None
-        self._board.write(snapshot, episodes, snapshot.frames)
+        self._board.write(snapshot, episodes)
 
     def close(self) -> None:
         """Write what was kept back, close the file. Idempotent."""

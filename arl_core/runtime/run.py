@@ -15,6 +15,7 @@ from arl_core.monitoring.live import LiveView
 from arl_core.monitoring.runlog import close_run_log, open_run_log
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.runtime.nurseries import Nurseries
+from arl_core.runtime.records import writing_to
 
 if TYPE_CHECKING:
     from arl_core.runtime.rundir import RunDirectory
@@ -46,9 +47,10 @@ def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, re
     path = directory.path
     view = LiveView.create(None, f"{cfg.algo} · {env.id}")
     code, final = 0, ""
-    open_run_log(path / "run.log", view.message)
     end = directory.close
     try:
+        with writing_to(path):
+            open_run_log(path / "run.log", view.message)
         code, final = _train(resolved, env, directory, nurseries, view, resume=resume)
         return code
     except UserError:
@@ -88,12 +90,13 @@ def _train(
             view.message(f"resuming from {found[0]}" if found else "no checkpoint yet: starting from the beginning")
             begin = found[1] if found else 0
         trainer.write_config()
-        board = TensorBoardWriter(directory.path / "tb", resume_frame=begin)
+        with writing_to(directory.path):
+            board = TensorBoardWriter(directory.path / "tb", resume_frame=begin)
         try:
 
             def observe(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool:
                 view.update(snapshot, episodes)
-                board.write(snapshot, episodes, snapshot.frames)
+                board.write(snapshot, episodes)
                 return True
 
             outcome = trainer.train(cfg.train_for_env_steps, cfg.train_for_seconds, observe)

@@ -20,6 +20,7 @@ from arl_core.learning.checkpoint import checkpoints
 from arl_core.learning.saving import BEST, MILESTONES
 from arl_core.monitoring.summary import write_json_atomic
 from arl_core.runtime.plan import RunPlan
+from arl_core.runtime.records import writing_to
 
 GO_ON = "Go on with --resume, or choose another --experiment or --train-dir"
 
@@ -33,11 +34,9 @@ class RunDirectory:
         self.path = path
         self._is_new = is_new or not path.exists()
         self.checkpoints = path / "checkpoints"
-        try:
+        with writing_to(path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path / ".lock")
-        except OSError as error:
-            raise UserError(f"cannot write to the run directory {path}: {error.strerror}") from None
         if not resume and (path / "config.json").exists() and checkpoints(self.policy_folder(0)):
             self.close()
             raise UserError(f"the run directory {path} already holds a run. {advice}")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from arl_core.envs.faults import close_after_use
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.state import identity
 from arl_core.interfaces import EnvContext, UserError
@@ -27,7 +28,8 @@ from arl_core.learning.learner import Learner, make_learner
 from arl_core.learning.process import SlotIntake
 from arl_core.learning.saving import Saver
 from arl_core.runtime.books import Balance, Books
-from arl_core.runtime.engine import TICK_S, ComponentFailure, byte_vector, checkpoint_target, publish_first
+from arl_core.runtime.engine import TICK_S, byte_vector, checkpoint_target, publish_first
+from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.memory import keep_memory
 from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.statistics import RunStatistics
@@ -48,7 +50,8 @@ class SerialEngine:
         self.plan = plan
         self.statistics = RunStatistics(plan)
         self._folder = folder
-        self._arena: Arena | None = None
+        self._arena = Arena.create(plan.table)
+        self._books = Books(self._arena)
         self.saves = 0
         self.learners: list[Learner] = []
         self._episodes = EpisodeReport()
@@ -61,8 +64,7 @@ class SerialEngine:
     def start(self, weights: Sequence[Tensor]) -> None:
         plan = self.plan
         keep_memory()
-        self._arena = arena = Arena.create(plan.table)
-        self._books = Books(arena)
+        arena = self._arena
         publish_first(arena, plan.shape, weights)
         self.learners = [
             make_learner(plan.recipe, arena, plan.shape, plan.device, policy) for policy in range(plan.cfg.num_policies)
@@ -72,14 +74,14 @@ class SerialEngine:
             for learner in self.learners
         ]
         self.intakes = [SlotIntake(learner, arena, plan.shape) for learner in self.learners]
-        self._make_sampler(arena)
+        self._make_sampler()
 
-    def _make_sampler(self, arena: Arena, life: int = 0) -> None:
+    def _make_sampler(self, life: int = 0) -> None:
         """Environments that stand at their beginning, and who acts; those of another `life` have streams of their own."""
-        plan, threads = self.plan, torch.get_num_threads()
+        plan, arena, threads = self.plan, self._arena, torch.get_num_threads()
         self._life = life
         for runner in self.runners:
-            runner.group.close()
+            close_after_use(runner.group)
         self.runners = []
         try:
             for group in range(plan.shape.num_groups):
@@ -109,7 +111,6 @@ class SerialEngine:
         self._begun = True
 
     def train(self, frames: int, seconds: float, tick: Callable[[], bool]) -> None:
-        assert self._arena is not None
         self._arena["control.target_frames"][0] = self._target = frames
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
@@ -204,10 +205,6 @@ class SerialEngine:
     def frames(self) -> int:
         return sum(learner.frames for learner in self.learners)
 
-    @property
-    def version(self) -> int:
-        return self.learners[0].version
-
     def counts(self, policy: int | None = None) -> Mapping[str, int]:
         for intake in self.intakes:
             intake.count()
@@ -232,7 +229,6 @@ class SerialEngine:
 
     def _new_epoch(self, policies: Iterable[int]) -> None:
         """What these policies sampled is dropped."""
-        assert self._arena is not None
         for policy in policies:
             self._arena["control.weights_epoch"][policy] += 1
             self.intakes[policy].discard()
@@ -255,8 +251,7 @@ class SerialEngine:
         if exact and sampler is not None:
             self._load_sampler(sampler)
         elif not self._begun and self.frames:
-            assert self._arena is not None
-            self._make_sampler(self._arena, life=self.frames)  # not what the run has been through already
+            self._make_sampler(life=self.frames)  # not what the run has been through already
         self.statistics.start_from(self.frames)
 
     def save(self, target: Path | None = None) -> Path:
@@ -265,14 +260,12 @@ class SerialEngine:
         return [saver.save(place) for saver, place in zip(reversed(self.savers), reversed(places), strict=True)][-1]
 
     def save_best(self, best: Mapping[str, Any], *, evaluated: bool, policy: int = 0) -> None:
-        assert self._arena is not None
         weights = torch.from_numpy(self._arena["weights.evaluated"][policy]) if evaluated else None
         self.savers[policy].save_best(best, weights)
         self.saves += 1
 
     def begin_evaluation(self) -> bool:
         """See `Engine`; training stands still meanwhile, and its clock too."""
-        assert self._arena is not None
         self.statistics.pause_clock()
         try:
             if self._evaluator is None:
@@ -297,7 +290,6 @@ class SerialEngine:
 
     def _sampler_state(self) -> dict[str, Any] | None:
         """All that is on its way, or None where an environment cannot be saved."""
-        assert self._arena is not None
         runners = [runner.get_state() for runner in self.runners]
         if any(state is None for state in runners):
             return None
@@ -317,7 +309,6 @@ class SerialEngine:
     def _fits(self, state: Mapping[str, Any], checkpoints: Mapping[int, Mapping[str, Any]]) -> bool:
         """Whether a saved sampler has this run's environment and arrays, which it has not after a change of wrappers,
         num_workers, rollout and the like, and is of the same moment as the learners in `checkpoints` (by policy)."""
-        assert self._arena is not None
         arena, saved = self._arena, state["arena"]
         names = {name for name in self.plan.table if not name.startswith(_NOT_SAVED)}
         same = state.get("environment") == identity(self.plan.env)
@@ -334,7 +325,6 @@ class SerialEngine:
 
     def _load_sampler(self, state: Mapping[str, Any]) -> None:
         arena = self._arena
-        assert arena is not None
         self._begun = True
         for name, saved in state["arena"].items():
             arena[name][...] = saved.numpy()
@@ -360,13 +350,12 @@ class SerialEngine:
 
     def close(self) -> None:
         for runner in self.runners:
-            runner.group.close()
+            close_after_use(runner.group)
         self.runners = []
         if self._evaluator is not None:
-            self._evaluator.group.close()
+            close_after_use(self._evaluator.group)
             self._evaluator = None
-        if self._arena is not None:
-            self._arena.close()
+        self._arena.close()
 
 
 def _failure(error: Exception) -> ComponentFailure:

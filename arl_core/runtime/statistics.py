@@ -169,7 +169,6 @@ class RunStatistics:
             cores_busy=self.usage.cores_busy,
             cores_taken=self.usage.cores_taken,
             efficiency=self.usage.efficiency if self._plan.device == "cpu" else None,
-            episodes=self.episodes.total,
             inference="central" if self._plan.inference == "central" else "local",
             dropped_frames=_dropped(total),
             losses=_mean_losses([policy.losses for policy in policies]),

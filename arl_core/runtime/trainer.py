@@ -28,8 +28,9 @@ from arl_core.registry import run_parts, selection_of
 from arl_core.registry.extensions import load_extensions
 from arl_core.registry.loading import cause
 from arl_core.runtime.async_engine import AsyncEngine
-from arl_core.runtime.engine import ComponentFailure, Engine, byte_vector
+from arl_core.runtime.engine import Engine, byte_vector
 from arl_core.runtime.extensions import Extensions
+from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.auto import settle
 from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import RunPlan, check_group, make_plan
@@ -274,10 +275,7 @@ class Trainer:
 
     def _fail(self, failure: ComponentFailure) -> None:
         self.failure = failure
-        if failure.detail:
-            log.error("%s\n%s", failure, failure.detail.rstrip())
-        else:
-            log.error("%s", failure)
+        log.error("%s", f"{failure}\n{failure.detail}".rstrip())
         self._write_summary("failure")
         self._end_engine()
         if self.directory is not None:

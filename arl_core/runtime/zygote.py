@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from arl_core.files import fill_standard_descriptors
+from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.memory import keep_memory
 
 _PR_SET_PDEATHSIG = 1
@@ -42,10 +43,6 @@ class Exit(NamedTuple):
     code: int
 
 
-class NurseryLost(RuntimeError):
-    """The nursery's process is gone: nothing can be started any more, and what it had started has ended with it."""
-
-
 def import_path() -> list[str]:
     """Where this process imports from, for another one. Python passes over entries that are not text, such as a `Path`."""
     return [entry for entry in sys.path if isinstance(entry, str)]
@@ -55,7 +52,7 @@ def import_path() -> list[str]:
 
 
 class Zygote:
-    """A handle on one nursery process."""
+    """A handle on one nursery process. Raises ComponentFailure where that is gone: what it had started has ended with it."""
 
     def __init__(self, preload: Sequence[str]) -> None:
         fill_standard_descriptors()  # the socket must not be one of them
@@ -155,7 +152,7 @@ class Zygote:
                 if not self._read_some():
                     raise ConnectionError
         except (ConnectionError, BrokenPipeError):
-            raise NurseryLost("the process that starts the run's processes has died; see the output above") from None
+            raise ComponentFailure("the process that starts the run's processes has died; see the output above") from None
 
     def _read_some(self) -> bool:
         part = self._socket.recv(_MESSAGE_BYTES)

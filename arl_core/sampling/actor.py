@@ -23,23 +23,14 @@ _STATE, _NOISE = "state", "noise"  # of what is gathered for a pass, beside obse
 
 
 class _Row(NamedTuple):
-    """Views of one row of one slot: where its observations are and where the policy's output goes."""
+    """Views of one row of one slot, tensors or (of a `DensePolicy`) arrays: where its observations are and where the policy's
+    output goes."""
 
-    obs: dict[str, Tensor]
-    mask: Tensor | None
-    outputs: Tensor  # [E, P+1]
-    params: Tensor  # [E, P], a part of outputs
-    actions: Tensor  # [E, A]
-
-
-class _DenseRow(NamedTuple):
-    """The same as arrays."""
-
-    obs: dict[str, NDArray[Any]]
-    mask: NDArray[Any] | None
-    outputs: NDArray[np.float32]
-    params: NDArray[np.float32]
-    actions: NDArray[Any]
+    obs: dict[str, Any]
+    mask: Any  # None: there is none
+    outputs: Any  # [E, P+1]
+    params: Any  # [E, P], a part of outputs
+    actions: Any  # [E, A]
 
 
 class WeightsSource(Protocol):
@@ -120,7 +111,6 @@ class Actor(Replica):
     ) -> None:
         super().__init__(model, arena, policy, device)
         self.generator = generator
-        self._dense_rows: dict[tuple[int, int], _DenseRow] = {}
         self._first_group = groups.start
         self._recurrent = shape.state_size > 0
         self.state = torch.zeros(len(groups), shape.group_size, shape.state_size)
@@ -137,10 +127,10 @@ class Actor(Replica):
         # what actions are drawn with, [groups, T, E, ...]: renewed at the start of a slot, one call for all its steps
         noise_shape = (len(groups), shape.rollout, shape.group_size, self.model.dist.noise_size)
         self.noise = self.model.dist.draw_noise(torch.empty(noise_shape, device=self.device), generator)
-        self._noise_rows: list[tuple[Tensor, ...]] = [noise.unbind() for noise in self.noise]  # views, one a group and step
-        self._noise_array: list[tuple[NDArray[np.float32], ...]] = []
+        # views, one a group and step: tensors or, as in rows, arrays
+        self._noise_rows: list[tuple[Any, ...]] = [noise.unbind() for noise in self.noise]
         if self._dense is not None:
-            self._noise_array = [tuple(noise.numpy()) for noise in self.noise]
+            self._noise_rows = [tuple(noise.numpy()) for noise in self.noise]
         self._versions = arena["versions"][policy]
         self._rnn_state = torch.from_numpy(arena["rnn_state"])
         self._rows: dict[tuple[int, int], _Row] = {}
@@ -157,9 +147,12 @@ class Actor(Replica):
     def _row(self, slot: int, t: int) -> _Row:
         row = self._rows.get((slot, t))
         if row is None:
-            obs = {key: array[slot, t] for key, array in self._obs.items()}
-            outputs = self._outputs[slot, t]
-            row = _Row(obs, obs.get(ACTION_MASK), outputs, outputs[:, :-1], self._actions[slot, t])
+            sources: tuple[Mapping[str, Any], Any, Any] = self._obs, self._outputs, self._actions
+            if self._dense is not None:
+                sources = self._obs_array, self._outputs_array, self._actions_array
+            obs = {key: array[slot, t] for key, array in sources[0].items()}
+            outputs = sources[1][slot, t]
+            row = _Row(obs, obs.get(ACTION_MASK), outputs, outputs[:, :-1], sources[2][slot, t])
             self._rows[slot, t] = row
         return row
 
@@ -171,11 +164,12 @@ class Actor(Replica):
         if self.device.type != "cpu":
             self.act_many([group], [slot], [t], [repeated])
             return
+        row, noise = self._row(slot, t), self._noise_of(group, t)
         if self._dense is not None:
-            self._act_dense(self._dense, group, slot, t)
+            self._dense.outputs_into(row.obs, row.outputs)
+            self._dense.choose_into(row.actions, row.params, row.mask, noise)
+            self._versions[slot, t] = self.version
             return
-        row = self._row(slot, t)
-        noise = self._noise_of(group, t)
         with torch.inference_mode():
             state = self._state_before(group, slot, t, repeated) if self._recurrent else None
             state = self.model.outputs_into(row.obs, state, row.outputs)
@@ -184,23 +178,8 @@ class Actor(Replica):
                 self.state[group - self._first_group] = state
         self._versions[slot, t] = self.version
 
-    def _act_dense(self, policy: DensePolicy, group: int, slot: int, t: int) -> None:
-        row = self._dense_rows.get((slot, t))
-        if row is None:
-            obs = {key: array[slot, t] for key, array in self._obs_array.items()}
-            outputs = self._outputs_array[slot, t]
-            row = _DenseRow(obs, obs.get(ACTION_MASK), outputs, outputs[:, :-1], self._actions_array[slot, t])
-            self._dense_rows[slot, t] = row
-        policy.outputs_into(row.obs, row.outputs)
-        policy.choose_into(row.actions, row.params, row.mask, self._dense_noise(group, t))
-        self._versions[slot, t] = self.version
-
-    def _dense_noise(self, group: int, t: int) -> NDArray[np.float32]:
-        self._renew_noise(group, t)
-        return self._noise_array[group - self._first_group][t]
-
-    def _noise_of(self, group: int, t: int) -> Tensor:
-        """Noise for one group's row t, [E, noise_size]."""
+    def _noise_of(self, group: int, t: int) -> Any:
+        """Noise for one group's row t, [E, noise_size]: a tensor, or an array."""
         self._renew_noise(group, t)
         return self._noise_rows[group - self._first_group][t]
 
@@ -265,7 +244,7 @@ class Actor(Replica):
     def _act_dense_many(self, policy: DensePolicy, groups: Sequence[int], slots: Sequence[int], times: Sequence[int]) -> None:
         index = (np.asarray(slots), np.asarray(times))
         obs = {key: array[index].reshape(-1, *array.shape[3:]) for key, array in self._obs_array.items()}
-        noise = np.concatenate([self._dense_noise(group, t) for group, t in zip(groups, times, strict=True)])
+        noise = np.concatenate([self._noise_of(group, t) for group, t in zip(groups, times, strict=True)])
         outputs = np.empty((len(noise), self._outputs_array.shape[-1]), np.float32)
         actions = np.empty((len(noise), self._actions_array.shape[-1]), self._actions_array.dtype)
         policy.outputs_into(obs, outputs)

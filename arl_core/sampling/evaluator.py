@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from arl_core.envs.faults import close_after_use
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.interfaces import EnvGroup, ResolvedEnv
 from arl_core.ipc.arena import Arena
@@ -96,7 +97,7 @@ class Evaluator:
                 self._advance()
                 self.link.control.beat()
         finally:
-            self.play.group.close()
+            close_after_use(self.play.group)
 
     def _advance(self) -> None:
         if not self.play.playing:

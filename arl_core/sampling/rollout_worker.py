@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from arl_core.envs.decorrelate import Decorrelation
+from arl_core.envs.faults import close_after_use
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.interfaces import EnvContext, ResolvedEnv
 from arl_core.ipc.bell import Bell
@@ -101,11 +102,9 @@ class RolloutWorker:
         """Until STOP. Everything begins with a pause."""
         try:
             self._loop()
-        except BaseException:
-            with contextlib.suppress(Exception):  # what failed first is what is reported
-                self._close()
-            raise
-        self._close()
+        finally:
+            for runner in self.runners:
+                close_after_use(runner.group)
 
     def _loop(self) -> None:
         for runner in self.runners:
@@ -124,10 +123,6 @@ class RolloutWorker:
                 self._send_report(now)
             if not progressed:
                 self._waited_s += self.link.wait()
-
-    def _close(self) -> None:
-        for runner in self.runners:
-            runner.group.close()
 
     def _obey(self) -> bool:
         alive = self.link.obey(self._on_pause, lambda: None)

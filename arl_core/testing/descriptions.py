@@ -30,7 +30,7 @@ from arl_core.registry.catalog import (
     family_description,
     owned_name,
     provides_environments,
-    wrapper_maker,
+    wrapper_spec,
 )
 from arl_core.registry.loading import cause
 from arl_core.registry.options import import_model, options_model
@@ -213,7 +213,7 @@ def variants(subject: Subject) -> Result:
     if family.encoder is not None:
         encoder_maker(owned_name(subject.record, family.encoder))
     for reference in family.wrappers:
-        wrapper_maker(owned_name(subject.record, reference.name))
+        wrapper_spec(owned_name(subject.record, reference.name))
     return ok(f"{len(ids)} variants, {len(family.aliases)} aliases", _unexplained(family))
 
 

@@ -57,7 +57,8 @@ def make_batch(model: ActorCritic, seed: int = 0) -> TrainingBatch:
     with torch.no_grad():
         params, values = model.evaluate(obs, state, valid)
         masks = obs["action_mask"][:T] if "action_mask" in obs else None
-        actions, log_probs = model.dist.sample(params[:T], masks)
+        actions = model.dist.sample(params[:T], masks)
+        log_probs = model.dist.log_prob(params[:T], actions, masks)
     return TrainingBatch(
         obs, actions, log_probs, values[:T], params[:T], torch.randn(T, B), terminated, truncated, valid, state
     )

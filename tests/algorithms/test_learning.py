@@ -33,7 +33,8 @@ def test_contextual_bandit(options: dict[str, Any]) -> None:
         obs = {"arm": torch.randint(NUM_ARMS, (T + 1, B))}
         with torch.no_grad():
             params, values = model.evaluate(obs, None, is_step)
-            actions, log_probs = model.dist.sample(params[:T])
+            actions = model.dist.sample(params[:T])
+            log_probs = model.dist.log_prob(params[:T], actions)
         rewards = (actions.squeeze(-1) == obs["arm"][:T]).float() * is_step
         never = torch.zeros(T, B, dtype=torch.bool)
         batch = TrainingBatch(obs, actions, log_probs, values[:T], params[:T], rewards, is_step.clone(), never, is_step.clone())
@@ -45,5 +46,5 @@ def test_contextual_bandit(options: dict[str, Any]) -> None:
     with torch.inference_mode():
         out = model.act({"arm": arms}, None, None, deterministic=True)
     assert torch.equal(out.actions.squeeze(-1), arms)
-    assert out.log_prob.exp().min() > 0.9
+    assert model.dist.log_prob(out.params, out.actions).exp().min() > 0.9
     assert (out.value - 1).abs().max() < 0.2  # the exact value of an episode of one paid step

@@ -14,8 +14,8 @@ import pytest
 
 from arl_core import __version__
 from arl_core.cli.main import COMMANDS, main
-from arl_core.config.foreign import FOREIGN_NAMES
-from arl_core.config.schema import LEGACY_NAMES, MOOT_NAMES, RunConfig
+from arl_core.config.foreign import FOREIGN_NAMES, MOOT_NAMES
+from arl_core.config.schema import LEGACY_NAMES, RunConfig
 from arl_core.registry.builtin import _PARAMS
 
 

@@ -29,6 +29,20 @@ CAN_MOUNT = shutil.which("unshare") is not None and (
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="a small disk can be made only where mounting is allowed")
+@pytest.mark.parametrize("name", ["run.log", "tb"])
+def test_a_file_of_a_run_that_cannot_be_made_is_one_line(name: str, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "r"
+    run.mkdir(parents=True)
+    if name == "tb":
+        (run / name).write_text("")  # a file where a folder is wanted
+    else:
+        (run / name).mkdir()
+    done = arl(*SHORT, "--serial", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write to the run directory runs/r: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_full_disk_is_named_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     """A checkpoint does not fit on a disk of 64 kB, everything else does."""
     (tmp_path / "runs").mkdir()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_support import descendants, small
-from tiny_envs import Faulty
+from run_support import RUN, arl, descendants, small
+from tiny_envs import Bandit, Faulty, HangsUp
+
+from arl_core import APPO, UserError
 
 
 def fails(what: str, where: str, at: int, **fields: Any) -> str:
@@ -95,3 +99,36 @@ def test_slow_environments_still_pause_and_stop() -> None:
         assert model.train(100) == 0
         begin = time.monotonic()
     assert time.monotonic() - begin < 3.0
+
+
+class Leaves(Bandit):
+    """Ends the process in which it is made."""
+
+    def __init__(self) -> None:
+        sys.exit(3)
+
+
+@pytest.mark.parametrize("serial", [False, True])
+def test_what_close_raises_is_told_and_takes_nothing_from_a_run(
+    serial: bool, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with small(HangsUp, serial=serial) as model:
+        assert model.train(200) == 0
+        assert model.evaluate(2)["episodes"] == 2
+    told = caplog.text + capfd.readouterr().err  # ours, the worker's
+    assert told.count("failed in close: OSError: the simulator is gone") == 2  # the run's environments, the evaluation's
+
+
+def test_what_close_raises_takes_nothing_from_what_the_command_line_plays(tmp_path: Path) -> None:
+    named = ("--env", "py:tiny_envs:HangsUp")
+    trained = arl("run", *named, *RUN, "--serial", "--train_for_env_steps", "200", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "See it play" in trained.stdout
+    played = arl("eval", "runs/r", *named, "--json", cwd=tmp_path)
+    assert played.returncode == 0, played.stderr
+    assert json.loads(played.stdout)["episodes"] == 10
+
+
+def test_an_environment_that_ends_the_process_as_it_is_made_is_named() -> None:
+    with pytest.raises(UserError, match="cannot be built: SystemExit: 3"):
+        APPO(env=Leaves)

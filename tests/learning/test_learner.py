@@ -42,7 +42,7 @@ class NaiveLearner:
             for begin in range(0, columns, size):
                 piece = order[begin : begin + size]
                 self.step(batch.columns(piece), None if targets is None else targets.columns(piece))
-        self.model.update_normalizers(rows, valid)
+        self.model.preprocess.update(rows, valid)
 
     @staticmethod
     def cut(batch: Any, count: int) -> Any:

@@ -152,7 +152,7 @@ def test_the_learner_uses_the_optimiser_of_its_configuration(make_school: Any) -
         batch = school.batch(seed)
         school.learner.algorithm.loss(model, batch, None, school.cfg)[0].backward()
         theirs.step()
-        model.update_normalizers({key: rows[:-1] for key, rows in batch.obs.items()}, batch.valid)
+        model.preprocess.update({key: rows[:-1].flatten(0, 1) for key, rows in batch.obs.items()}, batch.valid.flatten())
         school.train(seed)
     for key, value in model.state_dict().items():
         torch.testing.assert_close(school.learner.model.state_dict()[key], value, rtol=1e-4, atol=1e-6)

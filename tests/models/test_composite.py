@@ -65,7 +65,8 @@ def test_parts_add_up(name: str, options: dict[str, Any], is_masked: bool) -> No
     masks = [m if part.num_actions_for_mask else None for (part, _), m in zip(
         parts, columns_of(parts, mask, "num_actions_for_mask"), strict=True
     )]  # fmt: skip
-    actions, log_prob = dist.sample(params, mask)
+    actions = dist.sample(params, mask)
+    log_prob = dist.log_prob(params, actions, mask)
     assert actions.dtype == (torch.int64 if name == "integers" else torch.float64)
     expected, entropy, kl, modes = torch.zeros(3, *ROWS, dtype=torch.float64), None, None, []
     expected, entropy, kl = expected
@@ -89,7 +90,8 @@ def test_masks_reach_the_part_that_they_are_of() -> None:
     dist, params, _, _ = case("mixed", {}, False)
     mask = torch.tensor([0, 1, 0, 0, 1, 1, 0, 0, 0]).expand(*ROWS, 9)
     for _ in range(20):
-        actions, log_prob = dist.sample(params, mask)
+        actions = dist.sample(params, mask)
+        log_prob = dist.log_prob(params, actions, mask)
         assert (actions[..., 0] == 1).all()
         assert (actions[..., 3] == 1).all()
         assert (actions[..., 4] == 0).all()
@@ -113,7 +115,7 @@ def test_numpy_chooses_what_torch_chooses(name: str, options: dict[str, Any], is
 def test_frequencies() -> None:
     dist, params, _, _ = case("mixed", {}, False)
     many = params[0, :1].float().expand(40_000, -1)
-    actions, _ = dist.sample(many, None, torch.Generator().manual_seed(3))
+    actions = dist.sample(many, None, torch.Generator().manual_seed(3))
     frequencies = torch.bincount(actions[:, 0].long(), minlength=3) / 40_000
     torch.testing.assert_close(frequencies, many[0, :3].softmax(-1), atol=0.015, rtol=0)
     torch.testing.assert_close(actions[:, 1:3].mean(0), many[0, 3:5], atol=0.05, rtol=0)
@@ -124,7 +126,7 @@ def test_frequencies() -> None:
 def test_gradients() -> None:
     dist, params, others, mask = case("mixed", {"tanh_squash": True}, True)
     params, others, mask = params[:2, 0], others[:2, 0], None if mask is None else mask[:2, 0]
-    actions, _ = dist.sample(params, mask)
+    actions = dist.sample(params, mask)
     params.requires_grad_()
 
     def everything(params: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def test_numpy_acts_as_torch_does(obs: spaces.Space[Any], actions: spaces.Space[
     rng = np.random.default_rng(0)
     for round_ in range(3):
         flat.params.add_(torch.randn_like(flat.params), alpha=0.1)  # in place, as new weights arrive
-        model.update_normalizers(
+        model.preprocess.update(
             {key: torch.from_numpy(rows) for key, rows in rows_of(obs, 50, rng).items()}, torch.ones(50, dtype=torch.bool)
         )
         policy.refresh()

@@ -55,7 +55,8 @@ CASES = [(name, False) for name in SPACES] + [(name, True) for name in HAS_MASK]
 @pytest.mark.parametrize(("name", "is_masked"), CASES)
 def test_agrees_with_torch(name: str, is_masked: bool) -> None:
     dist, params, others, mask = case(name, is_masked)
-    actions, log_prob = dist.sample(params, mask)
+    actions = dist.sample(params, mask)
+    log_prob = dist.log_prob(params, actions, mask)
     assert actions.shape == (6, 5, dist.action_size)
     assert actions.dtype == (torch.float64 if name == "box" else dist.action_dtype)
     references = reference(name, params, mask)
@@ -90,7 +91,8 @@ def test_the_mode_is_the_most_probable(name: str, is_masked: bool) -> None:
     dist, params, _, mask = case(name, is_masked)
     best = dist.log_prob(params, dist.mode(params, mask), mask)
     for _ in range(20):
-        actions, log_prob = dist.sample(params, mask)
+        actions = dist.sample(params, mask)
+        log_prob = dist.log_prob(params, actions, mask)
         assert (log_prob <= best + 1e-9).all()
         assert dist.mode(params, mask).shape == actions.shape
 
@@ -115,9 +117,9 @@ def test_frequencies_and_seeds(name: str, is_masked: bool) -> None:
     dist, params, _, mask = case(name, is_masked, rows=(1,))
     many = params.float().expand(40_000, -1)
     masks = None if mask is None else mask.expand(40_000, -1)
-    actions, _ = dist.sample(many, masks, torch.Generator().manual_seed(7))
-    again, _ = dist.sample(many, masks, torch.Generator().manual_seed(7))
-    other, _ = dist.sample(many, masks, torch.Generator().manual_seed(8))
+    actions = dist.sample(many, masks, torch.Generator().manual_seed(7))
+    again = dist.sample(many, masks, torch.Generator().manual_seed(7))
+    other = dist.sample(many, masks, torch.Generator().manual_seed(8))
     assert torch.equal(actions, again)
     assert not torch.equal(actions, other)
     if name in HAS_MASK:
@@ -137,7 +139,8 @@ def test_a_mask_of_zeros_means_any_action(name: str) -> None:
     dist, params, others, _ = case(name, True)
     params = params.float().requires_grad_()
     mask = torch.zeros(6, 5, dist.num_actions_for_mask)
-    actions, log_prob = dist.sample(params, mask)
+    actions = dist.sample(params, mask)
+    log_prob = dist.log_prob(params, actions, mask)
     sizes = [4] if name == "discrete" else SIZES
     uniform = -torch.tensor(sizes).double().log().sum().float()
     torch.testing.assert_close(log_prob, uniform.expand(6, 5))
@@ -151,7 +154,7 @@ def test_a_mask_of_zeros_means_any_action(name: str) -> None:
 @pytest.mark.parametrize(("name", "is_masked"), CASES)
 def test_gradients(name: str, is_masked: bool) -> None:
     dist, params, others, mask = case(name, is_masked, rows=(2, 2))
-    actions, _ = dist.sample(params, mask)
+    actions = dist.sample(params, mask)
     params.requires_grad_()
 
     def everything(params: Tensor) -> Tensor:

@@ -89,7 +89,7 @@ def test_adam_on_the_flat_parameter_is_adam_on_the_module() -> None:
 def test_publishing_is_one_round_trip() -> None:
     source, target = make(0), make(1)
     from_flat, to_flat = flatten_module(source), flatten_module(target)
-    source.update_normalizers({"obs": torch.randn(10, 5)}, torch.ones(10, dtype=torch.bool))
+    source.preprocess.update({"obs": torch.randn(10, 5)}, torch.ones(10, dtype=torch.bool))
     assert not torch.equal(value_sum(source), value_sum(target))
     buf = torch.full((from_flat.nbytes,), 255, dtype=torch.uint8)
     from_flat.write_to(buf)
@@ -107,7 +107,7 @@ def test_loading_and_updating_keep_the_views() -> None:
     flat = flatten_module(model)
     model.load_state_dict(other.state_dict())
     check_views(model, flat)
-    model.update_normalizers({"obs": torch.randn(10, 5)}, torch.ones(10, dtype=torch.bool))
+    model.preprocess.update({"obs": torch.randn(10, 5)}, torch.ones(10, dtype=torch.bool))
     check_views(model, flat)
     assert flat.buffers[torch.float64].count_nonzero() > 0
     other.load_state_dict(model.state_dict())

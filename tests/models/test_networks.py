@@ -18,8 +18,8 @@ from arl_core.models.encoders import MLPS, MultiInputEncoder
 from arl_core.models.flat import flatten_module
 from arl_core.models.preprocess import Preprocessor
 from arl_core.models.spaces import network_space
-from arl_core.registry import encoder_maker
 from arl_core.registry.builtin import arl_encoders
+from arl_core.registry.catalog import encoder_maker
 
 NAMES = [spec.name for spec in arl_encoders()]
 IMAGE_ONLY = ["conv", "resnet", *NETWORKS]

@@ -31,7 +31,8 @@ def seeded() -> None:
 def test_categorical() -> None:
     dist, params = make_action_dist(spaces.Discrete(5)), torch.randn(ROWS, 5)
     other = theirs.CategoricalDistribution(5).proba_distribution(params)
-    actions, log_prob = dist.sample(params)
+    actions = dist.sample(params)
+    log_prob = dist.log_prob(params, actions)
     torch.testing.assert_close(log_prob, other.log_prob(actions[:, 0]))
     torch.testing.assert_close(dist.entropy(params), other.entropy())
     assert torch.equal(dist.mode(params)[:, 0], other.mode())
@@ -40,7 +41,8 @@ def test_categorical() -> None:
 def test_multi_categorical() -> None:
     dist, params = make_action_dist(spaces.MultiDiscrete([2, 3, 4])), torch.randn(ROWS, 9)
     other = theirs.MultiCategoricalDistribution([2, 3, 4]).proba_distribution(params)
-    actions, log_prob = dist.sample(params)
+    actions = dist.sample(params)
+    log_prob = dist.log_prob(params, actions)
     torch.testing.assert_close(log_prob, other.log_prob(actions))
     torch.testing.assert_close(dist.entropy(params), other.entropy())
     assert torch.equal(dist.mode(params), other.mode())
@@ -49,7 +51,8 @@ def test_multi_categorical() -> None:
 def test_bernoulli() -> None:
     dist, params = make_action_dist(spaces.MultiBinary(4)), torch.randn(ROWS, 4)
     other = theirs.BernoulliDistribution(4).proba_distribution(params)
-    actions, log_prob = dist.sample(params)
+    actions = dist.sample(params)
+    log_prob = dist.log_prob(params, actions)
     torch.testing.assert_close(log_prob, other.log_prob(actions.float()))
     torch.testing.assert_close(dist.entropy(params), other.entropy())
     assert torch.equal(dist.mode(params).float(), other.mode())
@@ -59,7 +62,8 @@ def test_diagonal_gaussian() -> None:
     dist = make_action_dist(spaces.Box(-1, 1, (3,)))
     params = torch.randn(ROWS, 6)
     other = theirs.DiagGaussianDistribution(3).proba_distribution(params[:, :3], params[:, 3:])
-    actions, log_prob = dist.sample(params)
+    actions = dist.sample(params)
+    log_prob = dist.log_prob(params, actions)
     torch.testing.assert_close(log_prob, other.log_prob(actions))
     torch.testing.assert_close(dist.entropy(params), other.entropy())
     torch.testing.assert_close(dist.mode(params), other.mode())
@@ -71,7 +75,8 @@ def test_squashed_gaussian() -> None:
     params = torch.randn(ROWS, 6, dtype=torch.float64)
     params[:, 3:] -= 1.0
     other = theirs.SquashedDiagGaussianDistribution(3, epsilon=0.0).proba_distribution(params[:, :3], params[:, 3:])
-    actions, log_prob = dist.sample(params)
+    actions = dist.sample(params)
+    log_prob = dist.log_prob(params, actions)
     torch.testing.assert_close(log_prob, other.log_prob(torch.tanh(actions), actions), atol=1e-4, rtol=1e-6)
     torch.testing.assert_close(torch.tanh(dist.mode(params)), other.mode())
     assert other.entropy() is None  # they have none; ours is checked against samples

@@ -33,7 +33,6 @@ def make_snapshot() -> Callable[..., Snapshot]:
             "cores_busy": None,
             "cores_taken": None,
             "efficiency": 0.74,
-            "episodes": 3,
             "inference": "local",
             "dropped_frames": {"lag": 32, "epoch": 0},
             "losses": {
@@ -50,7 +49,7 @@ def make_snapshot() -> Callable[..., Snapshot]:
         }
         values |= changes
         of_policy = {field.name: values[field.name] for field in fields(PolicySnapshot) if field.name in values}
-        values.setdefault("policies", (PolicySnapshot(**of_policy, return_mean=2.0, length_mean=4.0),))
+        values.setdefault("policies", (PolicySnapshot(**of_policy, episodes=3, return_mean=2.0, length_mean=4.0),))
         return Snapshot(**values)
 
     return make

@@ -47,7 +47,7 @@ def read_scalars(folder: Path) -> list[tuple[int, dict[str, float]]]:
 
 def test_everything_a_run_measures_is_written_over_frames(tmp_path, make_snapshot, episodes):
     writer = TensorBoardWriter(tmp_path)
-    writer.write(make_snapshot(inference="central", inference_busy=0.5), episodes, 421_888)
+    writer.write(make_snapshot(inference="central", inference_busy=0.5), episodes)
     writer.close()
     [(step, scalars)] = read_scalars(tmp_path)
     assert step == 421_888
@@ -87,7 +87,7 @@ def test_everything_a_run_measures_is_written_over_frames(tmp_path, make_snapsho
 
 def test_what_is_not_known_has_no_tag(tmp_path, make_snapshot):
     writer = TensorBoardWriter(tmp_path)
-    writer.write(make_snapshot(slots_total=0, losses={}), EpisodeStatistics(3), 0)
+    writer.write(make_snapshot(frames=0, slots_total=0, losses={}), EpisodeStatistics(3))
     writer.close()
     [(_, scalars)] = read_scalars(tmp_path)
     assert "returns/mean" not in scalars
@@ -101,7 +101,7 @@ def test_events_are_spaced_and_the_last_one_is_not_lost(tmp_path, make_snapshot,
     writer = TensorBoardWriter(tmp_path, interval_s=2.0, clock=clock)
     for tick in range(18):  # four a second
         clock.now = tick / 4
-        writer.write(make_snapshot(), episodes, tick)
+        writer.write(make_snapshot(frames=tick), episodes)
     writer.close()
     writer.close()
     assert [step for step, _ in read_scalars(tmp_path)] == [0, 8, 16, 17]
@@ -111,10 +111,10 @@ def test_flush_is_bounded_in_time(tmp_path, make_snapshot, episodes):
     clock = Clock()
     writer = TensorBoardWriter(tmp_path, interval_s=1.0, flush_s=10.0, clock=clock)
     [path] = tmp_path.iterdir()
-    writer.write(make_snapshot(), episodes, 1)
+    writer.write(make_snapshot(frames=1), episodes)
     assert path.stat().st_size == 0
     clock.now = 10.0
-    writer.write(make_snapshot(), episodes, 2)
+    writer.write(make_snapshot(frames=2), episodes)
     assert [step for step, _ in read_scalars(tmp_path)] == [1, 2]
     writer.close()
 
@@ -131,7 +131,7 @@ def test_resumed_run_hides_frames_that_are_trained_again(tmp_path):
 def test_writers_in_one_second_do_not_overwrite_each_other(tmp_path, make_snapshot, episodes):
     for frame in (1, 2, 3):
         writer = TensorBoardWriter(tmp_path)
-        writer.write(make_snapshot(), episodes, frame)
+        writer.write(make_snapshot(frames=frame), episodes)
         writer.close()
     assert sorted(step for step, _ in read_scalars(tmp_path)) == [1, 2, 3]
 
@@ -144,7 +144,7 @@ def test_full_disk_is_a_warning_and_training_goes_on(tmp_path, make_snapshot, ep
     writer = TensorBoardWriter(tmp_path, interval_s=0.0, flush_s=0.0)
     with caplog.at_level(logging.WARNING, "arl"):
         for frame in range(5):
-            writer.write(make_snapshot(), episodes, frame)
+            writer.write(make_snapshot(frames=frame), episodes)
         writer.close()
     assert [record.getMessage() for record in caplog.records] == [
         "TensorBoard events cannot be written any more, training goes on: [Errno 28] No space left on device"

@@ -125,7 +125,8 @@ def test_a_failed_registration_is_rolled_back(fakes: Any) -> None:
     script = """
 import json
 from arl_core.interfaces import UserError
-from arl_core.registry import encoder_maker, loading, resolve_env
+from arl_core.registry import loading, resolve_env
+from arl_core.registry.catalog import encoder_maker
 try:
     resolve_env("half-registered")
 except UserError:
@@ -142,7 +143,8 @@ except UserError:
 def test_a_hook_module_that_imports_torch_costs_only_those_who_name_it(fakes: Any) -> None:
     script = """
 import sys
-from arl_core.registry import plugin_records, resolve_env
+from arl_core.registry import resolve_env
+from arl_core.registry.discovery import plugin_records
 resolve_env("gym:CartPole-v1")
 before = "torch" in sys.modules
 print(before, resolve_env("imports-torch").id, "torch" in sys.modules)

@@ -40,7 +40,8 @@ def test_two_distributions_with_one_name_are_in_conflict(fakes: Any) -> None:
     fakes.dist("acme-x", "2.0", {"x": "x_two"})
     statuses = fakes.python(
         """
-        from arl_core.registry import PluginSelection, plugin_records
+        from arl_core.registry.discovery import plugin_records
+        from arl_core.registry.selection import PluginSelection
         selections = PluginSelection(), PluginSelection(block=("ACME.x",)), PluginSelection(prefer=("nobody", "acme_x"))
         result = [[r.dist, r.status, r.error] for s in selections for r in plugin_records(s) if r.name == "x"]
         """
@@ -61,7 +62,7 @@ def test_unreadable_metadata_is_one_record_and_harms_no_other(fakes: Any) -> Non
     fakes.corridor()
     found = fakes.python(
         """
-        from arl_core.registry import plugin_records
+        from arl_core.registry.discovery import plugin_records
         result = {r.name: [r.status, r.error] for r in plugin_records()}
         """
     )
@@ -79,7 +80,8 @@ def test_a_plugin_of_a_later_api_or_for_another_core_is_a_record(fakes: Any) -> 
     fakes.dist("new-maze", plugins={"hall": "y"}, requires=["arl-core"])
     records = fakes.python(
         """
-        from arl_core.registry import plugin_records, PluginSelection
+        from arl_core.registry.discovery import plugin_records
+        from arl_core.registry.selection import PluginSelection
         selection = PluginSelection(block=("old-maze",))
         result = [{r.name + " " + r.dist: [r.target, r.status, r.error] for r in plugin_records(s)}
                   for s in (PluginSelection(), selection)]
@@ -103,7 +105,7 @@ def test_a_plugin_of_a_later_api_or_for_another_core_is_a_record(fakes: Any) -> 
 
 def test_packaging_is_imported_only_for_a_bound_on_the_core(fakes: Any) -> None:
     fakes.dist("plain", plugins={"plain": "x"}, requires=["arl-core", "arl-core-extras>=3", "numpy>=1"])
-    code = "import sys; from arl_core.registry import plugin_records; plugin_records(); result = 'packaging' in sys.modules"
+    code = "import sys; from arl_core.registry import discovery as d; d.plugin_records(); result = 'packaging' in sys.modules"
     assert fakes.python(code) is False
     fakes.dist("bound", plugins={"bound": "x"}, requires=["arl-core>=0.0.1"])
     assert fakes.python(code) is True
@@ -144,7 +146,7 @@ def test_metadata_in_odd_forms(fakes: Any) -> None:
     (old / "entry_points.txt").write_text("[arl.plugins.v1]\nold = x\n")
     found = fakes.python(
         """
-        from arl_core.registry import plugin_records
+        from arl_core.registry.discovery import plugin_records
         result = {r.name: [r.owner, r.status, r.error] for r in plugin_records()}
         """
     )
@@ -196,7 +198,7 @@ def test_the_first_copy_of_a_distribution_on_the_path_counts(fakes: Any) -> None
         f"""
         import sys
         sys.path.append({str(old.folder)!r})
-        from arl_core.registry import plugin_records
+        from arl_core.registry.discovery import plugin_records
         result = [[r.version, r.target, r.status] for r in plugin_records() if r.name == "twice"]
         """
     )

@@ -6,8 +6,11 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from arl_core.interfaces import UserError
-from arl_core.registry import PluginSelection, encoder_maker, family_of, resolve_env, wrapper_maker
+from arl_core.registry import resolve_env
+from arl_core.registry.catalog import encoder_maker, wrapper_spec
+from arl_core.registry.names import family_of
 from arl_core.registry.options import checked
+from arl_core.registry.selection import PluginSelection
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +259,7 @@ def double_all(group, space, factor):
 
 def test_names_of_encoders_and_wrappers() -> None:
     assert encoder_maker("mlp") == "arl_core.models.encoders:MlpEncoder"
-    assert wrapper_maker("pixel-format-chw") == "arl_core.envs.wrappers:PixelFormatChw"
+    assert wrapper_spec("pixel-format-chw").maker == "arl_core.envs.wrappers:PixelFormatChw"
     with pytest.raises(UserError, match=r"no encoder 'mpl'\. Did you mean 'mlp'"):
         encoder_maker("mpl")
 
@@ -268,7 +271,8 @@ def test_a_plugins_encoder_loads_that_plugin_alone(fakes: Any) -> None:
     result = fakes.python(
         """
         import sys
-        from arl_core.registry import encoder_maker, param_overrides, resolve_env
+        from arl_core.registry import resolve_env
+        from arl_core.registry.catalog import encoder_maker, param_overrides
         overrides = param_overrides(resolve_env("corridor"), "appo")
         result = [encoder_maker("corridor/onehot"), overrides.values["encoder"], "bomb" in sys.modules, "torch" in sys.modules]
         """

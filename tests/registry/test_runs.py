@@ -9,8 +9,9 @@ from arl_core import __version__
 from arl_core.config import Layer, merge_layers
 from arl_core.config.sources import environment_layer, yaml_layer
 from arl_core.interfaces import UserError
-from arl_core.registry import param_overrides, resolve_env, resolve_run
+from arl_core.registry import resolve_env, resolve_run
 from arl_core.registry.builtin import _PARAMS
+from arl_core.registry.catalog import param_overrides
 
 CARTPOLE = Layer("keyword", {"env": "gym:CartPole-v1"})
 

@@ -11,8 +11,9 @@ import pytest
 from arl_core.config import Layer, merge_layers
 from arl_core.config.sources import environment_layer, yaml_layer
 from arl_core.interfaces import UserError
-from arl_core.registry import PluginSelection, plugin_records, resolve_run, selection_of
-from arl_core.registry.selection import ALL
+from arl_core.registry import resolve_run, selection_of
+from arl_core.registry.discovery import plugin_records
+from arl_core.registry.selection import ALL, PluginSelection
 
 NAMED = Layer("command line", {"env": "gym:CartPole-v1"})
 
@@ -113,7 +114,8 @@ def test_who_wins_a_conflict_and_stays_so_in_the_saved_configuration(fakes: Any)
     result = fakes.python(
         """
         from arl_core.config import Layer
-        from arl_core.registry import encoder_maker, resolve_run, selection_of
+        from arl_core.registry import resolve_run, selection_of
+        from arl_core.registry.catalog import encoder_maker
         prefer = Layer("keyword", {"env": "corridor", "plugins_prefer": "Acme.Corridor"})
         first, env = resolve_run(prefer, environ={})
         again, same = resolve_run(environ={}, saved=Layer("saved run", first.config.model_dump()))

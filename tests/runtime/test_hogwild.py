@@ -99,7 +99,7 @@ def test_two_workers_solve_the_bandit_and_every_frame_is_accounted_for(model: AP
     training = {name: report["parts_s"]["training"] for name, report in statistics.usage.newest.items()}
     assert training.keys() == {"rollout-0", "rollout-1", "learner-0"}
     assert training["rollout-0"] > 0 == training["learner-0"], "who trains is charged with it"
-    assert model._trainer.engine.version == model._trainer.engine.counts()["optimiser_steps"]
+    assert model._trainer.engine._boards[0].version == model._trainer.engine.counts()["optimiser_steps"]
 
 
 def test_two_workers_make_progress_on_cartpole() -> None:
@@ -116,9 +116,9 @@ def test_two_workers_make_progress_on_cartpole() -> None:
 def test_weights_and_hyperparameters_from_outside(model: APPO, tmp_path: Path) -> None:
     model.train(600)
     engine = model._trainer.engine
-    good, version = weights(model), engine.version
+    good, version = weights(model), engine._boards[0].version
     model.set_parameters({0: {key: value * 0.5 for key, value in good.items()}})
-    assert engine.version == version + 1
+    assert engine._boards[0].version == version + 1
     assert all(torch.equal(value * 0.5, weights(model)[key]) for key, value in good.items())
     saved = load_file(Path(model.save(tmp_path / "a.pt")))["learner"]
     assert not saved["optimizer"]["square_avg"].any(), "the optimiser begins anew"
@@ -138,7 +138,7 @@ def test_a_checkpoint_goes_on_with_and_without_a_learner(model: APPO, tmp_path: 
     path = model.save(tmp_path / "a.pt")
     state = load_file(Path(path))["learner"]
     assert state["frames"] == model._trainer.engine.frames
-    assert 0 < int(state["optimizer"]["step"]) <= state["version"] == model._trainer.engine.version
+    assert 0 < int(state["optimizer"]["step"]) <= state["version"] == model._trainer.engine._boards[0].version
     assert state["optimizer"]["square_avg"].any()
     model.train(300)
     model.load(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -20,12 +21,12 @@ from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.usage import PARTS, USEFUL
 from arl_core.registry import run_parts, selection_of
 from arl_core.registry.runs import resolve_run
-from arl_core.runtime.engine import ComponentFailure
+from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.bench import BenchOptions, Limit, bench, request_of
 from arl_core.runtime.measuring.child import measure_in_child
 from arl_core.runtime.measuring.parts import PartsRequest, measure_parts
 from arl_core.runtime.measuring.traffic import traffic
-from arl_core.runtime.nurseries import Nurseries
+from arl_core.runtime.nurseries import TORCH_PRELOAD, Nurseries
 from arl_core.runtime.plan import RunPlan, available_cores, make_plan
 
 
@@ -77,6 +78,14 @@ def test_what_fails_while_parts_are_measured_is_told(nurseries: Nurseries) -> No
         plan = plan_of(Faulty, env_options={"what": what, "at": 3}, num_workers=1)
         with pytest.raises(ComponentFailure, match=message):
             measure_in_child(nurseries, request_of(plan, 0.02), 3.0)
+
+
+def test_a_nursery_that_dies_is_told_in_one_line() -> None:
+    nurseries = Nurseries()
+    os.kill(nurseries.get(TORCH_PRELOAD)._process.pid, signal.SIGKILL)
+    with pytest.raises(ComponentFailure, match="starts the run's processes has died"):
+        measure_in_child(nurseries, request_of(plan_of("maze", num_workers=1), 0.02), 3.0)
+    nurseries.close()
 
 
 def test_the_limit_is_that_of_the_slower_of_cores_and_gpu() -> None:

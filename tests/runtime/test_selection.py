@@ -168,7 +168,6 @@ def test_weights_are_evaluated_while_they_are_trained(serial: bool) -> None:
         assert engine.balance().exact, "its steps are no frames of the run"
         values = scalars(model._trainer.snapshot, engine.statistics.episodes)
         assert values["eval/return_mean"] == last["return_mean"]
-        assert model._trainer.snapshot.episodes == engine.statistics.episodes.total
         if not serial:
             process = psutil.Process(pids_of(model)["evaluator-0"])
             assert process.nice() == 19

@@ -15,7 +15,8 @@ import psutil
 import pytest
 from run_support import alive, descendants, environment, eventually
 
-from arl_core.runtime.zygote import Exit, NurseryLost, Zygote, wait_for_end
+from arl_core.runtime.failure import ComponentFailure
+from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
 from arl_core.testing.processes import child_environment
 
 
@@ -92,7 +93,7 @@ def test_killing_the_nursery_ends_all_and_is_noticed(zygote: Zygote, tmp_path: P
     assert eventually(lambda: not psutil.pid_exists(pid))
     assert ends(zygote) == [Exit(pid, -signal.SIGKILL)]
     assert eventually(lambda: not alive(grandchild))
-    with pytest.raises(NurseryLost):
+    with pytest.raises(ComponentFailure):
         zygote.spawn("late", "zygote_targets:sleep", {})
 
 
@@ -121,7 +122,7 @@ def test_descriptors_above_the_nurserys_limit_are_an_error_not_a_loss(capfd: pyt
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     fds = [os.open(os.devnull, os.O_RDONLY) for _ in range(100)]
     try:
-        with pytest.raises(NurseryLost):
+        with pytest.raises(ComponentFailure):
             zygote.share("many", fds)
         assert "ulimit -n" in capfd.readouterr().err
     finally:
@@ -206,7 +207,7 @@ def test_wait_for_end_is_bounded(zygote: Zygote) -> None:
 def test_a_nursery_that_cannot_import_says_so(capfd: pytest.CaptureFixture[str]) -> None:
     zygote = Zygote(["no_such_module_anywhere"])
     try:
-        with pytest.raises(NurseryLost, match="has died"):
+        with pytest.raises(ComponentFailure, match="has died"):
             zygote.spawn("x", "zygote_targets:sleep", {})
         assert "no_such_module_anywhere" in capfd.readouterr().err
     finally:

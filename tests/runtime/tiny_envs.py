@@ -114,6 +114,13 @@ class Lever(Bandit):
         return self._observation(), 1.0 - abs(float(action[0]) - 5.0), self.t == self.length, False, {}
 
 
+class HangsUp(Bandit):
+    """Cannot be closed."""
+
+    def close(self) -> None:
+        raise OSError("the simulator is gone")
+
+
 class Where(Bandit):
     """Reports what its process is like."""
 

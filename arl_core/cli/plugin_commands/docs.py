@@ -26,14 +26,11 @@ _OPTION_COLUMNS = ("option", "values", "default", "")
 def command(arguments: list[str]) -> int:
     """Write the page. Returns the exit code."""
     parsed = parse(arguments, {"output": False, **NO_PLUGINS}, positional=("NAME",))
-    if not parsed.positional:
-        raise UserError("arl plugins docs: name a plugin or a distribution, such as maze (arl plugins list has them)")
-    name = parsed.positional[0]
-    description = described(name, surrounding_selection(parsed))
+    description = described("arl plugins docs", parsed.positional, surrounding_selection(parsed))
     wrong = [plugin["error"] for plugin in description["plugins"] if plugin["status"] not in {"found", "conflict"}]
     if wrong:
         raise UserError(wrong[0])
-    text = page(description, name)
+    text = page(description, parsed.positional[0])
     output = parsed.values.get("output")
     if not isinstance(output, str):
         print(text, end="")

@@ -9,7 +9,6 @@ from arl_core.cli.flags import parse
 from arl_core.cli.helptext import entry
 from arl_core.cli.output import aligned, print_json, shown, wrapped
 from arl_core.cli.surroundings import NO_PLUGINS, surrounding_selection
-from arl_core.interfaces import UserError
 
 USAGE = """usage: arl plugins show NAME [--json] [--no-plugins]
 
@@ -21,9 +20,7 @@ plugin that cannot be used it prints the reason."""
 def command(arguments: list[str]) -> int:
     """Describe a plugin. Returns the exit code."""
     parsed = parse(arguments, {"json": True, **NO_PLUGINS}, positional=("NAME",))
-    if not parsed.positional:
-        raise UserError("arl plugins show: name a plugin or a distribution, such as maze (arl plugins list has them)")
-    description = described(parsed.positional[0], surrounding_selection(parsed))
+    description = described("arl plugins show", parsed.positional, surrounding_selection(parsed))
     if parsed.values.get("json"):
         print_json(description)
     else:

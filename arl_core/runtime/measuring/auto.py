@@ -11,7 +11,7 @@ from typing import NamedTuple
 from arl_core.config import ResolvedConfig, RunConfig
 from arl_core.config.layers import AUTO_ORIGIN, Layer, merge_layers
 from arl_core.interfaces import ResolvedEnv, RunParts, UserError
-from arl_core.runtime.engine import ComponentFailure
+from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.child import measure_in_child
 from arl_core.runtime.measuring.parts import ON_CPU, Parts, PartsRequest
 from arl_core.runtime.nurseries import Nurseries
@@ -22,9 +22,7 @@ BUDGET_S = 2.0  # of measurement; a size that would take longer is left out
 TIMEOUT_S = 60.0
 NEARLY = 1.1  # a size whose frames cost no more than this times the cheapest is as good
 MOST_ROWS = {"cpu": max(SIZES), "gpu": 1024}  # of a batch of central inference that is measured
-ROUND_TRIP_S = (
-    30e-6  # a group's request and its answer: 9 us where the two processes share a core, otherwise 45 to 50 (decision 9)
-)
+ROUND_TRIP_S = 30e-6  # of a group's request: 9 us where the two processes share a core, otherwise 45 to 50 (decision 9)
 ENVS_PER_TRAJECTORY = 2  # environments for each trajectory of an iteration: more make the policy lag, not the run faster
 
 log = logging.getLogger("arl")

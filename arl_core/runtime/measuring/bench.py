@@ -14,7 +14,7 @@ from arl_core.ipc.control import Role
 from arl_core.ipc.usage import PARTS
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
-from arl_core.runtime.engine import ComponentFailure
+from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.child import measure_in_child
 from arl_core.runtime.measuring.parts import Parts, PartsRequest, Seconds
 from arl_core.runtime.measuring.traffic import traffic

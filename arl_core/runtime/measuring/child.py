@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 
 from arl_core.interfaces import UserError
-from arl_core.runtime.engine import ComponentFailure
+from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.parts import Parts, PartsRequest, measure_parts
 from arl_core.runtime.nurseries import TORCH_PRELOAD, Nurseries
 

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from arl_core.algorithms.batch import TrainingBatch
+from arl_core.envs.faults import close_after_use
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.spaces import Squash
 from arl_core.interfaces import EnvGroup, StepViews
@@ -273,5 +274,5 @@ class Stage:
 
     def close(self) -> None:
         """Close the environments."""
-        self.group.close()
+        close_after_use(self.group)
         self._arena.close()
