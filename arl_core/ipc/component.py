@@ -110,9 +110,26 @@ class ComponentLink:
                 self.wait()
 
 
+def leave_ends_to_the_trainer() -> None:
+    """Ctrl-C in a terminal, and SIGTERM from a scheduler, come to every process of a run; the trainer decides how it ends.
+    Processes that an environment starts end at SIGTERM as ever: programs have no handler, forks lose it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave_it)
+    os.register_at_fork(after_in_child=_end_at_sigterm)
+
+
+def _leave_it(*_: object) -> None:
+    pass
+
+
+def _end_at_sigterm() -> None:
+    if signal.getsignal(signal.SIGTERM) is _leave_it:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def run_component(spec: ComponentSpec, handles: SharedHandles, body: Callable[[ComponentLink], None]) -> int:
     """Run `body` to its end; returns the process's exit code. What it raises is reported to the trainer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer decides when a run ends
+    leave_ends_to_the_trainer()
     link = ComponentLink(spec, handles)
     try:
         body(link)

@@ -55,6 +55,7 @@ class AsyncEngine:
         self._life = life
         self._errors: dict[int, tuple[str, str, str]] = {}  # by component: type, message, traceback
         self._killed: dict[ComponentSpec, float] = {}  # by us, for their silence, and when
+        self._watched = self._awake = time.monotonic()  # when we looked last, and since when without long gaps
         self._failure: ComponentFailure | None = None
         self._restarts = 0
         self._evaluating = False
@@ -188,10 +189,18 @@ class AsyncEngine:
                 component = self._pids.pop(exit_.pid, None)
                 if component is not None:
                     self._take_reports()  # its last words
-                    self._restart(component, _how(exit_))
-        limit = self.plan.cfg.heartbeat_timeout_s
+                    self._replace(component, _how(exit_))
+        self._end_silent()
+
+    def _end_silent(self) -> None:
+        """End who is silent for too long. Where we did not look for long, the whole run was stopped, perhaps, and continued
+        (a suspended job): silence counts from now on."""
+        limit, now = self.plan.cfg.heartbeat_timeout_s, time.monotonic()
+        if now - self._watched > limit / 2:
+            self._awake = now
+        self._watched = now
         for pid, component in self._pids.items():
-            silent = min(self.control.silent_for_s(component.component), time.monotonic() - self._born[component])
+            silent = min(self.control.silent_for_s(component.component), now - max(self._born[component], self._awake))
             if silent > limit and component not in self._killed:
                 log.warning(
                     "%s has been silent for %.0f s (heartbeat_timeout_s = %g): ending it", component.name, silent, limit
@@ -204,6 +213,15 @@ class AsyncEngine:
                     "the process that starts the run's processes hangs, or belongs to another process"
                 )
                 raise self._failure
+
+    def _replace(self, component: ComponentSpec, how: str) -> None:
+        """`_restart`, all or nothing: where a second Ctrl-C comes between, nobody waits for who was not started."""
+        try:
+            self._restart(component, how)
+        except BaseException as error:
+            if self._failure is None and not isinstance(error, ComponentFailure):
+                self._failure = ComponentFailure(f"{component.name} {how}, and its restart was interrupted")
+            raise
 
     def _restart(self, component: ComponentSpec, how: str) -> None:
         """Replace a worker that has ended. Its slots and mailboxes are nobody's now; what the learner holds stays there."""

@@ -13,7 +13,6 @@ import contextlib
 import ctypes
 import os
 import pickle
-import select
 import signal
 import socket
 import subprocess
@@ -24,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from arl_core.files import fill_standard_descriptors
+from arl_core.files import fill_standard_descriptors, readable
 from arl_core.runtime.memory import keep_memory
 
 _PR_SET_PDEATHSIG = 1
@@ -33,6 +32,7 @@ _FDS_PER_MESSAGE = 200  # the kernel allows 253
 _MESSAGE_BYTES = 1 << 16
 _CHILD_POLL_S = 0.1
 _STACK_PRINT_S = 0.2
+_ANSWER_S = 300.0  # for an answer; the first comes after the imports, which a cold network drive makes slow
 
 
 class Exit(NamedTuple):
@@ -78,6 +78,7 @@ class Zygote:
             start_new_session=True,
         )
         child.close()
+        parent.settimeout(_ANSWER_S)
         self._socket = parent
         self._received = b""
         self._exits: list[Exit] = []
@@ -101,7 +102,7 @@ class Zygote:
 
     def exits(self) -> list[Exit]:
         """Processes that ended since the last call. If the nursery itself died, all of them did (the kernel sees to it)."""
-        while select.select([self._socket], [], [], 0)[0]:
+        while readable([self.fileno()], 0.0):
             if not self._read_some():
                 code = self._process.wait(timeout=5.0)
                 self._exits += [Exit(pid, code or -signal.SIGKILL) for pid in self.pids]
@@ -156,6 +157,11 @@ class Zygote:
                     raise ConnectionError
         except (ConnectionError, BrokenPipeError):
             raise NurseryLost("the process that starts the run's processes has died; see the output above") from None
+        except TimeoutError:
+            raise NurseryLost(
+                f"the process that starts the run's processes (pid {self._process.pid}) has not answered for {_ANSWER_S:g} s: "
+                "it is stopped, or what it imports hangs"
+            ) from None
 
     def _read_some(self) -> bool:
         part = self._socket.recv(_MESSAGE_BYTES)
@@ -178,7 +184,8 @@ class Zygote:
 
 def serve(fd: int, preload: Sequence[str]) -> None:
     """The nursery's main loop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler's comes to every process: the trainer ends us
+        signal.signal(number, signal.SIG_IGN)
     keep_memory()
     for module in preload:
         import_module(module)
@@ -193,7 +200,7 @@ def serve(fd: int, preload: Sequence[str]) -> None:
     signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
     try:
         while True:
-            ready, _, _ = select.select([fd, wakeup], [], [], 1.0)
+            ready = readable([fd, wakeup], 1.0)
             if wakeup in ready:
                 os.read(wakeup, 4096)
             _report_exits(connection, children)
@@ -289,7 +296,8 @@ def _answer(
 
 def _run_child(name: str, target: str, kwargs: bytes, shared: Mapping[str, list[int]], parent: int) -> int:
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(PermissionError):
         os.setpgid(0, 0)
     _end_with_parent(name, parent)
@@ -312,7 +320,7 @@ def wait_for_end(zygotes: Sequence[Zygote], timeout_s: float) -> bool:
     """Wait until all processes of all nurseries have ended. False when some have not."""
     deadline = time.monotonic() + timeout_s
     while any(zygote.pids for zygote in zygotes) and time.monotonic() < deadline:
-        select.select([z for z in zygotes if z.pids], [], [], _CHILD_POLL_S)
+        readable([zygote.fileno() for zygote in zygotes if zygote.pids], _CHILD_POLL_S)
         for zygote in zygotes:
             zygote.exits()
     return not any(zygote.pids for zygote in zygotes)

@@ -249,6 +249,46 @@ def test_stopped_and_continued_in_time_is_taken_back() -> None:
         assert model._trainer.engine.balance().exact
 
 
+def test_a_run_that_was_suspended_as_a_whole_goes_on() -> None:
+    with small(Bandit, workers=2, inference="central", heartbeat_timeout_s=3.0) as model:
+        model.train(300)
+        before = pids_of(model)
+        pauses = iter((4.0, 0.0, 0.0))
+
+        def suspend(_: object) -> bool:  # as a scheduler does, to us too: nobody watches meanwhile
+            for number, pause_s in ((signal.SIGSTOP, next(pauses)), (signal.SIGCONT, 0.0)):
+                for pid in before.values():
+                    os.kill(pid, number)
+                time.sleep(pause_s)
+            return True
+
+        assert model.train(10**9, lambda values: suspend(values) and values["frames"] < 600) == 1
+        assert pids_of(model) == before
+        assert model._trainer.engine.balance().exact
+
+
+def test_a_restart_that_is_interrupted_leaves_nobody_waiting() -> None:
+    class Interrupts(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "restarting it" in record.getMessage():
+                raise KeyboardInterrupt  # as a second Ctrl-C at this moment does
+
+    handler = Interrupts()
+    with small(Bandit, workers=2) as model:
+        model.train(300)
+        os.kill(pids_of(model)["rollout-1"], signal.SIGKILL)
+        logging.getLogger("arl").addHandler(handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                model.train(10**9)
+        finally:
+            logging.getLogger("arl").removeHandler(handler)
+        status = model.train(300)
+        assert status == 2
+        assert "rollout-1 was ended by signal 9, and its restart was interrupted" in status.error
+        assert model.train(300) == 0
+
+
 def test_what_environments_start_ends_with_them() -> None:
     with small(Parent) as model:
         model.train(100)
