@@ -136,16 +136,22 @@ def run_component(spec: ComponentSpec, handles: SharedHandles, body: Callable[[C
     except BaseException as error:  # noqa: BLE001  # environments raise anything, SystemExit too: all of it is reported
         text = traceback.format_exc()[-MAX_TRACEBACK_CHARACTERS:]
         link.outbox.post(("error", type(error).__name__, str(error)[:2000], text))
-        _deliver(link, deadline=time.monotonic() + 2.0)
+        # a trainer that is busy (with a callback, say) hears the cause later; one that ends the run waits for nobody long
+        while not _deliver(link, deadline=time.monotonic() + 2.0) and wanted_of(link.control.word()) is not Wanted.STOP:
+            pass
         return 1
     _deliver(link, deadline=time.monotonic() + 0.5)
     return 0
 
 
-def _deliver(link: ComponentLink, deadline: float) -> None:
+def _deliver(link: ComponentLink, deadline: float) -> bool:
+    """Try to hand over what is pending. False where it was not taken in time."""
     with contextlib.suppress(OSError):
-        while not link.outbox.flush() and time.monotonic() < deadline:
+        while not link.outbox.flush():
+            if time.monotonic() > deadline:
+                return False
             link.wait(0.05)
+    return True
 
 
 def post_metrics(link: ComponentLink, kind: str, values: Any) -> None:
