@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -187,10 +188,9 @@ def serve(fd: int, preload: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler's comes to every process: the trainer ends us
         signal.signal(number, signal.SIG_IGN)
     keep_memory()
-    for module in preload:
-        import_module(module)
     connection = socket.socket(fileno=fd)
     trainer = os.getppid()
+    _preload(preload, trainer)
     shared: dict[str, list[int]] = {}
     children: set[int] = set()
     signal.signal(signal.SIGCHLD, lambda *_: None)  # so that a child's end interrupts the wait below
@@ -218,6 +218,25 @@ def serve(fd: int, preload: Sequence[str]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
     os._exit(0)
+
+
+def _preload(modules: Sequence[str], trainer: int) -> None:
+    """Import them, which takes seconds, and much longer from a cold drive: no longer than the trainer lives."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_CHILD_POLL_S):
+            if os.getppid() != trainer:
+                os._exit(1)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for module in modules:
+            import_module(module)
+    finally:
+        done.set()
+        watcher.join()  # this process has one thread when it starts others
 
 
 def _receive(connection: socket.socket) -> tuple[tuple[Any, ...], list[int]] | None:

@@ -137,6 +137,18 @@ def test_sigterm_is_the_trainers_business_but_for_what_environments_start(zygote
     assert [exit_.code for exit_ in ends(zygote)] == [0]
 
 
+def test_a_nursery_that_still_imports_ends_with_the_trainer(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text("import time; open('begun', 'w'); time.sleep(600)")
+    code = f"import sys, time; sys.path.append({str(tmp_path)!r})\n"
+    code += "from arl_core.runtime.zygote import Zygote; Zygote(['endless']); time.sleep(600)"
+    trainer = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=child_environment())
+    assert eventually((tmp_path / "begun").exists)
+    (nursery,) = descendants(trainer.pid)
+    trainer.kill()
+    trainer.wait()
+    assert eventually(lambda: not alive(nursery), 5.0)
+
+
 def test_numbers_of_descriptors_above_what_select_takes() -> None:
     """As in a process that has opened a thousand files before."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
