@@ -50,12 +50,12 @@ class AsyncEngine:
         self._pids: dict[int, ComponentSpec] = {}
         self._replies: dict[int, Any] = {}
         self._command_number = 0
-        self._born: dict[ComponentSpec, float] = {}
         self._lives: dict[ComponentSpec, int] = {}
         self._life = life
         self._errors: dict[int, tuple[str, str, str]] = {}  # by component: type, message, traceback
         self._killed: dict[ComponentSpec, float] = {}  # by us, for their silence, and when
-        self._watched = self._awake = time.monotonic()  # when we looked last, and since when without long gaps
+        self._silence: dict[ComponentSpec, tuple[int, float]] = {}  # the last heartbeat, and seconds without one
+        self._watched = time.monotonic()  # when we looked last
         self._failure: ComponentFailure | None = None
         self._restarts = 0
         self._evaluating = False
@@ -109,7 +109,7 @@ class AsyncEngine:
         return self._nurseries.get(LIGHT_PRELOAD if light else TORCH_PRELOAD)
 
     def _spawn(self, component: ComponentSpec) -> None:
-        self._born[component] = time.monotonic()
+        self._silence.pop(component, None)
         kwargs = {
             "component": component,
             "table": self.plan.table,
@@ -193,14 +193,14 @@ class AsyncEngine:
         self._end_silent()
 
     def _end_silent(self) -> None:
-        """End who is silent for too long. Where we did not look for long, the whole run was stopped, perhaps, and continued
-        (a suspended job): silence counts from now on."""
+        """End who is silent for too long. A time in which nobody looked counts half of the limit at most: the whole run was
+        stopped, perhaps, and continued (a suspended job)."""
         limit, now = self.plan.cfg.heartbeat_timeout_s, time.monotonic()
-        if now - self._watched > limit / 2:
-            self._awake = now
-        self._watched = now
+        passed, self._watched = min(now - self._watched, limit / 2), now
         for pid, component in self._pids.items():
-            silent = min(self.control.silent_for_s(component.component), now - max(self._born[component], self._awake))
+            beat, (last, silent) = int(self.control.heartbeat_ns[component.component]), self._silence.get(component, (-1, 0.0))
+            silent = silent + passed if beat == last else 0.0
+            self._silence[component] = beat, silent
             if silent > limit and component not in self._killed:
                 log.warning(
                     "%s has been silent for %.0f s (heartbeat_timeout_s = %g): ending it", component.name, silent, limit

@@ -267,6 +267,22 @@ def test_a_run_that_was_suspended_as_a_whole_goes_on() -> None:
         assert model._trainer.engine.balance().exact
 
 
+def test_a_hung_worker_is_found_though_callbacks_take_long() -> None:
+    with small(Bandit, workers=2, heartbeat_timeout_s=2.0) as model:
+        model.train(300)
+        before = pids_of(model)
+        os.kill(before["rollout-0"], signal.SIGSTOP)
+        begin = time.monotonic()
+
+        def callback(_: object) -> bool:
+            time.sleep(1.5)
+            return pids_of(model) == before
+
+        assert model.train(10**9, callback) == 1
+        assert time.monotonic() - begin < 12.0
+        assert pids_of(model)["learner-0"] == before["learner-0"]
+
+
 def test_a_restart_that_is_interrupted_leaves_nobody_waiting() -> None:
     class Interrupts(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
