@@ -1,10 +1,12 @@
-"""Files that are whole or not there, and standard streams that are not there, or nowhere to be written to."""
+"""Files that are whole or not there, standard streams that are not there, or nowhere to be written to, and waiting."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -38,6 +40,15 @@ def remove_leftovers(folder: Path, names: str) -> None:
     """Remove what interrupted `write_atomic`s of files called `names` (a glob) left in `folder`."""
     for leftover in folder.glob(f".{names}.*.tmp"):
         leftover.unlink(missing_ok=True)
+
+
+def readable(descriptors: Iterable[int], timeout_s: float) -> set[int]:
+    """Those that have something to be read, or an end, after at most `timeout_s`. Unlike `select.select` it takes numbers above
+    1023, which a process has that has opened many files."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(timeout_s * 1000.0)}
 
 
 def fill_standard_descriptors() -> None:

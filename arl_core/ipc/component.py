@@ -110,25 +110,48 @@ class ComponentLink:
                 self.wait()
 
 
+def leave_ends_to_the_trainer() -> None:
+    """Ctrl-C in a terminal, and SIGTERM from a scheduler, come to every process of a run; the trainer decides how it ends.
+    Processes that an environment starts end at SIGTERM as ever: programs have no handler, forks lose it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave_it)
+    os.register_at_fork(after_in_child=_end_at_sigterm)
+
+
+def _leave_it(*_: object) -> None:
+    pass
+
+
+def _end_at_sigterm() -> None:
+    if signal.getsignal(signal.SIGTERM) is _leave_it:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def run_component(spec: ComponentSpec, handles: SharedHandles, body: Callable[[ComponentLink], None]) -> int:
     """Run `body` to its end; returns the process's exit code. What it raises is reported to the trainer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer decides when a run ends
+    leave_ends_to_the_trainer()
     link = ComponentLink(spec, handles)
     try:
         body(link)
     except BaseException as error:  # noqa: BLE001  # environments raise anything, SystemExit too: all of it is reported
         text = traceback.format_exc()[-MAX_TRACEBACK_CHARACTERS:]
         link.outbox.post(("error", type(error).__name__, str(error)[:2000], text))
-        _deliver(link, deadline=time.monotonic() + 2.0)
+        # a trainer that is busy (with a callback, say) hears the cause later; one that ends the run waits for nobody long
+        while not _deliver(link, deadline=time.monotonic() + 2.0) and wanted_of(link.control.word()) is not Wanted.STOP:
+            pass
         return 1
     _deliver(link, deadline=time.monotonic() + 0.5)
     return 0
 
 
-def _deliver(link: ComponentLink, deadline: float) -> None:
+def _deliver(link: ComponentLink, deadline: float) -> bool:
+    """Try to hand over what is pending. False where it was not taken in time."""
     with contextlib.suppress(OSError):
-        while not link.outbox.flush() and time.monotonic() < deadline:
+        while not link.outbox.flush():
+            if time.monotonic() > deadline:
+                return False
             link.wait(0.05)
+    return True
 
 
 def post_metrics(link: ComponentLink, kind: str, values: Any) -> None:

@@ -65,10 +65,6 @@ class ControlBlock:
         self.wanted[role] = word
         return word
 
-    def silent_for_s(self, component: int) -> float:
-        """Seconds since the component last showed that it lives."""
-        return (time.monotonic_ns() - int(self.heartbeat_ns[component])) * 1e-9
-
 
 class ComponentControl:
     """A component's side: `word()` is looked at once a step, everything else only when it changes."""

@@ -50,11 +50,12 @@ class AsyncEngine:
         self._pids: dict[int, ComponentSpec] = {}
         self._replies: dict[int, Any] = {}
         self._command_number = 0
-        self._born: dict[ComponentSpec, float] = {}
         self._lives: dict[ComponentSpec, int] = {}
         self._life = life
         self._errors: dict[int, tuple[str, str, str]] = {}  # by component: type, message, traceback
         self._killed: dict[ComponentSpec, float] = {}  # by us, for their silence, and when
+        self._silence: dict[ComponentSpec, tuple[int, float]] = {}  # the last heartbeat, and seconds without one
+        self._watched = time.monotonic()  # when we looked last
         self._failure: ComponentFailure | None = None
         self._restarts = 0
         self._evaluating = False
@@ -105,7 +106,7 @@ class AsyncEngine:
         return self._nurseries.get(LIGHT_PRELOAD if light else TORCH_PRELOAD)
 
     def _spawn(self, component: ComponentSpec) -> None:
-        self._born[component] = time.monotonic()
+        self._silence.pop(component, None)
         kwargs = {
             "component": component,
             "table": self.plan.table,
@@ -182,10 +183,18 @@ class AsyncEngine:
                 component = self._pids.pop(exit_.pid, None)
                 if component is not None:
                     self._take_reports()  # its last words
-                    self._restart(component, _how(exit_))
-        limit = self.plan.cfg.heartbeat_timeout_s
+                    self._replace(component, _how(exit_))
+        self._end_silent()
+
+    def _end_silent(self) -> None:
+        """End who is silent for too long. A time in which nobody looked counts half of the limit at most: the whole run was
+        stopped, perhaps, and continued (a suspended job)."""
+        limit, now = self.plan.cfg.heartbeat_timeout_s, time.monotonic()
+        passed, self._watched = min(now - self._watched, limit / 2), now
         for pid, component in self._pids.items():
-            silent = min(self.control.silent_for_s(component.component), time.monotonic() - self._born[component])
+            beat, (last, silent) = int(self.control.heartbeat_ns[component.component]), self._silence.get(component, (-1, 0.0))
+            silent = silent + passed if beat == last else 0.0
+            self._silence[component] = beat, silent
             if silent > limit and component not in self._killed:
                 log.warning(
                     "%s has been silent for %.0f s (heartbeat_timeout_s = %g): ending it", component.name, silent, limit
@@ -198,6 +207,15 @@ class AsyncEngine:
                     "the process that starts the run's processes hangs, or belongs to another process"
                 )
                 raise self._failure
+
+    def _replace(self, component: ComponentSpec, how: str) -> None:
+        """`_restart`, all or nothing: where a second Ctrl-C comes between, nobody waits for who was not started."""
+        try:
+            self._restart(component, how)
+        except BaseException as error:
+            if self._failure is None and not isinstance(error, ComponentFailure):
+                self._failure = ComponentFailure(f"{component.name} {how}, and its restart was interrupted")
+            raise
 
     def _restart(self, component: ComponentSpec, how: str) -> None:
         """Replace a worker that has ended. Its slots and mailboxes are nobody's now; what the learner holds stays there."""

@@ -13,18 +13,18 @@ import contextlib
 import ctypes
 import os
 import pickle
-import select
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from arl_core.files import fill_standard_descriptors
+from arl_core.files import fill_standard_descriptors, readable
 from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.memory import keep_memory
 
@@ -34,6 +34,7 @@ _FDS_PER_MESSAGE = 200  # the kernel allows 253
 _MESSAGE_BYTES = 1 << 16
 _CHILD_POLL_S = 0.1
 _STACK_PRINT_S = 0.2
+_ANSWER_S = 300.0  # for an answer; the first comes after the imports, which a cold network drive makes slow
 
 
 class Exit(NamedTuple):
@@ -75,6 +76,7 @@ class Zygote:
             start_new_session=True,
         )
         child.close()
+        parent.settimeout(_ANSWER_S)
         self._socket = parent
         self._received = b""
         self._exits: list[Exit] = []
@@ -98,7 +100,7 @@ class Zygote:
 
     def exits(self) -> list[Exit]:
         """Processes that ended since the last call. If the nursery itself died, all of them did (the kernel sees to it)."""
-        while select.select([self._socket], [], [], 0)[0]:
+        while readable([self.fileno()], 0.0):
             if not self._read_some():
                 code = self._process.wait(timeout=5.0)
                 self._exits += [Exit(pid, code or -signal.SIGKILL) for pid in self.pids]
@@ -153,6 +155,11 @@ class Zygote:
                     raise ConnectionError
         except (ConnectionError, BrokenPipeError):
             raise ComponentFailure("the process that starts the run's processes has died; see the output above") from None
+        except TimeoutError:
+            raise ComponentFailure(
+                f"the process that starts the run's processes (pid {self._process.pid}) has not answered for {_ANSWER_S:g} s: "
+                "it is stopped, or what it imports hangs"
+            ) from None
 
     def _read_some(self) -> bool:
         part = self._socket.recv(_MESSAGE_BYTES)
@@ -175,12 +182,12 @@ class Zygote:
 
 def serve(fd: int, preload: Sequence[str]) -> None:
     """The nursery's main loop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler's comes to every process: the trainer ends us
+        signal.signal(number, signal.SIG_IGN)
     keep_memory()
-    for module in preload:
-        import_module(module)
     connection = socket.socket(fileno=fd)
     trainer = os.getppid()
+    _preload(preload, trainer)
     shared: dict[str, list[int]] = {}
     children: set[int] = set()
     signal.signal(signal.SIGCHLD, lambda *_: None)  # so that a child's end interrupts the wait below
@@ -190,7 +197,7 @@ def serve(fd: int, preload: Sequence[str]) -> None:
     signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
     try:
         while True:
-            ready, _, _ = select.select([fd, wakeup], [], [], 1.0)
+            ready = readable([fd, wakeup], 1.0)
             if wakeup in ready:
                 os.read(wakeup, 4096)
             _report_exits(connection, children)
@@ -208,6 +215,25 @@ def serve(fd: int, preload: Sequence[str]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
     os._exit(0)
+
+
+def _preload(modules: Sequence[str], trainer: int) -> None:
+    """Import them, which takes seconds, and much longer from a cold drive: no longer than the trainer lives."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_CHILD_POLL_S):
+            if os.getppid() != trainer:
+                os._exit(1)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for module in modules:
+            import_module(module)
+    finally:
+        done.set()
+        watcher.join()  # this process has one thread when it starts others
 
 
 def _receive(connection: socket.socket) -> tuple[tuple[Any, ...], list[int]] | None:
@@ -286,7 +312,8 @@ def _answer(
 
 def _run_child(name: str, target: str, kwargs: bytes, shared: Mapping[str, list[int]], parent: int) -> int:
     signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(PermissionError):
         os.setpgid(0, 0)
     _end_with_parent(name, parent)
@@ -309,7 +336,7 @@ def wait_for_end(zygotes: Sequence[Zygote], timeout_s: float) -> bool:
     """Wait until all processes of all nurseries have ended. False when some have not."""
     deadline = time.monotonic() + timeout_s
     while any(zygote.pids for zygote in zygotes) and time.monotonic() < deadline:
-        select.select([z for z in zygotes if z.pids], [], [], _CHILD_POLL_S)
+        readable([zygote.fileno() for zygote in zygotes if zygote.pids], _CHILD_POLL_S)
         for zygote in zygotes:
             zygote.exits()
     return not any(zygote.pids for zygote in zygotes)

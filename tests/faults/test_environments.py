@@ -6,13 +6,14 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from run_support import RUN, arl, descendants, small
-from tiny_envs import Bandit, Faulty, HangsUp
+from tiny_envs import Bandit, Faulty, HangsUp, Told
 
 from arl_core import APPO, UserError
 
@@ -71,6 +72,22 @@ def test_a_fault_that_does_not_come_again_is_survived(tmp_path: Path, caplog: py
         assert model._trainer.engine.balance().exact
         assert "was ended by signal 11; restarting it (1 of 10)" in caplog.text
         assert status.return_mean is not None
+
+
+def test_a_cause_is_heard_by_a_trainer_that_was_busy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told, calls = tmp_path / "told", iter(range(10**6))
+
+    def callback(values: Mapping[str, Any]) -> bool:
+        if next(calls) == 1:
+            time.sleep(0.6)  # a report of the worker's waits to be taken
+            told.touch()
+            time.sleep(3.0)
+        return "restarting it" not in caplog.text
+
+    with small(partial(Told, str(told)), envs=1) as model:
+        assert model.train(10**9, callback) == 1
+    assert "rollout-0: EnvironmentFault: environment 0" in caplog.text
+    assert "as told" in caplog.text
 
 
 def test_a_crash_loop_exhausts_the_budget(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import random
@@ -10,10 +11,11 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -247,6 +249,63 @@ def test_stopped_and_continued_in_time_is_taken_back() -> None:
         assert model.train(300) == 0
         assert pids_of(model) == before
         assert model._trainer.engine.balance().exact
+
+
+def test_a_run_that_was_suspended_as_a_whole_goes_on() -> None:
+    with small(Bandit, workers=2, inference="central", heartbeat_timeout_s=3.0) as model:
+        model.train(300)
+        before = pids_of(model)
+        calls = itertools.count()
+
+        def callback(values: Mapping[str, Any]) -> bool:
+            """As a scheduler does: we are stopped too, so nobody watches, and continued a little before the others."""
+            call = next(calls)
+            for pid in before.values() if call < 2 else ():
+                os.kill(pid, signal.SIGCONT if call else signal.SIGSTOP)
+            time.sleep(0.0 if call else 4.0)
+            return call < 2 or values["frames"] < 600
+
+        assert model.train(10**9, callback) == 1
+        assert pids_of(model) == before
+        assert model._trainer.engine.balance().exact
+
+
+def test_a_hung_worker_is_found_though_callbacks_take_long() -> None:
+    with small(Bandit, workers=2, heartbeat_timeout_s=2.0) as model:
+        model.train(300)
+        before = pids_of(model)
+        os.kill(before["rollout-0"], signal.SIGSTOP)
+        begin = time.monotonic()
+
+        def callback(_: object) -> bool:
+            time.sleep(1.5)
+            return pids_of(model) == before
+
+        assert model.train(10**9, callback) == 1
+        assert time.monotonic() - begin < 12.0
+        assert pids_of(model)["learner-0"] == before["learner-0"]
+
+
+def test_a_restart_that_is_interrupted_leaves_nobody_waiting() -> None:
+    class Interrupts(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "restarting it" in record.getMessage():
+                raise KeyboardInterrupt  # as a second Ctrl-C at this moment does
+
+    handler = Interrupts()
+    with small(Bandit, workers=2) as model:
+        model.train(300)
+        os.kill(pids_of(model)["rollout-1"], signal.SIGKILL)
+        logging.getLogger("arl").addHandler(handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                model.train(10**9)
+        finally:
+            logging.getLogger("arl").removeHandler(handler)
+        status = model.train(300)
+        assert status == 2
+        assert "rollout-1 was ended by signal 9, and its restart was interrupted" in status.error
+        assert model.train(300) == 0
 
 
 def test_what_environments_start_ends_with_them() -> None:

@@ -61,6 +61,18 @@ def test_once_saves_and_says_how_to_go_on(number: signal.Signals, code: int, tmp
     assert not any(alive(process) for process in below)
 
 
+@pytest.mark.parametrize("inference", ["local", "central"])
+def test_a_schedulers_signal_to_every_process_is_one_signal(inference: str, tmp_path: Path) -> None:
+    run = start_arl(*ENDLESS, "--save_every_sec", "0.1", "--inference", inference, cwd=tmp_path)
+    under_way(tmp_path, run)
+    for process in (*processes(run), psutil.Process(run.pid)):
+        process.terminate()
+    out, err = run.communicate(timeout=15)
+    assert run.returncode == 143, (out, err)
+    assert "interrupted after" in out + err
+    assert "restarting" not in out + err
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_twice_ends_at_once_even_if_an_environment_hangs(number: signal.Signals, code: int, tmp_path: Path) -> None:
     hanging = ("run", "--env", "py:tiny_envs:faulty", *RUN, "--train_for_env_steps", "1000000000")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Any
 
 import pytest
@@ -44,17 +43,6 @@ def test_an_acknowledgement_of_an_older_command_is_another_number(arena: Arena) 
     assert block.ack[1] != second
     worker.acknowledge(second)
     assert list(block.ack) == [0, second, 0]
-
-
-def test_silence_is_measured_from_the_last_beat(arena: Arena) -> None:
-    block, worker = ControlBlock(arena), ComponentControl(arena, Role.POLICY, 2)
-    assert 0 <= block.silent_for_s(2) < 10
-    time.sleep(0.05)
-    assert block.silent_for_s(2) >= 0.05
-    assert block.silent_for_s(0) > block.silent_for_s(2), "who never beat is silent since the machine started"
-    before = block.silent_for_s(2)
-    worker.beat()
-    assert block.silent_for_s(2) < before
 
 
 def test_words_of_components_lie_on_cache_lines_of_their_own(arena: Arena) -> None:

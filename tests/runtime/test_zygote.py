@@ -131,6 +131,54 @@ def test_descriptors_above_the_nurserys_limit_are_an_error_not_a_loss(capfd: pyt
             os.close(fd)
 
 
+def test_sigterm_is_the_trainers_business_but_for_what_environments_start(zygote: Zygote) -> None:
+    zygote.spawn("first", "zygote_targets:sleep", {})  # so that the nursery stands ready
+    os.kill(zygote._process.pid, signal.SIGTERM)
+    zygote.spawn("a", "zygote_targets:end_children", {})
+    assert [exit_.code for exit_ in ends(zygote)] == [0]
+
+
+def test_a_nursery_that_still_imports_ends_with_the_trainer(tmp_path: Path) -> None:
+    (tmp_path / "endless.py").write_text("import time; open('begun', 'w'); time.sleep(600)")
+    code = f"import sys, time; sys.path.append({str(tmp_path)!r})\n"
+    code += "from arl_core.runtime.zygote import Zygote; Zygote(['endless']); time.sleep(600)"
+    trainer = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=child_environment())
+    assert eventually((tmp_path / "begun").exists)
+    (nursery,) = descendants(trainer.pid)
+    trainer.kill()
+    trainer.wait()
+    assert eventually(lambda: not alive(nursery), 5.0)
+
+
+def test_numbers_of_descriptors_above_what_select_takes() -> None:
+    """As in a process that has opened a thousand files before."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    fds = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        zygote = Zygote([])
+        pid = zygote.spawn("a", "zygote_targets:exit_with", {"code": 3})
+        assert zygote.fileno() > 1024
+        assert wait_for_end([zygote], 10.0)
+        zygote.close()
+        assert not psutil.pid_exists(pid)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in fds:
+            os.close(fd)
+
+
+def test_a_nursery_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arl_core.runtime.zygote._ANSWER_S", 1.0)
+    zygote = Zygote([])
+    os.kill(zygote._process.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(ComponentFailure, match=f"pid {zygote._process.pid}.* has not answered for 1 s"):
+            zygote.spawn("a", "zygote_targets:sleep", {})
+    finally:
+        zygote.close(timeout_s=0.5)
+
+
 def test_the_users_main_module_is_not_imported_again(tmp_path: Path) -> None:
     """A script without a guard would start its run once more in each process."""
     file = tmp_path / "unguarded.py"

@@ -215,6 +215,20 @@ class Drawn(Bandit):
         return np.full((6, 8, 3), (0, 50 * self.t, 0), np.uint8)
 
 
+class Told(Bandit):
+    """Raises, slow as it is, when the file `told` is there, which it removes."""
+
+    def __init__(self, told: str) -> None:
+        self.told = Path(told)
+
+    def step(self, action: Any) -> Any:
+        time.sleep(0.002)
+        if self.told.exists():
+            self.told.unlink()
+            raise ValueError("as told")
+        return super().step(action)
+
+
 class KillsAtHandOver(Bandit):
     """Once, its process is killed at the moment when it hands a slot over: `before` the learner may have it, or after."""
 

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from arl_core.ipc.component import leave_ends_to_the_trainer
+
 FAULT_BLOCKS = 10
 FAULT_PAGES = 48 << 8  # of 4 KiB in a block of 48 MiB: more than what glibc ever keeps by itself, 32 MiB
 
@@ -64,3 +66,18 @@ def write_numbers(*, fds: Any) -> int:
 def print_modules(*, fds: Any) -> int:
     print("torch:", "torch" in sys.modules, "script:", "unguarded" in sys.modules, flush=True)
     return 0
+
+
+def end_children(*, fds: Any) -> int:
+    """0: a component survives SIGTERM, a program and a fork that its environment started do not."""
+    leave_ends_to_the_trainer()
+    os.kill(os.getpid(), signal.SIGTERM)
+    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    fork = os.fork()
+    if not fork:
+        time.sleep(600)
+    time.sleep(0.3)
+    program.terminate()
+    os.kill(fork, signal.SIGTERM)
+    ends = program.wait(), os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])
+    return int(ends != (-signal.SIGTERM, -signal.SIGTERM))

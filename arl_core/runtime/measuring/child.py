@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import pickle
-import select
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 
+from arl_core.files import readable
 from arl_core.interfaces import UserError
 from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.parts import Parts, PartsRequest, measure_parts
@@ -46,8 +46,7 @@ def _read(receiver: int, pid: int, deadline: float, cure: str) -> Parts | Except
     content = b""
     alive = True
     while not content.endswith(b"\n"):
-        ready, _, _ = select.select([receiver], [], [], _POLL_S)
-        if ready:
+        if readable([receiver], _POLL_S):
             content += os.read(receiver, 65536)
             continue
         if not alive:
