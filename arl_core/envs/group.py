@@ -17,7 +17,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
 from arl_core.envs.faults import EnvironmentFault, close_all, failed, metrics_of_ends, observed
-from arl_core.envs.make import build_any, inner_spaces
+from arl_core.envs.make import build_any, inner_spaces, what_to_install
 from arl_core.envs.multi_agent import MultiAgentGroup, ParallelEnv, close_quietly, is_parallel
 from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
 from arl_core.envs.state import load_env_states, save_env_states
@@ -57,7 +57,8 @@ def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext], beat: Cal
         options = None
         if resolved.options_model is not None:
             options = load_object(resolved.options_model).model_validate(dict(resolved.options))
-        group: EnvGroup = load_object(resolved.vector_maker)(options=options, contexts=contexts, **resolved.kwargs)
+        with what_to_install(resolved):
+            group: EnvGroup = load_object(resolved.vector_maker)(options=options, contexts=contexts, **resolved.kwargs)
         if any(resolved.vector_wrappers):
             group = _wrap_group(group, resolved, contexts[0])
     except (UserError, EnvironmentFault):

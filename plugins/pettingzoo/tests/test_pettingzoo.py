@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arl_plugin_pettingzoo import modules
 from arl_plugin_pettingzoo.modules import listed
 
 from arl_core.envs.group import build_group, make_contexts
@@ -37,6 +38,15 @@ def test_what_cannot_be_built_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "pettingzoo.classic.chess_v6", None)  # importing it says that it is not there
     with pytest.raises(UserError, match=r"pip install 'pettingzoo\[classic\]'"):
         built("classic/chess_v6")
+    monkeypatch.setitem(sys.modules, "mpe2.simple_v3", None)
+    with pytest.raises(UserError, match=r"mpe2\.simple_v3.*pip install arl-plugin-pettingzoo"):
+        built("mpe/simple_v3")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(modules.PACKAGES, "mpe", "mpe2_is_not_here")
+    with pytest.raises(UserError, match="mpe2_is_not_here is missing: pip install arl-plugin-pettingzoo"):
+        resolve_env("pettingzoo")
 
 
 def test_the_constructor_s_own_options() -> None:
