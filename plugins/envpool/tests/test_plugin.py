@@ -44,6 +44,19 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         import_envpool()
 
 
+def test_actions_without_bounds_may_be_negative() -> None:
+    """Doom's buttons that are turned by an amount: EnvPool says from the smallest positive double on."""
+    pytest.importorskip("envpool", reason=ENVPOOL)
+    env = make_env("envpool:D1Basic-v1")
+    space = env.action_space
+    assert isinstance(space, spaces.Box)
+    assert np.isneginf(space.low).all()
+    assert np.isposinf(space.high).all()
+    env.reset()
+    assert env.observation_space.contains(env.step(np.array([-1.0, 0.0, 1.0]))[0])
+    env.close()
+
+
 def test_bounds_are_those_that_are_meant() -> None:
     pytest.importorskip("envpool", reason=ENVPOOL)
     env = make_env("envpool:CheetahRun-v1", seed=1)
