@@ -1,6 +1,7 @@
 """The plugin as the core and its users see it."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,10 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         import_envpool()
 
 
-def test_actions_without_bounds_may_be_negative() -> None:
+def test_actions_without_bounds_may_be_negative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Doom's buttons that are turned by an amount: EnvPool says from the smallest positive double on."""
     pytest.importorskip("envpool", reason=ENVPOOL)
+    monkeypatch.chdir(tmp_path)  # EnvPool's Doom leaves its settings where it is started
     env = make_env("envpool:D1Basic-v1")
     space = env.action_space
     assert isinstance(space, spaces.Box)
