@@ -126,3 +126,13 @@ def test_the_reference_page_is_fresh(capsys: pytest.CaptureFixture[str]) -> None
     page = HERE / "docs" / "reference.md"
     assert main(["plugins", "docs", "mujoco"]) == 0
     assert capsys.readouterr().out == page.read_text(encoding="utf-8"), f"run: arl plugins docs mujoco --output {page}"
+
+
+def test_every_name_on_the_reference_page_can_be_given_as_it_stands() -> None:
+    rows = re.findall(
+        r"^\| `(mujoco:\S+)` \| (.*?) \|", (HERE / "docs" / "reference.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(rows) == 21
+    for name, others in rows:
+        for other in re.findall(r"`(.+?)`", others):
+            assert resolve_env(other) == resolve_env(name), other
