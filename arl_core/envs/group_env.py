@@ -62,7 +62,10 @@ class GroupEnv(gymnasium.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step of the group."""
-        info = self._step(self._layout.to_columns(action))
+        columns = self._layout.to_columns(action)
+        info = self._step(columns)
+        if not self._views.valid[0]:  # what began in reset() ended there: this step has reset once more, and played nothing
+            info = self._step(columns)
         views = self._views
         terminated, truncated = bool(views.terminated[0]), bool(views.truncated[0])
         self._ended = terminated or truncated

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any
@@ -49,6 +50,20 @@ def inner_spaces(resolved: ResolvedEnv, context: EnvContext) -> list[gymnasium.S
     return found
 
 
+@contextmanager
+def what_to_install(resolved: ResolvedEnv) -> Iterator[None]:
+    """Within: where a plugin's package is missing, damaged or of another version, UserError says what brings it."""
+    try:
+        yield
+    except ImportError as error:
+        if resolved.dist in ("", "arl-core"):  # the user's own code, or an id of the user's own packages
+            raise
+        raise UserError(
+            f"environment '{resolved.id}' cannot be built: {type(error).__name__}: {error}. "
+            f"pip install {resolved.dist} brings the packages that it needs; a missing .so is the system's to install"
+        ) from error
+
+
 def prepared_options(resolved: ResolvedEnv) -> Any:
     """Import what registers the environment; returns its options as its makers take them."""
     for module in resolved.imports:
@@ -64,7 +79,8 @@ def _made(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any]
         import cloudpickle
 
         kwargs["target"] = cloudpickle.loads(resolved.code)
-    env = load_object(resolved.maker)(options=options, context=context, **kwargs)
+    with what_to_install(resolved):
+        env = load_object(resolved.maker)(options=options, context=context, **kwargs)
     return env if is_parallel(env) else as_gymnasium(env, resolved.id, context)
 
 

@@ -16,8 +16,8 @@ KNOWN_FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "minihack": ("arl-plugin-minihack", ("MiniHack-",)),
     "mujoco": ("arl-plugin-mujoco", ("mujoco_",)),
     "nasim": ("arl-plugin-nasim", ("nasim_",)),
-    "pettingzoo": ("arl-plugin-pettingzoo", ("pettingzoo_",)),
-    "vizdoom": ("arl-plugin-vizdoom", ("doom_", "vizdoom_")),
+    "pettingzoo": ("arl-plugin-pettingzoo", ()),
+    "vizdoom": ("arl-plugin-vizdoom", ("doom_", "vizdoom_", "Vizdoom")),
 }
 
 # plugins without environments -> distribution

@@ -17,7 +17,8 @@ from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import nearest
 from arl_core.envs.faults import close_after_use, close_quietly
 from arl_core.envs.group import SingleEnvGroup, build_group, make_contexts
-from arl_core.envs.make import build_env
+from arl_core.envs.make import build_any
+from arl_core.envs.multi_agent import MultiAgentGroup, is_parallel
 from arl_core.envs.picture import write_png
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.learning.checkpoint import load_best, load_file, load_newest, weights_in
@@ -72,24 +73,30 @@ def evaluate_cast(
 
 
 def play_picture(
-    model: PolicyNetwork, env: ResolvedEnv, cfg: RunConfig, *, deterministic: bool, seed: int | None = None
+    cast: Cast, env: ResolvedEnv, cfg: RunConfig, *, deterministic: bool, seed: int | None = None
 ) -> NDArray[np.uint8]:
     """The last picture of one episode, RGB [H, W, 3]. Raises UserError where the environment draws none."""
     first = _first_environment(seed)
     context = replace(make_contexts(cfg.seed, first, 1, evaluation=True)[0], render_mode="rgb_array")
     try:
-        instance = build_env(env, context)
+        instance: Any = build_any(env, context)
     except TypeError as error:  # its maker takes no render_mode
         raise UserError(f"'{env.id}' cannot draw itself: {error}") from error
     try:
-        if instance.render_mode != "rgb_array":
+        if getattr(instance, "render_mode", None) != "rgb_array":
             raise UserError(f"'{env.id}' cannot draw itself: it has no render mode rgb_array")
-        group = SingleEnvGroup([instance], [context])
-        play = EpisodesPlay(Cast([model]), group, 1, action_seed(cfg.seed, first), deterministic=deterministic)
-        while not play.step():
-            pass
+        group: MultiAgentGroup | SingleEnvGroup
+        if is_parallel(instance):
+            group = MultiAgentGroup([instance], [context], env.id, env.max_episode_steps)
+        else:
+            group = SingleEnvGroup([instance], [context])
+        play = EpisodesPlay(cast, group, 1, action_seed(cfg.seed, first), deterministic=deterministic)
+        drawn: Any = group.envs[0]
+        frame = None
         try:
-            frame: Any = group.envs[0].render()
+            while not play.step():
+                frame = drawn.render() if len(cast.agents) > 1 else None  # of several, the last step begins another episode
+            frame = drawn.render() if frame is None else frame
         except gymnasium.error.DependencyNotInstalled as error:
             raise UserError(f"'{env.id}' cannot draw itself: {error}") from None
         return np.ascontiguousarray(frame, np.uint8)
@@ -203,7 +210,7 @@ def evaluate_run(
     result = evaluate_cast(cast, run.env, run.cfg, episodes=episodes, deterministic=deterministic, seed=seed)
     values: dict[str, float | int | str] = {"env": run.env.id, "checkpoint": file.name, **result.summary()}
     if picture is not None:
-        pixels = play_picture(cast.models[0], run.env, run.cfg, deterministic=deterministic, seed=seed)
+        pixels = play_picture(cast, run.env, run.cfg, deterministic=deterministic, seed=seed)
         try:
             write_png(picture, pixels)
         except OSError as error:

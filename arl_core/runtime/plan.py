@@ -16,7 +16,7 @@ import numpy as np
 
 from arl_core.config import RunConfig
 from arl_core.envs.decorrelate import Decorrelation, ends_episodes
-from arl_core.envs.faults import close_after_use, close_quietly
+from arl_core.envs.faults import EnvironmentFault, close_after_use, close_quietly
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.make import build_any
 from arl_core.envs.multi_agent import is_parallel, shared_spaces
@@ -318,7 +318,11 @@ def _check_hogwild(device: str, buffers: Mapping[str, Any]) -> None:
 
 def check_group(plan: RunPlan) -> None:
     """A vectorised group must show what the single environment showed. Raises UserError naming the first difference."""
-    group = build_group(plan.env, make_contexts(plan.cfg.seed, 0, 1))
+    try:
+        group = build_group(plan.env, make_contexts(plan.cfg.seed, 0, 1))
+    except EnvironmentFault as error:
+        log.info("%s", traceback.format_exc().rstrip())
+        raise UserError(f"environment '{plan.env.id}' cannot be built: its vectorised form: {error}") from error
     try:
         theirs: Mapping[str, ArraySpec] = group.obs_specs
         if dict(theirs) != dict(plan.shape.obs):

@@ -95,6 +95,24 @@ def test_a_users_mistake_stays_one() -> None:
         build_group(_with_target(make), make_contexts(0, 0, 2))
 
 
+@pytest.mark.parametrize("form", ["maker", "vector_maker"])
+def test_a_plugins_package_that_is_missing_or_damaged_says_what_brings_it(form: str) -> None:
+    def make(**kwargs: Any) -> Any:
+        raise ImportError("libGL.so.1: cannot open shared object file")
+
+    import sys
+    import types
+
+    module = types.ModuleType("arl_test_damaged")
+    module.make = make  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = module
+    described = {form: "arl_test_damaged:make"}
+    with pytest.raises(UserError, match=r"libGL\.so\.1.*pip install arl-plugin-corridor brings [^\n]*$"):
+        build_group(resolved(**described, dist="arl-plugin-corridor"), make_contexts(0, 0, 2))
+    with pytest.raises(EnvironmentFault, match="construction: ImportError"):  # the user's own code
+        build_group(resolved(**described), make_contexts(0, 0, 2))
+
+
 def test_a_vector_maker_is_used_where_there_is_one() -> None:
     import sys
     import types

@@ -9,6 +9,7 @@ import pytest
 from arl_core import __version__
 from arl_core.interfaces import UserError
 from arl_core.registry import discovery
+from arl_core.registry.known import KNOWN_FAMILIES
 from arl_core.registry.names import spell
 
 
@@ -155,6 +156,15 @@ def test_metadata_in_odd_forms(fakes: Any) -> None:
     assert found["latin"][1] == "broken"
     assert found["latin"][2].startswith("latin 1.0: its metadata cannot be read: UnicodeDecodeError")
     assert found["old"][:2] == ["old-style 4", "incompatible"]
+
+
+@pytest.mark.parametrize("family", KNOWN_FAMILIES)
+def test_the_spellings_that_the_core_knows_are_the_plugins_own(family: str) -> None:
+    """Otherwise an installed plugin is told to be missing."""
+    dist, spellings = KNOWN_FAMILIES[family]
+    if dist not in {record.dist for record in discovery.plugin_records()}:
+        pytest.skip(f"{dist} is not installed")
+    assert set(spellings) <= {prefix.text for prefix in discovery.prefixes() if prefix.family == family}
 
 
 def test_a_known_family_whose_distribution_is_broken_is_not_told_to_be_missing(

@@ -17,6 +17,7 @@ from arl_core.registry import resolve_run, run_parts
 from arl_core.runtime.plan import (
     RunPlan,
     available_cores,
+    check_group,
     choose_inference,
     make_plan,
     policy_workers,
@@ -157,6 +158,12 @@ def test_an_environment_that_cannot_be_built_is_named(error: type[BaseException]
     with pytest.raises(UserError, match=rf"broken.*cannot be built: {error.__name__}: no such level: 9") as caught:
         plan_of(broken)
     assert isinstance(caught.value.__cause__, error)
+
+
+def test_a_vectorised_form_that_cannot_be_built_is_one_line() -> None:
+    plan = plan_of()
+    with pytest.raises(UserError, match=r"Bandit' cannot be built: its vectorised form: environment 0 .*TypeError: [^\n]*$"):
+        check_group(replace(plan, env=replace(plan.env, vector_maker="math:sqrt")))
 
 
 def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

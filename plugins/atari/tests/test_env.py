@@ -114,6 +114,24 @@ def test_lives_go_on_in_the_same_game() -> None:
     assert env.reset()[1]["lives"] == 5
 
 
+def test_a_game_that_ends_as_a_life_begins_costs_no_step_of_the_next() -> None:
+    def lost(max_frames: int) -> tuple[Any, int]:
+        env = make_env("atari:breakout", seed=1, life_loss=True, max_frames=max_frames)
+        env.reset(seed=1)
+        steps = 1
+        while not env.step(0)[2]:
+            steps += 1
+        return env, steps
+
+    first, steps = lost(10_000)
+    first.close()
+    env, _ = lost(4 * (steps + 1))  # truncated by the very action that begins the second life
+    env.reset()
+    observation = env.step(0)[0]
+    assert [bool(frame.any()) for frame in observation] == [False, False, True, True]  # the game's first, and the action's
+    env.close()
+
+
 def test_runs_that_train_on_lives_evaluate_whole_games() -> None:
     options = {"life_loss": True, "max_frames": 2_000}
     evaluation = {"eval_every_frames": 50, "eval_episodes": 1}

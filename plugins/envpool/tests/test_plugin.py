@@ -1,6 +1,7 @@
 """The plugin as the core and its users see it."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,20 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "envpool", None)
     with pytest.raises(UserError, match="pip install arl-plugin-envpool"):
         import_envpool()
+
+
+def test_actions_without_bounds_may_be_negative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Doom's buttons that are turned by an amount: EnvPool says from the smallest positive double on."""
+    pytest.importorskip("envpool", reason=ENVPOOL)
+    monkeypatch.chdir(tmp_path)  # EnvPool's Doom leaves its settings where it is started
+    env = make_env("envpool:D1Basic-v1")
+    space = env.action_space
+    assert isinstance(space, spaces.Box)
+    assert np.isneginf(space.low).all()
+    assert np.isposinf(space.high).all()
+    env.reset()
+    assert env.observation_space.contains(env.step(np.array([-1.0, 0.0, 1.0]))[0])
+    env.close()
 
 
 def test_bounds_are_those_that_are_meant() -> None:

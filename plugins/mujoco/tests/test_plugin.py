@@ -4,11 +4,13 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
 from arl_plugin_mujoco import plugin
 from arl_plugin_mujoco.options import MujocoOptions
+from arl_plugin_mujoco.tasks import prefixes
 
 from arl_core.cli.main import main
 from arl_core.config import RunConfig
@@ -25,6 +27,8 @@ MUJOCO = "MuJoCo is not installed: pip install arl-plugin-mujoco"
         ("mujoco", "HalfCheetah-v5"),
         ("mujoco_halfcheetah", "HalfCheetah-v5"),
         ("mujoco:HalfCheetah-v4", "HalfCheetah-v4"),
+        ("HalfCheetah-v4", "HalfCheetah-v4"),
+        ("Ant-v5", "Ant-v5"),
         ("mujoco:halfcheetah", "HalfCheetah-v5"),
         ("mujoco_hopper-v4", "Hopper-v4"),
         ("mujoco_walker", "Walker2d-v5"),
@@ -42,6 +46,13 @@ def test_unknown_robots_are_refused_with_the_nearest() -> None:
         resolve_env("mujoco:HalfCheeta")
     with pytest.raises(UserError, match="mujoco:Pusher-v5"):
         resolve_env("mujoco:Pusher-v4")
+    with pytest.raises(UserError, match="Did you mean 'Humanoid-v5'"):
+        resolve_env("Humanoid-v3")
+
+
+def test_the_metadata_lists_every_prefix() -> None:
+    points = distribution("arl-plugin-mujoco").entry_points.select(group="arl.prefixes.v1")
+    assert {point.name for point in points} == set(prefixes())
 
 
 def test_every_id_of_gymnasium_is_a_variant() -> None:
@@ -115,3 +126,13 @@ def test_the_reference_page_is_fresh(capsys: pytest.CaptureFixture[str]) -> None
     page = HERE / "docs" / "reference.md"
     assert main(["plugins", "docs", "mujoco"]) == 0
     assert capsys.readouterr().out == page.read_text(encoding="utf-8"), f"run: arl plugins docs mujoco --output {page}"
+
+
+def test_every_name_on_the_reference_page_can_be_given_as_it_stands() -> None:
+    rows = re.findall(
+        r"^\| `(mujoco:\S+)` \| (.*?) \|", (HERE / "docs" / "reference.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(rows) == 21
+    for name, others in rows:
+        for other in re.findall(r"`(.+?)`", others):
+            assert resolve_env(other) == resolve_env(name), other

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pygame
 import pytest
+from arl_plugin_pettingzoo import modules
 from arl_plugin_pettingzoo.modules import listed
 
+from arl_core.cli.main import main
 from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.make import build_any
 from arl_core.envs.multi_agent import MultiAgentGroup
@@ -37,6 +42,15 @@ def test_what_cannot_be_built_is_one_line(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "pettingzoo.classic.chess_v6", None)  # importing it says that it is not there
     with pytest.raises(UserError, match=r"pip install 'pettingzoo\[classic\]'"):
         built("classic/chess_v6")
+    monkeypatch.setitem(sys.modules, "mpe2.simple_v3", None)
+    with pytest.raises(UserError, match=r"mpe2\.simple_v3.*pip install arl-plugin-pettingzoo"):
+        built("mpe/simple_v3")
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(modules.PACKAGES, "mpe", "mpe2_is_not_here")
+    with pytest.raises(UserError, match="mpe2_is_not_here is missing: pip install arl-plugin-pettingzoo"):
+        resolve_env("pettingzoo")
 
 
 def test_the_constructor_s_own_options() -> None:
@@ -95,3 +109,17 @@ def test_a_team_trains() -> None:
         assert model.train(2_000) == 0
         assert model._trainer.engine.balance().exact
         assert model.evaluate(2)["length_mean"] == 25
+
+
+def test_the_end_of_an_episode_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = "run --env pettingzoo:classic/connect_four_v3 --serial true --device cpu --num-workers 1 --num-envs-per-worker 2"
+    assert main([*run.split(), "--train-for-env-steps", "500", "--train-dir", str(tmp_path), "--experiment", "four"]) == 0
+    picture = tmp_path / "four.png"
+    assert main(["eval", str(tmp_path / "four"), "--episodes", "1", "--picture", str(picture)]) == 0
+    assert "picture" in capsys.readouterr().out
+    pixels = pygame.surfarray.array3d(pygame.image.load(str(picture)))
+    env: Any = build_any(resolve_env("pettingzoo:classic/connect_four_v3"), replace(CONTEXT, render_mode="rgb_array"))
+    env.reset(seed=0)
+    empty = env.render()
+    assert pixels.shape == (empty.shape[1], empty.shape[0], 3)
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > len(np.unique(empty.reshape(-1, 3), axis=0))  # discs

@@ -102,11 +102,11 @@ def observation_space(pool: Any) -> spaces.Space[Any]:
 
 
 def action_space(task_id: str, pool: Any) -> spaces.Space[Any]:
-    """The space of one environment's actions. Raises UserError where it has several parts."""
+    """The space of one environment's actions, with the bounds that it means. Raises UserError where it has several parts."""
     space = _as_space(pool.action_space)
     if not isinstance(space, spaces.Discrete | spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary):
         raise UserError(f"envpool: {task_id} takes actions of several parts ({space}), which this plugin does not step")
-    return space
+    return _widened(space) if isinstance(space, spaces.Box) else space
 
 
 def _as_space(space: Any) -> gymnasium.Space[Any]:

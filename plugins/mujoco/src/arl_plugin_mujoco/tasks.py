@@ -37,10 +37,16 @@ _OTHER_NAMES = {
 }
 
 
+def prefixes() -> list[str]:
+    """The beginnings of historical ids, as `pyproject.toml` has them."""
+    return ["mujoco_", *(f"{task.name}-v" for task in TASKS)]
+
+
 def aliases() -> dict[str, str]:
-    """Names without a version, and those in lower case, to ids: "halfcheetah" -> "HalfCheetah-v5"."""
+    """Gymnasium's ids, names without a version, and those in lower case, to ids: "halfcheetah" -> "HalfCheetah-v5"."""
     newest = {task.name: f"{task.name}-v{task.versions[0]}" for task in TASKS}
-    found = dict(newest)
+    ids = [f"{task.name}-v{version}" for task in TASKS for version in task.versions]
+    found = newest | dict(zip(ids, ids, strict=True))
     for task in TASKS:
         found[task.name.lower()] = newest[task.name]
         found |= {f"{task.name.lower()}-v{version}": f"{task.name}-v{version}" for version in task.versions}

@@ -21,10 +21,12 @@ def make(*, options: PettingZooOptions | None, context: EnvContext, module: str)
         arguments["render_mode"] = context.render_mode
     try:
         env = _parallel(import_module(module), arguments)
-    except ImportError as error:  # a package of the folder's own, which PettingZoo has as an extra of that name
+    except ImportError as error:
         package, _, rest = module.partition(".")
-        cure = f": pip install '{package}[{rest.partition('.')[0]}]'" if package == "pettingzoo" else ""
-        raise UserError(f"{module}: {error}{cure}") from error
+        if package != "pettingzoo":
+            raise
+        # a package of the folder's own, which PettingZoo has as an extra of that name
+        raise UserError(f"{module}: {error}: pip install 'pettingzoo[{rest.partition('.')[0]}]'") from error
     except (TypeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{module} cannot be made with {arguments or 'its defaults'}: {reason}") from error

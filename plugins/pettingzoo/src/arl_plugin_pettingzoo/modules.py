@@ -38,6 +38,10 @@ def listed() -> dict[str, str]:
 def resolve(variant: str) -> EnvSpec:
     """The environment that `MODULE/NAME` means. Raises UserError with the nearest one for a name that means none."""
     known = listed()
+    folder = variant.partition("/")[0]
+    if folder in PACKAGES and not any(name.startswith(f"{folder}/") for name in known):
+        package = PACKAGES[folder].partition(".")[0]
+        raise UserError(f"pettingzoo:{variant}: the package {package} is missing: pip install arl-plugin-pettingzoo")
     if variant not in known:
         raise UserError(
             f"no environment 'pettingzoo:{variant}'.{nearest(variant, known)} "
