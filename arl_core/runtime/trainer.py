@@ -43,8 +43,6 @@ from arl_core.runtime.statistics import Before
 
 log = logging.getLogger("arl")
 Observer = Callable[[Snapshot, EpisodeStatistics], bool | None]
-
-
 _IMPORTED_IN = os.getpid()
 _LEARNER_STATE = {"model", "optimizer", "version", "frames", "shuffle"}
 
@@ -351,8 +349,7 @@ class Trainer:
     def load_state_dicts(self, states: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Have policies act with these weights from the very next frame. Raises ValueError, and changes nothing, where any does
         not fit."""
-        is_live = self._engine is not None or self._training is not None
-        engine = self.engine if is_live else None  # before anything changes: it refuses another process and another thread
+        engine = self.engine if self._engine or self._training else None  # first: another process or thread is refused
         for policy, state in states.items():
             check_weights(self.models[policy].state_dict(), state, f"policy {policy}: " if len(self.models) > 1 else "")
         for policy, state in states.items():
