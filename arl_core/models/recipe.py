@@ -26,7 +26,14 @@ def initial_weights(seed: int) -> Iterator[None]:
     the user has it back as it was."""
     with _LOCK, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        yield
+        threads = torch.get_num_threads()
+        torch.set_num_threads(
+            1
+        )  # an orthogonal matrix's last bits depend on it, and other machines have other numbers of cores
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

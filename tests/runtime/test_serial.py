@@ -51,6 +51,18 @@ def test_two_runs_are_bit_equal_and_start_no_process() -> None:
         assert not torch.equal(weights(one)[key], weights(other)[key])
 
 
+def test_weights_do_not_depend_on_the_cores_of_the_machine() -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = weights(serial(hidden_size=256))
+        torch.set_num_threads(2)
+        assert_equal(weights(serial(hidden_size=256)), one)
+        assert torch.get_num_threads() == 2  # the process is the user's
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_models_that_threads_make_at_once_are_those_of_their_seeds() -> None:
     seeds = [1, 2, 3, 4] * 8
     alone = {seed: weights(serial(seed=seed)) for seed in set(seeds)}
