@@ -27,11 +27,16 @@ def failed(context: EnvContext, where: str, error: BaseException) -> str:
     )
 
 
+def parts_of(result: Any) -> str:
+    """The type of a result, or of each part of a tuple."""
+    parts = ", ".join(type(part).__name__ for part in result) if isinstance(result, tuple) else ""
+    return f"({parts})" if parts else type(result).__name__
+
+
 def observed(result: Any) -> Any:
     """The observation in what `reset()` returned. Raises TypeError where that is not (observation, info)."""
     if not isinstance(result, tuple) or len(result) != 2 or not isinstance(result[1], Mapping | None):
-        parts = ", ".join(type(part).__name__ for part in result) if isinstance(result, tuple) else ""
-        raise TypeError(f"reset() returned {f'({parts})' if parts else type(result).__name__}, not (observation, info)")
+        raise TypeError(f"reset() returned {parts_of(result)}, not (observation, info)")
     return result[0]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
-from arl_core.envs.faults import EnvironmentFault, close_all, close_quietly, failed, metrics_of_ends, observed
+from arl_core.envs.faults import EnvironmentFault, close_all, close_quietly, failed, metrics_of_ends, observed, parts_of
 from arl_core.envs.make import build_any, inner_spaces, prepared_options, what_to_install
 from arl_core.envs.multi_agent import MultiAgentGroup, ParallelEnv, is_parallel
 from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
@@ -222,7 +222,7 @@ class SingleEnvGroup:
         """Who of them returned what cannot be used."""
         for i, result in enumerate(results):
             if not isinstance(result, tuple) or len(result) != 5:
-                what = f"step() returned {type(result).__name__}, not (observation, reward, terminated, truncated, info)"
+                what = f"step() returned {parts_of(result)}, not (observation, reward, terminated, truncated, info)"
                 return self._fault(i, "step", TypeError(what))
             observation, reward, terminated, truncated, _ = result
             try:

@@ -14,7 +14,7 @@ from arl_core.interfaces import UserError, load_object
 from arl_core.learning.optimizers import FlatOptimizer, make_optimizer
 from arl_core.models.flat import flatten_module
 from arl_core.models.policy import PolicyNetwork
-from arl_core.models.recipe import ModelRecipe
+from arl_core.models.recipe import ModelRecipe, initial_weights
 
 
 def check_scalar(loss: Any, whose: str) -> None:
@@ -31,8 +31,7 @@ class Auxiliaries:
     def __init__(self, recipe: ModelRecipe, model: PolicyNetwork, device: torch.device) -> None:
         cfg = recipe.cfg
         self._losses: dict[str, AuxiliaryLoss] = {}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(cfg.seed + 1)  # not the network's stream: its weights do not depend on what is added here
+        with initial_weights(cfg.seed + 1):  # not the network's stream: its weights do not depend on what is added here
             for name, maker, options in recipe.parts.losses:
                 loss = load_object(maker)(model, recipe.obs_space, recipe.action_space, cfg, **options)
                 if not isinstance(loss, AuxiliaryLoss):

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -96,6 +97,8 @@ def load_file(path: Path) -> dict[str, Any]:
         raise UserError(f"checkpoint {path} is damaged: its content does not match the checksum in its name")
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except UnpicklingError:  # torch's text advises to execute what the file says
+        raise UserError(f"checkpoint {path} cannot be read: it is damaged, or no checkpoint of a run") from None
     except Exception as error:  # noqa: BLE001  # damaged pickles raise anything
         raise UserError(f"checkpoint {path} cannot be read: {type(error).__name__}: {str(error)[:200]}") from None
     if not isinstance(state, dict):

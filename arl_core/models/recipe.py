@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +17,23 @@ from arl_core.models.custom import CustomNetwork
 from arl_core.models.policy import PolicyNetwork
 
 _SEED_STEP = 1_000_003  # between the policies of a run: not between the seeds that people choose
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def initial_weights(seed: int) -> Iterator[None]:
+    """Modules made here draw their weights from `seed`. torch's stream is the whole process's: one thread has it at a time, and
+    the user has it back as it was."""
+    with _LOCK, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(
+            1
+        )  # an orthogonal matrix's last bits depend on it, and other machines have other numbers of cores
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -28,8 +48,7 @@ class ModelRecipe:
     def build(self, policy: int = 0) -> PolicyNetwork:
         """A network with weights from the run's seed, other ones for every policy."""
         spaces = self.obs_space, self.action_space
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.cfg.seed + policy * _SEED_STEP)
+        with initial_weights(self.cfg.seed + policy * _SEED_STEP):
             if self.parts.model is not None:
                 return CustomNetwork(*spaces, self.cfg, load_object(self.parts.model))
             return ActorCritic(*spaces, self.cfg, load_object(self.parts.encoder))

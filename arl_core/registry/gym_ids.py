@@ -15,7 +15,7 @@ from typing import Any
 from arl_core.config.layers import nearest
 from arl_core.interfaces import UserError
 from arl_core.registry.loading import cause, load_named
-from arl_core.registry.local import LocalEnvSpec, by_value, look_here
+from arl_core.registry.local import LocalEnvSpec, by_value, is_running, look_here
 
 MAKER = "arl_core.envs.make:make_gymnasium"
 LEGACY_MAKER = "arl_core.envs.legacy_gym:make"
@@ -96,8 +96,8 @@ def _legacy(spec: Any, variant: str, imports: tuple[str, ...]) -> LocalEnvSpec:
 
 
 def _names_module(entry_point: Any) -> bool:
-    """Whether a fresh process can import the entry point; the script's own `__main__` is another module there."""
-    return isinstance(entry_point, str) and not entry_point.startswith("__main__:")
+    """Whether a fresh process can import the entry point."""
+    return isinstance(entry_point, str) and not is_running(entry_point.partition(":")[0])
 
 
 def _is_json(value: Any) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cloudpickle
@@ -38,7 +40,7 @@ def resolve_target(variant: str) -> LocalEnvSpec:
     if not module or not attribute:
         raise UserError(f"environment 'py:{variant}': write py:module:attr, such as py:my_package.envs:MyEnv")
     look_here(module)
-    return _described(load_named(variant, f"environment 'py:{variant}'"), variant, named=module != "__main__")
+    return _described(load_named(variant, f"environment 'py:{variant}'"), variant, named=not is_running(module))
 
 
 def look_here(module: str) -> None:
@@ -77,8 +79,8 @@ def _described(target: Any, name: str, *, named: bool) -> LocalEnvSpec:
 
 
 def _importable(target: Any, name: str) -> bool:
-    """Whether a fresh process finds `target` under `name`; `__main__` there is another module."""
-    if name.startswith("__main__:"):
+    """Whether a fresh process finds `target` under `name`."""
+    if is_running(name.partition(":")[0]):
         return False
     try:
         return load_object(name) is target
@@ -86,10 +88,35 @@ def _importable(target: Any, name: str) -> bool:
         return False  # a local class, a lambda, a module made by hand
 
 
+def is_running(module: str) -> bool:
+    """Whether `module` is the user's program as it runs: a fresh process has another one of that name (`__main__`), has none
+    (`runpy.run_path`), or would run the program again as it imports it."""
+    found = sys.modules.get(module)
+    spec = getattr(found, "__spec__", None)
+    if module == "__main__" or spec is not None:
+        return module == "__main__" or bool(getattr(spec, "_initializing", False))
+    return type(found) is ModuleType and hasattr(found, "__file__")  # others without a specification are parts of libraries
+
+
+@contextmanager
+def _programs_carried() -> Iterator[None]:
+    """Have cloudpickle carry what the user's program defines, whatever module it runs as."""
+    names = [name for name in list(sys.modules) if name != "__main__" and is_running(name)]
+    new = [sys.modules[name] for name in names if name not in cloudpickle.list_registry_pickle_by_value()]
+    for module in new:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in new:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
 def by_value(target: Any, name: str) -> bytes:
     """`target` as bytes that carry its code. Raises UserError where it holds what cannot be carried."""
     try:
-        return bytes(cloudpickle.dumps(target))
+        with _programs_carried():
+            return bytes(cloudpickle.dumps(target))
     except Exception as error:
         raise UserError(
             f"environment '{name}' of your script cannot be sent to the workers: {cause(error)}. "

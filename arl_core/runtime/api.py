@@ -37,7 +37,7 @@ from arl_core.sampling.playing import Cast
 from arl_core.spaces import children_of, given_at, leaves_of
 
 LAYOUT = Layer("APPO", {"num_workers": 8, "num_envs_per_worker": 2})  # where the environment's plugin sets neither
-Callback = Callable[[Mapping[str, Any]], bool | None]
+Callback = Callable[[Mapping[str, Any]], bool | np.bool_ | None]
 
 
 class Status(int):
@@ -144,7 +144,8 @@ class APPO:
 
         def observer(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool | None:
             self._records.write(snapshot, episodes)
-            return callback(_statistics(snapshot, episodes)) if callback is not None else None
+            answer = callback(_statistics(snapshot, episodes)) if callback is not None else None
+            return bool(answer) if isinstance(answer, np.bool_) else answer  # a comparison of the user's, such as mean < 195
 
         with self._records.open():
             outcome = trainer.train(frames, observer=observer, additional=True)
@@ -260,7 +261,7 @@ class APPO:
         if model.state_size:
             memory = torch.from_numpy(_as_state(state, count, model.state_size))
             if episode_start is not None:
-                memory = memory * torch.from_numpy(~np.atleast_1d(np.asarray(episode_start, bool))).unsqueeze(-1)
+                memory = memory * torch.from_numpy(~_as_starts(episode_start, count)).unsqueeze(-1)
         with torch.inference_mode():
             tensors = {key: torch.from_numpy(value) for key, value in rows.items()}
             out = model.act(tensors, memory, None, deterministic=deterministic)
@@ -364,13 +365,26 @@ def _as_state(state: Any, rows: int, size: int) -> NDArray[np.float32]:
     return array
 
 
+def _as_starts(episode_start: Any, rows: int) -> NDArray[np.bool_]:
+    """Which rows begin an episode, [N, or 1 for all]."""
+    array = np.atleast_1d(np.asarray(episode_start, bool))
+    if array.shape not in {(rows,), (1,)}:
+        raise UserError(f"episode_start has shape {array.shape}; expected {(rows,)}")
+    return array
+
+
 def _as_rows(observation: Any, space: gym.Space[Any]) -> tuple[dict[str, NDArray[Any]], bool]:
     """One observation or a batch as `{key: [N, ...]}`, and whether it was a batch."""
     rows: dict[str, NDArray[Any]] = {}
     batched = False
     specs = obs_specs(space)
     for key, (path, _) in leaves_of(space).items():
-        array, shape = np.asarray(given_at(path, observation, specs), specs[key].dtype), specs[key].shape
+        found, shape = given_at(path, observation, specs), specs[key].shape
+        try:
+            array = np.asarray(found, specs[key].dtype)
+        except (TypeError, ValueError):
+            what = f"observation '{key}' is {type(found).__name__}"
+            raise UserError(f"{what}; expected numbers of shape {shape}, or a batch of such") from None
         if array.shape == shape:
             array = array[None]
         elif array.shape[1:] == shape:
@@ -378,4 +392,8 @@ def _as_rows(observation: Any, space: gym.Space[Any]) -> tuple[dict[str, NDArray
         else:
             raise UserError(f"observation '{key}' has shape {array.shape}; expected {shape}, or a batch of such")
         rows[key] = array
+    if len({len(array) for array in rows.values()}) > 1:
+        raise UserError(
+            f"observation: {', '.join(f'{len(array)} of {key!r}' for key, array in rows.items())}; expected as many of each"
+        )
     return rows, batched

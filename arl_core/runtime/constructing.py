@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from arl_core.config.layers import canonical_field
+from arl_core.config import RunConfig
+from arl_core.config.foreign import FOREIGN_NAMES
+from arl_core.config.layers import canonical_field, nearest
 from arl_core.interfaces import UserError
 from arl_core.registry.resolve import own_option
 
@@ -15,6 +17,8 @@ _ARGUMENTS = frozenset({"env", "encoder", "encoder_subtype", "num_envs_per_worke
 def check_keywords(who: str, arguments: Mapping[str, Any], policy_kwargs: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
     """UserError for keywords that are no arguments of ours, and for what two places say differently."""
     for name, value in fields.items():
+        if "policy_kwargs" in (hint := nearest(name, ["policy_kwargs", *RunConfig.model_fields, *FOREIGN_NAMES])):
+            raise UserError(f"{who}: no argument '{name}'.{hint}")
         field = _field(name, who, value, arguments["env"])
         raise UserError(f"{who}: '{name}' belongs into policy_kwargs: policy_kwargs={{'{field}': ...}}")
     for name, value in policy_kwargs.items():

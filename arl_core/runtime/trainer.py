@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from arl_core.config import ResolvedConfig, RunConfig
@@ -42,8 +44,7 @@ from arl_core.runtime.statistics import Before
 
 log = logging.getLogger("arl")
 Observer = Callable[[Snapshot, EpisodeStatistics], bool | None]
-
-
+_IMPORTED_IN = os.getpid()
 _LEARNER_STATE = {"model", "optimizer", "version", "frames", "shuffle"}
 
 
@@ -78,6 +79,8 @@ class Trainer:
         directory: RunDirectory | None = None,
         nurseries: Nurseries | None = None,
     ) -> None:
+        if os.getpid() != _IMPORTED_IN:
+            torch.set_num_threads(1)  # a forked process does not have its parent's threads: torch's kernels would wait for them
         parts = run_parts(resolved.config, selection_of(resolved))
         resolved = settle(resolved, env, parts, nurseries)
         self.cfg = resolved.config
@@ -101,8 +104,8 @@ class Trainer:
         ]
         self.best = [BestCheckpoint(self.cfg, folder, policy) for policy, folder in enumerate(folders)]
         self._resolved = resolved
-        self._process = os.getpid()
-        self._is_training = self._is_closed = False
+        self._process, self._is_closed = os.getpid(), False
+        self._training: int | None = None  # the thread in which `train` runs
         log.info("%s, inference %s (%s)", env.id, self.plan.inference, self.plan.inference_reason)
         if env.single_because:
             log.warning("%s: %s steps single environments in this run, which is slower", env.single_because, env.id)
@@ -120,8 +123,11 @@ class Trainer:
 
     @property
     def engine(self) -> Engine:
-        """The engine, started when it is first needed. Raises UserError after `close`, and in a forked process."""
+        """The engine, started when it is first needed. Raises UserError after `close`, in a forked process, and in another
+        thread than that in which `train` runs."""
         self._check_usable()
+        if self._training not in (None, threading.get_ident()):
+            raise UserError("train runs in another thread: do this in its callback, or after it")
         if self._engine is None:
             self._engine = self._start()
         return self._engine
@@ -215,13 +221,13 @@ class Trainer:
         logged, kept in `failure`, and ends the run's processes; weights of the last checkpoint stay.
         """
         self._check_usable()
-        if self._is_training:
+        if self._training is not None:
             raise UserError("train was called while it runs, by its callback or another thread: return False to end the call")
-        self._is_training = True
+        self._training = threading.get_ident()
         try:
             return self._train_and_tell(frames, seconds, observer, additional)
         finally:
-            self._is_training = False
+            self._training = None
 
     def _train_and_tell(self, frames: int, seconds: float, observer: Observer | None, additional: bool) -> Outcome:
         seconds_before = self._engine.statistics.seconds if self._engine is not None else self._before.seconds
@@ -343,13 +349,14 @@ class Trainer:
     def load_state_dicts(self, states: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Have policies act with these weights from the very next frame. Raises ValueError, and changes nothing, where any does
         not fit."""
+        engine = self.engine if self._engine or self._training else None  # first: another process or thread is refused
         for policy, state in states.items():
             check_weights(self.models[policy].state_dict(), state, f"policy {policy}: " if len(self.models) > 1 else "")
         for policy, state in states.items():
             self.models[policy].load_state_dict(dict(state))
             self._checkpoints.pop(policy, None)
-        if self._engine is not None:
-            self._engine.load_weights({policy: self._weights_of(policy) for policy in states})
+        if engine is not None:
+            engine.load_weights({policy: self._weights_of(policy) for policy in states})
 
     def load_checkpoints(self, found: Mapping[int, tuple[Path, Mapping[str, Any]]]) -> None:
         """Have policies go on from checkpoints, files that were read as states. Raises ValueError, and changes nothing, where
@@ -377,7 +384,7 @@ class Trainer:
         """End the run's processes. Idempotent; nothing happens in a process forked from ours. UserError in a callback."""
         if os.getpid() != self._process:
             return
-        if self._is_training:
+        if self._training is not None:
             raise UserError(
                 "close was called while train runs, by its callback or another thread: return False to end the call"
             )

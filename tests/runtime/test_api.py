@@ -143,6 +143,8 @@ def test_predict_with_dict_observations_and_continuous_actions() -> None:
     wanted = "expected an observation with picture, vector, as the environment gives it, got "
     with pytest.raises(UserError, match=rf"^{wanted}an array of shape \(3, 3\)$"):
         model.predict(rows["vector"])
+    with pytest.raises(UserError, match=r"^observation: 3 of 'picture', 1 of 'vector'; expected as many of each$"):
+        model.predict({**rows, "vector": rows["vector"][0]})
     with pytest.raises(UserError, match=f"^{wanted}one with vector$"):
         model.predict({"vector": rows["vector"]})
     with pytest.raises(UserError, match=f"^{wanted}an array"):
@@ -203,11 +205,23 @@ def test_what_predict_is_handed_back_is_looked_at() -> None:
     assert not np.array_equal(kept, state)
     with pytest.raises(UserError, match=r"state has shape \(\); expected \(1, 64\), as predict returned it, or None"):
         model.predict(observation, 3)
+    pair = np.stack([observation] * 2)
+    _, states = model.predict(pair)
+    for starts in ([True, False, True], [[True, False]]):
+        with pytest.raises(UserError, match=r"episode_start has shape .*; expected \(2,\)"):
+            model.predict(pair, states, episode_start=starts)
+    for odd in ((observation, {}), "text", {"obs": observation}):
+        with pytest.raises(UserError, match=r"observation 'obs' is \w+; expected numbers of shape \(2,\), or a batch of such"):
+            model.predict(odd)
 
 
 def test_fields_that_are_no_keywords_are_shown_their_place() -> None:
     with pytest.raises(UserError, match=r"APPO: 'learning_rate' belongs into policy_kwargs: policy_kwargs=\{'learning_rate'"):
         APPO("gym:CartPole-v1", learning_rate=1e-3)
+    with pytest.raises(UserError, match=r"APPO: no argument 'polcy_kwargs'\. Did you mean 'policy_kwargs'\?"):
+        APPO("gym:CartPole-v1", polcy_kwargs={"learning_rate": 1e-3})
+    with pytest.raises(UserError, match=r"APPO: no configuration field 'num_worker'\. Did you mean 'num_workers'\?"):
+        APPO("gym:CartPole-v1", num_worker=1)
     with pytest.raises(UserError, match=r"APPO: 'ent_coef' is not an option here\. Instead: exploration_loss_coeff"):
         APPO("gym:CartPole-v1", ent_coef=0.0)
     instead = r"is an option of the environment maze: policy_kwargs=\{'env_options': \{'max_steps': 5\}\}"

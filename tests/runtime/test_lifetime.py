@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,49 @@ def test_an_interrupted_pause_leaves_a_model_that_trains_on(monkeypatch: pytest.
         assert engine.balance().exact
 
 
+def test_another_thread_changes_nothing_while_train_runs(tmp_path: Path, serial: bool) -> None:
+    runs, over = threading.Event(), threading.Event()
+
+    def callback(_: Any) -> bool:
+        runs.set()
+        return not over.is_set()
+
+    with small(Bandit, serial=serial) as model:
+        weights = model.get_parameters()
+        model.save(tmp_path / "c.pt")
+        thread = threading.Thread(target=model.train, args=(10**9, callback))
+        thread.start()
+        try:
+            assert runs.wait(30)
+            for change in (
+                lambda: model.set_parameters(weights),
+                lambda: model.load(tmp_path / "c.pt"),
+                lambda: model.save(tmp_path / "d.pt"),
+                lambda: model.set_hyperparameters(gamma=0.9),
+            ):
+                with pytest.raises(UserError, match="train runs in another thread: do this in its callback, or after it"):
+                    change()
+            assert model.get_parameters()[0].keys() == weights[0].keys()  # reading is free
+        finally:
+            over.set()
+            thread.join(30)
+        model.set_parameters(weights)
+        assert same(model.get_parameters()[0], weights[0])
+        assert model.train(200) == Outcome.SUCCESS
+
+
+def test_a_forked_process_has_models_of_its_own() -> None:
+    with small(Bandit) as model:  # building its network has started torch's threads, which a forked process does not have
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(60)
+            with small(Bandit, serial=True) as own:
+                os._exit(own.train(200))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == Outcome.SUCCESS
+        assert model.train(200) == Outcome.SUCCESS
+
+
 def test_a_forked_process_leaves_the_model_to_its_owner() -> None:
     with small(Bandit) as model:
         model.train(200)
@@ -94,10 +138,12 @@ def test_a_forked_process_leaves_the_model_to_its_owner() -> None:
         if child == 0:
             try:
                 model.close()
-                model.train(10)
-            except UserError as error:
-                os._exit(42 if "belongs to process" in str(error) else 1)
-            os._exit(0)
+                for change in (lambda: model.set_parameters(model.get_parameters()), lambda: model.train(10)):
+                    with pytest.raises(UserError, match="belongs to process"):
+                        change()
+                os._exit(42)
+            finally:
+                os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
         assert model.train(200) == Outcome.SUCCESS
 

@@ -48,6 +48,32 @@ print("last", int(last.train(100)))
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("start", ["import program", "import runpy; runpy.run_path('program.py')"], ids=["import", "run_path"])
+def test_a_program_may_run_as_any_module(start: str, tmp_path: Path) -> None:
+    """Workers neither look for that module nor run the program again."""
+    (tmp_path / "program.py").write_text(
+        f"""
+import gymnasium as gym
+from arl_core import APPO
+from tiny_envs import Bandit
+
+REWARD = 3.0
+class Mine(Bandit):
+    def step(self, action):
+        return super().step(action)[0], REWARD, True, False, {{}}
+
+gym.register("Mine-v0", Mine)
+gym.register("Named-v0", f"{{__name__}}:Mine")
+for env in Mine, lambda: Mine(), "gym:Mine-v0", "gym:Named-v0", f"py:{{__name__}}:Mine":
+    with APPO(env, {COMMON}) as model:
+        print(model.train(64).return_mean)
+"""
+    )
+    done = script(start, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["3.0"] * 5
+
+
 @pytest.mark.slow
 def test_a_module_beside_the_script_reaches_the_workers(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("from tiny_envs import Bandit\n\nclass Beside(Bandit):\n    pass\n")

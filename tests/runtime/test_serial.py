@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,26 @@ def test_two_runs_are_bit_equal_and_start_no_process() -> None:
         assert_equal(weights(one), weights(two))
         key = next(iter(weights(one)))
         assert not torch.equal(weights(one)[key], weights(other)[key])
+
+
+def test_weights_do_not_depend_on_the_cores_of_the_machine() -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = weights(serial(hidden_size=256))
+        torch.set_num_threads(2)
+        assert_equal(weights(serial(hidden_size=256)), one)
+        assert torch.get_num_threads() == 2  # the process is the user's
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_models_that_threads_make_at_once_are_those_of_their_seeds() -> None:
+    seeds = [1, 2, 3, 4] * 8
+    alone = {seed: weights(serial(seed=seed)) for seed in set(seeds)}
+    with ThreadPoolExecutor(4) as threads:
+        for seed, made in zip(seeds, threads.map(lambda seed: weights(serial(seed=seed)), seeds), strict=True):
+            assert_equal(made, alone[seed])
 
 
 def test_calls_in_a_row_are_one_long_call() -> None:
