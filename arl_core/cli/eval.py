@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,7 @@ def command(arguments: list[str]) -> int:
     if isinstance(picture, str) and Path(picture).suffix.lower() != ".png":
         raise UserError(f"--picture: expected a file that ends in .png, got '{picture}'")
     from arl_core.cli.request import NO_PLUGINS
+    from arl_core.envs.faults import EnvironmentFault
     from arl_core.runtime.evaluate import evaluate_run
 
     env = str(parsed.values["env"]) if "env" in parsed.values else None
@@ -54,17 +57,22 @@ def command(arguments: list[str]) -> int:
     if parsed.options:
         layers.append(_own_options(parsed, run_dir, env))
 
-    result = evaluate_run(
-        run_dir,
-        *layers,
-        episodes=episodes or 10,
-        deterministic=bool(parsed.values.get("deterministic", True)),
-        seed=seed,
-        picture=Path(picture) if isinstance(picture, str) else None,
-        checkpoint=str(parsed.values.get("checkpoint", "latest")),
-        policy=policy,
-        env=env,
-    )
+    try:
+        result = evaluate_run(
+            run_dir,
+            *layers,
+            episodes=episodes or 10,
+            deterministic=bool(parsed.values.get("deterministic", True)),
+            seed=seed,
+            picture=Path(picture) if isinstance(picture, str) else None,
+            checkpoint=str(parsed.values.get("checkpoint", "latest")),
+            policy=policy,
+            env=env,
+        )
+    except EnvironmentFault as fault:  # its author's affair: how it came to this, in their code
+        traceback.print_exception(fault.__cause__)
+        print(f"error: {fault}", file=sys.stderr)
+        return 1
     if parsed.values.get("json"):
         print_json(result)
     else:

@@ -84,7 +84,8 @@ def _numbers(info: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float
     numbers: list[tuple[str, float]] = []
     for key, value in info.items():
         if isinstance(value, bool | int | float | np.integer | np.floating | np.bool_):
-            numbers.append((f"{prefix}{key}", float(value)))
+            with contextlib.suppress(OverflowError):  # a whole number beyond all floats
+                numbers.append((f"{prefix}{key}", float(value)))
         elif isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "biuf":
             numbers.append((f"{prefix}{key}", float(value.reshape(()))))
         elif isinstance(value, Mapping) and not prefix:

@@ -250,6 +250,9 @@ class SingleEnvGroup:
         if not self._rows_alone:
             self._has_ended |= done
         self._schedule(ended.tolist())
+        for i in self._ended:
+            if not isinstance(infos[i], Mapping | None):
+                raise self._fault(i, "step", TypeError(f"info is {type(infos[i]).__name__}, not a dict"))
         return metrics_of_ends(ended, infos)
 
     def _reset_step(self, i: int, _action: Any) -> tuple[Any, float, bool, bool, Mapping[str, Any]]:

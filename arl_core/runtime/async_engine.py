@@ -157,6 +157,11 @@ class AsyncEngine:
             self._command(role, Wanted.PAUSE)
             self._await(role)
 
+    def _settle(self) -> None:
+        """Until everybody stands still: a second Ctrl-C leaves them on their way to it."""
+        for role in Role:
+            self._await(role)
+
     def _command(self, role: Role, wanted: Wanted) -> None:
         self.control.command(role, wanted)
         for number in self.plan.numbers_of(role):
@@ -312,12 +317,14 @@ class AsyncEngine:
 
     def load_weights(self, weights: Mapping[int, Tensor]) -> None:
         assert self._arena is not None
+        self._settle()
         for policy, vector in weights.items():
             torch.from_numpy(self._arena["weights.transfer"][policy]).copy_(vector)
             self.control.weights_epoch[policy] += 1
             self._ask_learner(policy, "load_weights")
 
     def load_checkpoints(self, paths: Mapping[int, Path]) -> None:
+        self._settle()
         for policy, path in paths.items():
             before = self._books.trained(policy)
             self.control.weights_epoch[policy] += 1

@@ -41,6 +41,7 @@ from arl_core.sampling.replica import ReplicaSpec, make_actor
 
 log = logging.getLogger("arl")
 _NOT_SAVED = ("weights.", "reports.", "commands.", "control.", "component.")
+_MEASURED_EVERY = 8  # iterations of a learner: losses are shown a few times a second, and cost a sixth of an iteration
 
 
 class SerialEngine:
@@ -60,6 +61,7 @@ class SerialEngine:
         self._evaluator: FrozenPlay | None = None
         self._begun = False  # the environments have played
         self._target = 0  # frames of the present call of `train`
+        self._iterations: list[int] = []  # of each learner in it
 
     def start(self, weights: Sequence[Tensor]) -> None:
         plan = self.plan
@@ -118,6 +120,7 @@ class SerialEngine:
         torch.set_num_threads(self.plan.cfg.torch_threads)  # results depend on it, bit for bit
         next_tick = time.monotonic()
         self._busy_s, self._reported = 0.0, time.monotonic()
+        self._iterations = [0] * len(self.learners)
         advance = self._first_round
         try:
             while self.frames < frames and self.statistics.seconds < deadline:
@@ -156,12 +159,13 @@ class SerialEngine:
         """Train on every complete batch, but not past the target: the next call of `train` begins with the rest."""
         meter = self._meter
         meter.begin()
-        for intake in self.intakes:
+        for policy, intake in enumerate(self.intakes):
             intake.collect()
             while intake.assembler.complete and self.frames < self._target:
                 begin = time.perf_counter()
                 meter.charge(COPIES)
-                intake.train(with_metrics=True)
+                intake.train(with_metrics=self._iterations[policy] % _MEASURED_EVERY == 0)
+                self._iterations[policy] += 1
                 meter.charge(TRAINING)
                 intake.collect()
                 self._busy_s += time.perf_counter() - begin

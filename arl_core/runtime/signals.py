@@ -16,8 +16,8 @@ class EndSignals:
     Outside the main thread, where Python gives signals to nobody, it does nothing.
     """
 
-    def __init__(self, announce: Callable[[int], None], received: int = 0) -> None:
-        self.received = received  # not 0: the first has come already
+    def __init__(self, announce: Callable[[int], None]) -> None:
+        self.received = 0  # number of the first
         self._announce = announce
         self._before: dict[int, Any] = {}
 

@@ -232,10 +232,13 @@ class Trainer:
     def _train_and_tell(self, frames: int, seconds: float, observer: Observer | None, additional: bool) -> Outcome:
         seconds_before = self._engine.statistics.seconds if self._engine is not None else self._before.seconds
         self._extensions.started(self._run_info(), seconds_before)
+        self.signal, self.failure = 0, None
         try:
-            outcome = self._train(frames, seconds, observer, additional)
-            if outcome is not Outcome.FAILURE and self.directory is not None:
-                outcome = self._finish(outcome)
+            with EndSignals(_announce) as signals:  # around both: a signal that comes between them ends no run unsaved
+                outcome = self._train(frames, seconds, observer, additional, signals)
+                if outcome is not Outcome.FAILURE and self.directory is not None:
+                    outcome = self._finish(outcome)
+            self.signal = signals.received
         except Exception as error:  # the observer's own, or a mistake that shows when the engine starts
             self._extensions.finished("failed", cause(error))
             raise
@@ -250,8 +253,7 @@ class Trainer:
         config = cfg.model_dump(mode="json")
         return RunInfo(path.name if path else "", path, self.env.id, cfg.algo, cfg.seed, self.frames, config)
 
-    def _train(self, frames: int, seconds: float, observer: Observer | None, additional: bool) -> Outcome:
-        self.signal, self.failure = 0, None
+    def _train(self, frames: int, seconds: float, observer: Observer | None, additional: bool, signals: EndSignals) -> Outcome:
         stopped, end_s = False, 0.0
         target = frames * self.cfg.num_policies
 
@@ -265,19 +267,17 @@ class Trainer:
             self._evaluation.consider(self.engine, self.snapshot)
             return not (stopped or signals.received)
 
-        with EndSignals(_announce) as signals:
-            try:
-                engine = self.engine
-                target += engine.frames if additional else 0
-                end_s = engine.statistics.seconds + seconds if seconds else 0.0
-                engine.train(target, seconds, tick)
-            except ComponentFailure as failure:
-                self._fail(failure)
-                return Outcome.FAILURE
-        self.signal = signals.received
+        try:
+            engine = self.engine
+            target += engine.frames if additional else 0
+            end_s = engine.statistics.seconds + seconds if seconds else 0.0
+            engine.train(target, seconds, tick)
+        except ComponentFailure as failure:
+            self._fail(failure)
+            return Outcome.FAILURE
         self.read_weights()
         self.snapshot = self._observe(target, end_s)
-        return Outcome.INTERRUPTED if stopped or self.signal else Outcome.SUCCESS
+        return Outcome.INTERRUPTED if stopped or signals.received else Outcome.SUCCESS
 
     def _fail(self, failure: ComponentFailure) -> None:
         self.failure = failure
@@ -301,18 +301,16 @@ class Trainer:
 
     def _finish(self, outcome: Outcome) -> Outcome:
         """Write the last checkpoint and the summary. A signal meanwhile waits for them; a second one does not."""
-        with EndSignals(_announce, self.signal) as signals:
-            try:
-                if self._engine is not None and self.directory is not None:
-                    if self.snapshot is not None:
-                        self._keep_best(self.snapshot, last=True)
-                    self._engine.save()
-                    self._saves = self._engine.saves
-            except (ComponentFailure, UserError) as failure:
-                self._fail(failure if isinstance(failure, ComponentFailure) else ComponentFailure(str(failure)))
-                return Outcome.FAILURE
-            self._write_summary(outcome.name.lower())
-        self.signal = signals.received
+        try:
+            if self._engine is not None and self.directory is not None:
+                if self.snapshot is not None:
+                    self._keep_best(self.snapshot, last=True)
+                self._engine.save()
+                self._saves = self._engine.saves
+        except (ComponentFailure, UserError) as failure:
+            self._fail(failure if isinstance(failure, ComponentFailure) else ComponentFailure(str(failure)))
+            return Outcome.FAILURE
+        self._write_summary(outcome.name.lower())
         return outcome
 
     def _keep_best(self, snapshot: Snapshot, *, last: bool = False) -> None:

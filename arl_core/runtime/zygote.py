@@ -130,7 +130,8 @@ class Zygote:
             self._process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(timeout=timeout_s)
+            with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel ends it when it comes to it
+                self._process.wait(timeout=timeout_s)
         for pid in self.pids:  # if the nursery was killed, its children's children may still be there
             if self._process.returncode != 0:
                 self.kill(pid)

@@ -71,6 +71,19 @@ def test_eval(run_dir: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x.png").exists()
 
 
+def test_eval_names_the_environment_that_fails(tmp_path: Path) -> None:
+    named = ("--env", "py:tiny_envs:Fragile")
+    assert arl("run", *named, *RUN, "--train_for_env_steps", "100", cwd=tmp_path).returncode == 0
+    (tmp_path / "broken").touch()
+    failed = arl("eval", "runs/r", *named, cwd=tmp_path)
+    assert failed.returncode == 1
+    *origin, last = failed.stderr.splitlines()
+    assert last.startswith("error: environment ")
+    assert last.endswith("failed in step, 0 steps into its episode: ValueError: no such lever")
+    assert any("raise ValueError" in line for line in origin), "the environment's own traceback"
+    assert not any("evaluate_run" in line for line in origin), "not ours"
+
+
 def test_eval_with_other_options(tmp_path: Path) -> None:
     done = arl("run", "--env", "maze:random-3x3", *RUN, "--serial", "--train_for_env_steps", "500", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ import pytest
 from group_support import MakeEnv, Mixed, Scripted, cart_pole, make_group, make_views, started, step
 from gymnasium.wrappers import TimeLimit
 
+from arl_core.envs.faults import EnvironmentFault
 from arl_core.envs.group import make_contexts
 
 
@@ -207,6 +208,7 @@ def test_metrics_of_ends_come_from_info() -> None:
         "half": np.float32(0.5),
         "one": np.array([7.0]),
         "many": np.zeros(3),
+        "beyond": 10**400,
         "text": "x",
         "complex": np.complex64(1),
         "episode": {"r": np.array(12.5), "l": 40, "deep": {"er": 1}},
@@ -229,6 +231,12 @@ def test_an_info_that_is_none_is_no_metric() -> None:
     ends = step(group, views)
     assert ends is not None
     np.testing.assert_array_equal(ends.metrics["score"], [np.nan, 2])
+
+
+def test_an_info_that_is_no_mapping_is_named() -> None:
+    group, views = started(lambda: Scripted(9), lambda: Scripted(1, info=[1]))
+    with pytest.raises(EnvironmentFault, match=r"environment 1 .*failed in step.*info is list, not a dict"):
+        step(group, views)
 
 
 def test_metrics_at_a_peeled_time_limit() -> None:

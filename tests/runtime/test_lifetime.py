@@ -14,11 +14,12 @@ from typing import Any
 import psutil
 import pytest
 from run_support import descendants, pids_of, same, small
-from tiny_envs import Bandit
+from tiny_envs import Bandit, Sluggish
 
 from arl_core import APPO, UserError
+from arl_core.ipc.control import Role
 from arl_core.runtime import async_engine
-from arl_core.runtime.trainer import Outcome
+from arl_core.runtime.trainer import Outcome, Trainer
 
 LATE = [
     pytest.param(lambda model: model.train(10), id="train"),
@@ -86,6 +87,35 @@ def test_an_interrupted_pause_leaves_a_model_that_trains_on(monkeypatch: pytest.
         assert engine.statistics.seconds == seconds  # the clock stands
         assert model.train(400) == Outcome.SUCCESS
         assert engine.balance().exact
+
+
+def test_new_weights_wait_until_everybody_stands_still() -> None:
+    """An observer that raises leaves processes on their way to a pause: none of them takes the new weights for the old ones."""
+
+    def callback(_: Any) -> None:
+        raise RuntimeError("enough")
+
+    with small(Sluggish, envs=2) as model:
+        with pytest.raises(RuntimeError, match="enough"):
+            model.train(10**6, callback)
+        model.set_parameters(model.get_parameters())
+        engine: Any = model._trainer.engine
+        for role in Role:
+            assert (engine.control.ack[list(engine.plan.numbers_of(role))] == engine.control.wanted[role]).all()
+
+
+def test_a_signal_between_training_and_saving_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Trainer.read_weights
+
+    def read_late(trainer: Trainer) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        read(trainer)
+
+    with small(Bandit, serial=True, train_dir=str(tmp_path), experiment="x") as model:
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "read_weights", read_late)
+            assert model.train(200) == Outcome.INTERRUPTED
+        assert list((tmp_path / "x").rglob("*.pt"))
 
 
 def test_another_thread_changes_nothing_while_train_runs(tmp_path: Path, serial: bool) -> None:

@@ -284,6 +284,23 @@ class Slow(Bandit):
         return np.zeros(2, np.float32), 0.0, self.short, False, {}
 
 
+class Fragile(Bandit):
+    """Breaks where there is a file `broken`."""
+
+    def step(self, action: Any) -> Any:
+        if Path("broken").exists():
+            raise ValueError("no such lever")
+        return super().step(action)
+
+
+class Sluggish(Bandit):
+    """Takes its time for every step in a run's processes."""
+
+    def step(self, action: Any) -> Any:
+        time.sleep(0.3 * IN_WORKER)
+        return super().step(action)
+
+
 class SlowToBegin(Bandit):
     """Takes a quarter of a second to be made, and to be reset, in the processes of a run."""
 
