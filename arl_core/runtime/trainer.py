@@ -125,12 +125,15 @@ class Trainer:
     def engine(self) -> Engine:
         """The engine, started when it is first needed. Raises UserError after `close`, in a forked process, and in another
         thread than that in which `train` runs."""
-        self._check_usable()
-        if self._training not in (None, threading.get_ident()):
-            raise UserError("train runs in another thread: do this in its callback, or after it")
+        self._check_turn()
         if self._engine is None:
             self._engine = self._start()
         return self._engine
+
+    def _check_turn(self) -> None:
+        self._check_usable()
+        if self._training not in (None, threading.get_ident()):
+            raise UserError("train runs in another thread: do this in its callback, or after it")
 
     def _check_usable(self) -> None:
         if self._is_closed:
@@ -347,14 +350,15 @@ class Trainer:
     def load_state_dicts(self, states: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Have policies act with these weights from the very next frame. Raises ValueError, and changes nothing, where any does
         not fit."""
-        engine = self.engine if self._engine or self._training else None  # first: another process or thread is refused
+        if self._engine or self._training:
+            self._check_turn()
         for policy, state in states.items():
             check_weights(self.models[policy].state_dict(), state, f"policy {policy}: " if len(self.models) > 1 else "")
         for policy, state in states.items():
             self.models[policy].load_state_dict(dict(state))
             self._checkpoints.pop(policy, None)
-        if engine is not None:
-            engine.load_weights({policy: self._weights_of(policy) for policy in states})
+        if self._engine is not None:
+            self._engine.load_weights({policy: self._weights_of(policy) for policy in states})
 
     def load_checkpoints(self, found: Mapping[int, tuple[Path, Mapping[str, Any]]]) -> None:
         """Have policies go on from checkpoints, files that were read as states. Raises ValueError, and changes nothing, where

@@ -71,7 +71,7 @@ def test_killed_workers_are_replaced(inference: str, roles: list[str], caplog: p
         model.train(500)
         learner = pids_of(model)["learner-0"]
         for number, role in enumerate(roles):
-            before, frames = pids_of(model), model._trainer.engine.frames
+            before, frames = pids_of(model), model._trainer.frames
             done = threading.Event()
 
             def work(role: str = role, number: int = number, done: threading.Event = done) -> None:

@@ -53,8 +53,9 @@ def nursery_pids(model: APPO) -> list[int]:
 
 
 def pids_of(model: APPO) -> dict[str, int]:
-    """Name and process number of every component of a started model."""
-    return {component.name: pid for pid, component in model._trainer.engine._pids.items()}
+    """Name and process number of every component of a started model, which may be training in another thread."""
+    engine: Any = model._trainer._engine
+    return {component.name: pid for pid, component in engine._pids.items()}
 
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:
