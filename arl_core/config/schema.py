@@ -125,7 +125,9 @@ class SamplingFields(BaseModel):
     sampler_only: bool = Field(False, description="sample and discard: measures the sampler, trains nothing")
     cpu_affinity: bool = Field(False, description="pin each rollout worker to one processor")
     niceness: int = Field(5, ge=0, le=19, description="niceness added to rollout workers: learners come first")
-    torch_threads: int = Field(1, ge=1, le=limits.MAX_THREADS, description="threads of the learner's CPU kernels")
+    torch_threads: int | None = Field(
+        None, ge=1, le=limits.MAX_THREADS, description="threads of the learner's CPU kernels; default: 1, more where that helps"
+    )
 
 
 class ModelFields(BaseModel):
@@ -247,6 +249,11 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
     """The whole configuration of a run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @property
+    def first_threads(self) -> int:
+        """Threads that kernels of the learner begin with: a learner in a process of its own may find that more are faster."""
+        return self.torch_threads or 1
 
     env_options: dict[str, Any] = Field(default_factory=dict, description="the environment's own options")
     wrappers: list[dict[str, Any]] = Field(

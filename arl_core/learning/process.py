@@ -21,6 +21,7 @@ from arl_core.learning.assembler import BatchAssembler
 from arl_core.learning.checkpoint import load_file
 from arl_core.learning.learner import Learner, make_learner
 from arl_core.learning.saving import Saver
+from arl_core.learning.threads import LEAST_BUSY, Threads
 from arl_core.models.recipe import ModelRecipe
 
 REPORT_INTERVAL_S = 0.25
@@ -43,6 +44,7 @@ class LearnerSpec:
     policy: int
     folder: str  # of the checkpoints; "" saves nothing by itself
     group_bells: tuple[int, ...]  # bell number of each group's rollout worker
+    most_threads: int = 1  # that it may come to by itself
 
 
 class SlotIntake:
@@ -163,12 +165,13 @@ class LearnerProcess:
     """The loop of one learner."""
 
     def __init__(self, link: ComponentLink, spec: LearnerSpec) -> None:
-        torch.set_num_threads(spec.recipe.cfg.torch_threads)
+        torch.set_num_threads(spec.recipe.cfg.first_threads)
         self.link = link
         self.learner = self._make_learner(spec)
         self.learner.beat = link.control.beat
         self.intake = SlotIntake(self.learner, link.arena, spec.shape)
         self.saver = Saver(self.learner, Path(spec.folder) if spec.folder else None)
+        self._threads = Threads(spec.most_threads, LEAST_BUSY if spec.recipe.cfg.async_rl else 0.0)
         self._bells = [link.bells[number] for number in spec.group_bells]
         self._synchronous = spec.shape.slots_per_iteration > 0
         self._busy_s = 0.0
@@ -189,6 +192,7 @@ class LearnerProcess:
                     return
                 self._reported, self._busy_s = time.monotonic(), 0.0
                 self._measured = False
+                self._threads.begin()
             self._handle_commands()
             self._advance()
 
@@ -215,6 +219,7 @@ class LearnerProcess:
         begin = time.perf_counter()
         self.meter.begin()
         self.intake.counts[BUSY] = 1  # commands wait for the end of the iteration
+        frames, version = self.learner.frames, self.learner.version
         group = self.intake.train(with_metrics=due or not self._measured)  # a short `train` call shows losses too
         self._measured = True
         self.intake.counts[BUSY] = 0
@@ -225,8 +230,12 @@ class LearnerProcess:
         elif group >= 0:
             self._bells[group].ring()
         self.meter.lap(MESSAGES)
-        self._busy_s += time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
+        self._busy_s += seconds
         self.link.control.beat()
+        told = self._threads.trained(seconds, self.learner.frames - frames, self.learner.version - version)
+        if told:
+            self.link.outbox.post(("told", f"{self.link.spec.name}: {told}"))
         if due:
             self._report(now)
         self._save_due()

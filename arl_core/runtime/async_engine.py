@@ -269,6 +269,8 @@ class AsyncEngine:
                     self._replies[content[0][0]] = content[0][1]
                 elif kind == "warning":
                     log.warning("%s", content[0])
+                elif kind == "told":
+                    log.info("%s", content[0])
                 elif kind == "saved":
                     self.saves += 1
                     log.info("saved %s", content[0])

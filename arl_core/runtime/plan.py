@@ -127,7 +127,14 @@ class RunPlan:
     @property
     def cores(self) -> int:
         """Processors that the run can use: in serial mode those of its kernels' threads."""
-        return min(self.cfg.torch_threads, available_cores()) if self.cfg.serial else available_cores()
+        return min(self.cfg.first_threads, available_cores()) if self.cfg.serial else available_cores()
+
+    @property
+    def most_threads(self) -> int:
+        """Threads that a learner may come to by itself, where the run does not say how many."""
+        cfg = self.cfg
+        is_open = cfg.torch_threads is None and self.device == "cpu" and not (cfg.serial or cfg.hogwild)
+        return max(available_cores() // cfg.num_policies, 1) if is_open else 1
 
     @property
     def decorrelation(self) -> Decorrelation | None:

@@ -46,7 +46,7 @@ def spec_of(plan: RunPlan, component: ComponentSpec, life: int, folder: Path | N
         return EvaluatorSpec(plan.env, plan.recipe, plan.agent_policies)
     policy = component.index
     place = str(folder / f"p{policy}") if folder else ""
-    return LearnerSpec(plan.shape, plan.recipe, plan.device, policy, place, _group_bells(plan))
+    return LearnerSpec(plan.shape, plan.recipe, plan.device, policy, place, _group_bells(plan), plan.most_threads)
 
 
 def _group_bells(plan: RunPlan) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from arl_core.registry import run_parts, selection_of
 from arl_core.registry.runs import resolve_run
 from arl_core.runtime.measuring.auto import choose, settle
 from arl_core.runtime.measuring.parts import ON_CPU, Parts, Seconds
+from arl_core.runtime.plan import available_cores
 
 BOTH = frozenset({"num_workers", "num_envs_per_worker"})
 
@@ -154,3 +155,21 @@ def test_auto_from_python() -> None:
     with small(workers="auto", envs="auto", serial=True) as model:
         assert model.config.num_workers == 1
         assert model.config.num_envs_per_worker in {1, 4, 16, 64}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(available_cores() < 2, reason="one core")
+@pytest.mark.parametrize(("fields", "is_tried"), [({"hidden_size": 512, "ppo_epochs": 8}, True), ({}, False)])
+def test_a_learner_that_is_waited_for_tries_threads(
+    fields: dict[str, Any], is_tried: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "arl")
+    with small(workers=1, batch_size=256, **fields) as model:
+        assert (
+            model.train(
+                10**8, lambda values: values["seconds"] < (40 if is_tried else 12) and "2 threads train" not in caplog.text
+            )
+            == 1
+        )
+        assert model._trainer.engine.balance().exact
+    assert ("learner-0: 2 threads train" in caplog.text) == is_tried
