@@ -27,9 +27,7 @@ def initial_weights(seed: int) -> Iterator[None]:
     with _LOCK, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         threads = torch.get_num_threads()
-        torch.set_num_threads(
-            1
-        )  # an orthogonal matrix's last bits depend on it, and other machines have other numbers of cores
+        torch.set_num_threads(1)  # the last bits of an orthogonal matrix depend on it: the same on every machine
         try:
             yield
         finally:
