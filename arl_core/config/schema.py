@@ -250,11 +250,6 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
-    @property
-    def first_threads(self) -> int:
-        """Threads that kernels of the learner begin with: a learner in a process of its own may find that more are faster."""
-        return self.torch_threads or 1
-
     env_options: dict[str, Any] = Field(default_factory=dict, description="the environment's own options")
     wrappers: list[dict[str, Any]] = Field(
         default_factory=list, description='further wrappers, outermost last: names, or [{"name": ..., "options": {...}}]'

@@ -165,7 +165,7 @@ class LearnerProcess:
     """The loop of one learner."""
 
     def __init__(self, link: ComponentLink, spec: LearnerSpec) -> None:
-        torch.set_num_threads(spec.recipe.cfg.first_threads)
+        torch.set_num_threads(spec.recipe.cfg.torch_threads or 1)
         self.link = link
         self.learner = self._make_learner(spec)
         self.learner.beat = link.control.beat

@@ -1,7 +1,7 @@
 """What a name means, from metadata alone: which plugin provides it, and what is left for that plugin to resolve.
 
 Spellings: `family`, `family:variant`, `dist::family[:variant]`, and historical ones that begin with a registered prefix
-(`gym_CartPole-v1`, `maze-random-10x10-plus-v0`), the longest of a distribution's own.
+(`gym_CartPole-v1`, `maze-random-10x10-plus-v0`), longest prefix first.
 """
 
 from __future__ import annotations
@@ -66,15 +66,14 @@ def records_of(name: str, selection: PluginSelection = ALL) -> list[PluginRecord
 
 
 def _prefixed(name: str, dist: str, known: Iterable[Prefix]) -> dict[str, str]:
-    """Families whose prefix begins `name`, with it; of each distribution those of its longest one alone. A longer one of
-    another distribution decides nothing: installing it would redirect the name. `known` has the longest first."""
-    longest: dict[str, int] = {}
+    """Families whose prefix begins `name`, with it; only those of the longest one. `known` has the longest first."""
     found: dict[str, str] = {}
     for prefix in known:
         if not name.startswith(prefix.text) or (dist and normalized(prefix.dist) != normalized(dist)):
             continue
-        if len(prefix.text) >= longest.setdefault(prefix.dist, len(prefix.text)):
-            found.setdefault(prefix.family, prefix.text)
+        if found and len(prefix.text) < len(next(iter(found.values()))):
+            break
+        found[prefix.family] = prefix.text
     return found
 
 

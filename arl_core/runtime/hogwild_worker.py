@@ -23,7 +23,7 @@ class HogwildWorker(RolloutWorker):
         assert self.actor is not None
         assert spec.replica is not None
         recipe = spec.replica.recipe
-        torch.set_num_threads(recipe.cfg.first_threads)
+        torch.set_num_threads(recipe.cfg.torch_threads or 1)
         self.learner = WorkerLearner(recipe, link.arena, link.spec.index)
         self.learner.beat = link.control.beat
         self.actor.follow(self.learner)

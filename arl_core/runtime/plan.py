@@ -127,7 +127,7 @@ class RunPlan:
     @property
     def cores(self) -> int:
         """Processors that the run can use: in serial mode those of its kernels' threads."""
-        return min(self.cfg.first_threads, available_cores()) if self.cfg.serial else available_cores()
+        return min(self.cfg.torch_threads or 1, available_cores()) if self.cfg.serial else available_cores()
 
     @property
     def most_threads(self) -> int:

@@ -117,7 +117,7 @@ class SerialEngine:
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
         threads = torch.get_num_threads()
-        torch.set_num_threads(self.plan.cfg.first_threads)  # results depend on it, bit for bit
+        torch.set_num_threads(self.plan.cfg.torch_threads or 1)  # results depend on it, bit for bit
         next_tick = time.monotonic()
         self._busy_s, self._reported = 0.0, time.monotonic()
         self._iterations = [0] * len(self.learners)

@@ -99,9 +99,7 @@ class Trainer:
         self.snapshot: Snapshot | None = None
         self._saves = 0
         self._evaluation = PeriodicEvaluation(self.cfg)
-        folders = [
-            directory.policy_folder(policy) if directory is not None else None for policy in range(self.cfg.num_policies)
-        ]
+        folders = [directory.policy_folder(policy) if directory else None for policy in range(self.cfg.num_policies)]
         self.best = [BestCheckpoint(self.cfg, folder, policy) for policy, folder in enumerate(folders)]
         self._resolved = resolved
         self._process, self._is_closed = os.getpid(), False

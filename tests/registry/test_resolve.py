@@ -30,7 +30,7 @@ SPELLINGS = {
     "corridor:corridor-long-v0": "corridor:long",
     "corridor-long-v0": "corridor:long",
     "corridor-short": "corridor:short",
-    "plugin-longer::corridor-hall-long": "hall:long",
+    "corridor-hall-long": "hall:long",
     "arl-plugin-corridor::corridor": "corridor:short",
     "arl_plugin_corridor::corridor:long": "corridor:long",
     "arl-plugin-corridor::corridor-long-v0": "corridor:long",
@@ -45,10 +45,6 @@ SPELLINGS = {
 OWNER = "(arl-plugin-corridor 0.3.1)"
 GYM_HINT = "Ids that another package registers are written gym:<module>:<id>, with the module to import"
 MISTAKES = {
-    # installing plugin-longer redirects no name of the corridor's
-    "corridor-hall-long": (
-        "error: environment 'corridor-hall-long' may mean 'corridor:...' or 'hall:...': write the one you want"
-    ),
     "coridor": "error: no environment 'coridor'. Did you mean 'corridor'?",
     "Corridor:long": "error: no environment 'Corridor:long'. Did you mean 'corridor'?",
     "corridor:lonk": f"error: no environment 'corridor:lonk' in 'corridor' {OWNER}. Did you mean 'corridor:long'?",

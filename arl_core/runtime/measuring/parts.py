@@ -112,7 +112,7 @@ def _network(request: PartsRequest, stage: Stage, parts: Parts) -> None:
             for way, seconds in inference_seconds(request.plan.recipe.build().eval(), obs, "cpu", request.seconds).items():
                 parts.inference[rows, f"{ON_CPU}{way}"] = seconds
     if request.training:
-        torch.set_num_threads(request.plan.cfg.first_threads)
+        torch.set_num_threads(request.plan.cfg.torch_threads or 1)
         parts.training = stage.training_seconds(request.seconds)
 
 
