@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from arl_core.registry.selection import normalized
 
+_ROBOTS = (
+    "Ant-v", "HalfCheetah-v", "Hopper-v", "Humanoid-v", "HumanoidStandup-v", "InvertedDoublePendulum-v", "InvertedPendulum-v",
+    "Pusher-v", "Reacher-v", "Swimmer-v", "Walker2d-v",
+)  # fmt: skip
+
 # family -> (distribution, historical spellings that begin its names)
 KNOWN_FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "atari": ("arl-plugin-atari", ("atari_", "ALE/")),
@@ -14,7 +19,7 @@ KNOWN_FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "maze": ("arl-plugin-maze", ("maze-",)),
     "minigrid": ("arl-plugin-minigrid", ("MiniGrid-", "BabyAI-")),
     "minihack": ("arl-plugin-minihack", ("MiniHack-",)),
-    "mujoco": ("arl-plugin-mujoco", ("mujoco_",)),
+    "mujoco": ("arl-plugin-mujoco", ("mujoco_", *_ROBOTS)),
     "nasim": ("arl-plugin-nasim", ("nasim_",)),
     "pettingzoo": ("arl-plugin-pettingzoo", ()),
     "vizdoom": ("arl-plugin-vizdoom", ("doom_", "vizdoom_", "Vizdoom")),
