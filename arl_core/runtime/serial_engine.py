@@ -41,7 +41,7 @@ from arl_core.sampling.replica import ReplicaSpec, make_actor
 
 log = logging.getLogger("arl")
 _NOT_SAVED = ("weights.", "reports.", "commands.", "control.", "component.")
-_MEASURED_EVERY = 8  # iterations of a learner: losses are shown a few times a second, and cost a sixth of an iteration
+_MEASURED_EVERY = 8  # iterations of a learner: losses are shown a few times a second, and computing them takes time
 
 
 class SerialEngine:
