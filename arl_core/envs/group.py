@@ -15,7 +15,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from numpy.typing import NDArray
 
 from arl_core.envs.faults import EnvironmentFault, close_all, close_quietly, failed, metrics_of_ends, observed, parts_of
-from arl_core.envs.make import build_any, inner_spaces, prepared_options, what_to_install
+from arl_core.envs.make import build_any, inner_spaces, maker_arguments, what_to_install
 from arl_core.envs.multi_agent import MultiAgentGroup, ParallelEnv, is_parallel
 from arl_core.envs.spaces import ActionLayout, check_shape, obs_checker, obs_specs, obs_writer
 from arl_core.envs.state import load_env_states, save_env_states
@@ -50,9 +50,9 @@ def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext], beat: Cal
             return MultiAgentGroup(parallel, contexts, resolved.id, resolved.max_episode_steps, beat)
         return SingleEnvGroup([env for env in envs if isinstance(env, gym.Env)], contexts, beat)
     try:
-        options = prepared_options(resolved)
+        arguments = maker_arguments(resolved)
         with what_to_install(resolved):
-            group: EnvGroup = load_object(resolved.vector_maker)(options=options, contexts=contexts, **resolved.kwargs)
+            group: EnvGroup = load_object(resolved.vector_maker)(contexts=contexts, **arguments)
         if any(resolved.vector_wrappers):
             group = _wrap_group(group, resolved, contexts[0])
     except (UserError, EnvironmentFault):

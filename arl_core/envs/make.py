@@ -64,23 +64,25 @@ def what_to_install(resolved: ResolvedEnv) -> Iterator[None]:
         ) from error
 
 
-def prepared_options(resolved: ResolvedEnv) -> Any:
-    """Import what registers the environment; returns its options as its makers take them."""
+def maker_arguments(resolved: ResolvedEnv) -> dict[str, Any]:
+    """Import what registers the environment; returns what its makers take beside contexts: options, and its own keywords."""
     for module in resolved.imports:
         import_module(module)
-    return load_object(resolved.options_model).model_validate(dict(resolved.options)) if resolved.options_model else None
+    model = resolved.options_model
+    options = load_object(model).model_validate(dict(resolved.options)) if model else None
+    arguments: dict[str, Any] = {"options": options, **resolved.kwargs}
+    if resolved.code is not None:
+        import cloudpickle
+
+        arguments["target"] = cloudpickle.loads(resolved.code)
+    return arguments
 
 
 def _made(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any] | ParallelEnv:
     """What the maker makes."""
-    options = prepared_options(resolved)
-    kwargs: dict[str, Any] = dict(resolved.kwargs)
-    if resolved.code is not None:
-        import cloudpickle
-
-        kwargs["target"] = cloudpickle.loads(resolved.code)
+    arguments = maker_arguments(resolved)
     with what_to_install(resolved):
-        env = load_object(resolved.maker)(options=options, context=context, **kwargs)
+        env = load_object(resolved.maker)(context=context, **arguments)
     return env if is_parallel(env) else as_gymnasium(env, resolved.id, context)
 
 
@@ -136,6 +138,11 @@ def as_gymnasium(env: Any, name: str, context: EnvContext) -> gymnasium.Env[Any,
         raise UserError(
             f"environment '{name}' made {type(env).__name__}, whose agents take turns (AEC); "
             "pettingzoo.utils.conversions.aec_to_parallel makes it one that can be trained on"
+        )
+    if hasattr(env, "single_observation_space"):
+        raise UserError(
+            f"environment '{name}' made {type(env).__name__}, which steps many environments at once. Give its class itself, "
+            "or register what makes it as a vector_entry_point with Gymnasium: --env gym-vector:<module>:<id>"
         )
     raise UserError(f"environment '{name}' made {type(env).__name__}, which is not a gymnasium.Env")
 

@@ -23,6 +23,7 @@ _MASK = (1 << 64) - 1
 # class in gymnasium.envs.classic_control -> attributes that make up its state
 _CLASSIC: dict[str, tuple[str, ...]] = {
     "CartPoleEnv": ("state", "steps_beyond_terminated"),
+    "CartPoleVectorEnv": ("state", "steps", "prev_done", "low", "high"),
     "AcrobotEnv": ("state",),
     "MountainCarEnv": ("state",),
     "Continuous_MountainCarEnv": ("state",),

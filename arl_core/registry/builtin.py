@@ -64,6 +64,7 @@ _LUNAR_LANDER = {
 _PARAMS: dict[str, Mapping[str, Any]] = {
     "gym:CartPole-v0": _CARTPOLE,
     "gym:CartPole-v1": _CARTPOLE,
+    "gym-vector:CartPole-v1": _CARTPOLE,
     "gym:Acrobot-v1": _ACROBOT,
     "gym:Pendulum-v1": _PENDULUM,
     "gym:LunarLander-v2": _LUNAR_LANDER,
@@ -81,6 +82,13 @@ def arl_environments() -> Iterable[EnvFamily]:
             options="arl_core.registry.free_options:ConstructorOptions",
             resolver="arl_core.registry.gym_ids:resolve_gym",
             lister="arl_core.registry.gym_ids:list_gym",
+        ),
+        EnvFamily(
+            name="gym-vector",
+            summary="ids registered with a Gymnasium VectorEnv, which steps many at once: gym-vector:CartPole-v1",
+            options="arl_core.registry.free_options:ConstructorOptions",
+            resolver="arl_core.registry.gym_ids:resolve_gym_vector",
+            lister="arl_core.registry.gym_ids:list_gym_vector",
         ),
         EnvFamily(
             name="py",

@@ -1,4 +1,5 @@
-"""`gym:<id>`: Gymnasium's registered ids first, then those that only the legacy gym package knows.
+"""`gym:<id>`: Gymnasium's registered ids first, then those that only the legacy gym package knows. `gym-vector:<id>`:
+those that are registered with a vector environment.
 
 A specification travels by value, so an id that the user's own script registered exists in the workers too.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 from arl_core.config.layers import nearest
 from arl_core.interfaces import UserError
 from arl_core.registry.loading import cause, load_named
-from arl_core.registry.local import LocalEnvSpec, by_value, is_running, look_here
+from arl_core.registry.local import VECTOR_MAKERS, LocalEnvSpec, by_value, is_running, look_here
 
 MAKER = "arl_core.envs.make:make_gymnasium"
 LEGACY_MAKER = "arl_core.envs.legacy_gym:make"
@@ -25,10 +27,7 @@ def resolve_gym(variant: str) -> LocalEnvSpec:
     """`<id>`, or `<module>:<id>` where importing the module registers the id."""
     from gymnasium.envs.registration import registry
 
-    module, _, env_id = variant.rpartition(":")
-    if module:
-        _import(module, variant)
-    imports = (module,) if module else ()
+    imports, env_id = _imported("gym", variant)
     if env_id in registry:
         return _modern(registry[env_id], variant, imports)
     legacy = _legacy_registry()
@@ -41,6 +40,37 @@ def resolve_gym(variant: str) -> LocalEnvSpec:
     )
 
 
+def resolve_gym_vector(variant: str) -> LocalEnvSpec:
+    """`<id>`, or `<module>:<id>`, registered with Gymnasium with a vector entry point."""
+    from gymnasium.envs.registration import registry
+
+    imports, env_id = _imported("gym-vector", variant)
+    spec = registry.get(env_id)
+    if spec is None:
+        hint = nearest(f"gym-vector:{env_id}", [f"gym-vector:{known}" for known in list_gym_vector()])
+        raise UserError(f"no environment 'gym-vector:{variant}'.{hint}")
+    if spec.vector_entry_point is None:
+        what = f"environment 'gym-vector:{variant}': its registration has no vector environment"
+        raise UserError(f"{what}; gym:{variant} steps single ones")
+    if spec.additional_wrappers:
+        raise UserError(f"environment 'gym-vector:{variant}': its registration has wrappers, which are of single environments")
+    limit = {} if spec.max_episode_steps is None else {"max_episode_steps": spec.max_episode_steps}
+    arguments = {**limit, **spec.kwargs}  # as gymnasium.make_vec
+    entry_point: Any = spec.vector_entry_point
+    creator = _creator(entry_point, variant)
+    described: dict[str, Any] = {"id": variant, "imports": imports, "creator": creator, **VECTOR_MAKERS}
+    if _names_module(entry_point) and _is_json(arguments):
+        return LocalEnvSpec(**described, kwargs={"target": entry_point, "arguments": arguments})
+    return LocalEnvSpec(**described, code=by_value(partial(creator, **arguments), f"gym-vector:{variant}"))
+
+
+def list_gym_vector() -> dict[str, str]:
+    """The ids that are registered with a vector environment."""
+    from gymnasium.envs.registration import registry
+
+    return {name: "steps as a Gymnasium VectorEnv" for name, spec in registry.items() if spec.vector_entry_point is not None}
+
+
 def list_gym() -> dict[str, str]:
     """The registered ids, and which package has them: Gymnasium's where both do."""
     from gymnasium.envs.registration import registry
@@ -49,12 +79,17 @@ def list_gym() -> dict[str, str]:
     return dict.fromkeys(_legacy_registry(), "registered with the legacy gym package") | modern
 
 
-def _import(module: str, variant: str) -> None:
+def _imported(family: str, variant: str) -> tuple[tuple[str, ...], str]:
+    """What `<module>:<id>` needs imported, which is imported here too, and the id."""
+    module, _, env_id = variant.rpartition(":")
+    if not module:
+        return (), env_id
     look_here(module)
     try:
         import_module(module)
     except (Exception, SystemExit) as error:
-        raise UserError(f"environment 'gym:{variant}': module '{module}' cannot be imported: {cause(error)}") from error
+        raise UserError(f"environment '{family}:{variant}': module '{module}' cannot be imported: {cause(error)}") from error
+    return (module,), env_id
 
 
 def _legacy_registry() -> Mapping[str, Any]:
@@ -65,17 +100,17 @@ def _legacy_registry() -> Mapping[str, Any]:
     return legacy_registry()
 
 
-def _creator(spec: Any, variant: str) -> Any:
-    """The callable behind a specification's entry point. Raises UserError where it has none or it fails to import."""
-    if spec.entry_point is None:
-        raise UserError(f"environment 'gym:{variant}' has no entry point for a single environment")
-    named = isinstance(spec.entry_point, str)
-    return load_named(spec.entry_point, f"environment 'gym:{variant}'") if named else spec.entry_point
+def _creator(entry_point: Any, variant: str) -> Any:
+    """The callable behind an entry point. Raises UserError where it fails to import."""
+    return load_named(entry_point, f"environment '{variant}'") if isinstance(entry_point, str) else entry_point
 
 
 def _modern(spec: Any, variant: str, imports: tuple[str, ...]) -> LocalEnvSpec:
     """A Gymnasium specification. Order enforcement and checks go: the engine always resets first, and checks itself."""
-    creator = _creator(spec, variant)
+    if spec.entry_point is None:
+        hint = "" if spec.vector_entry_point is None else f". gym-vector:{variant} steps many together"
+        raise UserError(f"environment 'gym:{variant}' has no entry point for a single environment{hint}")
+    creator = _creator(spec.entry_point, variant)
     carried = copy.copy(spec)
     carried.max_episode_steps = None  # applied by build_env, outside the wrappers
     carried.order_enforce, carried.disable_env_checker, carried.vector_entry_point = False, True, None
@@ -87,7 +122,7 @@ def _modern(spec: Any, variant: str, imports: tuple[str, ...]) -> LocalEnvSpec:
 
 
 def _legacy(spec: Any, variant: str, imports: tuple[str, ...]) -> LocalEnvSpec:
-    creator = _creator(spec, variant)
+    creator = _creator(spec.entry_point, variant)
     described = {"id": variant, "maker": LEGACY_MAKER, "max_episode_steps": spec.max_episode_steps, "imports": imports}
     if _names_module(spec.entry_point) and _is_json(spec.kwargs):
         arguments = {"target": spec.entry_point, "arguments": dict(spec.kwargs)}

@@ -18,7 +18,8 @@ from arl_core.envs.registrations import WithRegistrations, named_in
 from arl_core.interfaces import EnvSpec, UserError, load_object
 from arl_core.registry.loading import cause, load_named
 
-TARGET_MAKER = "arl_core.envs.make:make_target"
+TARGET_MAKERS = {"maker": "arl_core.envs.make:make_target"}
+VECTOR_MAKERS = {"maker": "arl_core.envs.vector_env:make_single", "vector_maker": "arl_core.envs.vector_env:make_group"}
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,18 @@ def describe_target(target: Any) -> LocalEnvSpec:
 def _described(target: Any, name: str, *, named: bool) -> LocalEnvSpec:
     if not callable(target):
         raise UserError(f"environment 'py:{name}' is not callable, got {target!r}")
+    makers: dict[str, Any] = VECTOR_MAKERS if _is_vector_env(target) else TARGET_MAKERS
     if named:
-        return LocalEnvSpec(id=name, maker=TARGET_MAKER, kwargs={"target": name}, creator=target)
+        return LocalEnvSpec(id=name, kwargs={"target": name}, creator=target, **makers)
     code = by_value(target, name)
     if registered := named_in(code):
         code = by_value(WithRegistrations(target, registered), name)
-    return LocalEnvSpec(id=name, maker=TARGET_MAKER, code=code, creator=target)
+    return LocalEnvSpec(id=name, code=code, creator=target, **makers)
+
+
+def _is_vector_env(target: Any) -> bool:
+    gymnasium_vector = sys.modules.get("gymnasium.vector")  # imported by now where a class derives from it
+    return gymnasium_vector is not None and isinstance(target, type) and issubclass(target, gymnasium_vector.VectorEnv)
 
 
 def _importable(target: Any, name: str) -> bool:

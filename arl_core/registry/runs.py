@@ -90,7 +90,7 @@ def refuse_local_code(name: str, selection: PluginSelection, origin: str) -> Non
     """Raise UserError where building the environment `name`, which the file `origin` names, imports a module that the name
     itself names, rather than an installed plugin."""
     spelling = spell(name, selection)
-    if spelling.record.name == "py" or (spelling.record.name == "gym" and ":" in (spelling.variant or "")):
+    if spelling.record.name == "py" or (spelling.record.name in ("gym", "gym-vector") and ":" in (spelling.variant or "")):
         raise UserError(f"{origin}: a file alone may not name code to run, such as '{name}'. Name it yourself: --env {name}")
 
 

@@ -84,11 +84,11 @@ def test_show_as_text(corridor: Any) -> None:
     assert max(map(len, lines)) <= 100
 
 
-def test_show_of_the_core_has_both_families_and_its_encoders_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_of_the_core_has_its_families_and_its_encoders_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "show", "arl-core", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert [plugin["family"]["name"] for plugin in shown["plugins"]] == ["gym", "py"]
-    assert [plugin["family"]["open_ended"] for plugin in shown["plugins"]] == [True, True]
+    assert [plugin["family"]["name"] for plugin in shown["plugins"]] == ["gym", "gym-vector", "py"]
+    assert [plugin["family"]["open_ended"] for plugin in shown["plugins"]] == [True, True, True]
     names = [encoder["name"] for encoder in shown["encoders"]]
     assert {"auto", "mlp"} < set(names)
     assert len(names) == len(set(names))
@@ -176,7 +176,7 @@ def test_envs_lists_every_plugin_and_tells_of_those_that_fail(corridor: Any) -> 
     assert len(failures.splitlines()) == 3
     assert failures.startswith("environment 'exits': arl-bad-exits 1.0 failed to import (arl_bad_exits): SystemExit: ")
     alone = corridor.arl("envs", "--no-plugins", "--json", env=env)
-    assert {entry["id"] for entry in json.loads(alone.stdout)["environments"]} == {"gym:NAME", "py:NAME"}
+    assert {entry["id"] for entry in json.loads(alone.stdout)["environments"]} == {"gym:NAME", "gym-vector:NAME", "py:NAME"}
     assert json.loads(alone.stdout)["failed"] == []
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from arl_core.envs.group import SingleEnvGroup, make_contexts
-from arl_core.interfaces import EpisodeEnds, StepViews
+from arl_core.interfaces import EnvGroup, EpisodeEnds, StepViews
 
 MakeEnv = Callable[[], "gym.Env[Any, Any]"]
 
@@ -92,7 +92,7 @@ def make_group(makers: Sequence[MakeEnv], run_seed: int = 0, first: int = 0) -> 
     return SingleEnvGroup([make() for make in makers], make_contexts(run_seed, first, len(makers)))
 
 
-def make_views(group: SingleEnvGroup) -> StepViews:
+def make_views(group: EnvGroup) -> StepViews:
     envs = group.num_envs
     obs = {key: np.full((envs, *spec.shape), 77, spec.dtype) for key, spec in group.obs_specs.items()}
     flags = [np.ones(envs, bool) for _ in range(3)]
@@ -106,7 +106,7 @@ def started(*makers: MakeEnv) -> tuple[SingleEnvGroup, StepViews]:
     return group, views
 
 
-def step(group: SingleEnvGroup, views: StepViews, actions: Any = None) -> EpisodeEnds | None:
+def step(group: EnvGroup, views: StepViews, actions: Any = None) -> EpisodeEnds | None:
     group.send(np.zeros((group.num_envs, 1), np.int64) if actions is None else actions)
     return group.recv_into(views)
 

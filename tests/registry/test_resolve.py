@@ -38,6 +38,8 @@ SPELLINGS = {
     "gym_CartPole-v1": "gym:CartPole-v1",
     "arl-core::gym:CartPole-v1": "gym:CartPole-v1",
     "gym:Taxi-v3": "gym:Taxi-v3",
+    "gym-vector:CartPole-v1": "gym-vector:CartPole-v1",
+    "gym-vector:gymnasium:CartPole-v1": "gym-vector:gymnasium:CartPole-v1",
     "gym:gymnasium:CartPole-v1": "gym:gymnasium:CartPole-v1",
     "py:gymnasium.envs.classic_control:CartPoleEnv": "py:gymnasium.envs.classic_control:CartPoleEnv",
 }
@@ -67,6 +69,15 @@ MISTAKES = {
     ),
     "gym:no_such_module:X-v0": (
         "error: environment 'gym:no_such_module:X-v0': module 'no_such_module' cannot be imported: "
+        "ModuleNotFoundError: No module named 'no_such_module'"
+    ),
+    "gym-vector:CartPol-v1": "error: no environment 'gym-vector:CartPol-v1'. Did you mean 'gym-vector:CartPole-v1'?",
+    "gym-vector:Acrobot-v1": (
+        "error: environment 'gym-vector:Acrobot-v1': its registration has no vector environment; "
+        "gym:Acrobot-v1 steps single ones"
+    ),
+    "gym-vector:no_such_module:X-v0": (
+        "error: environment 'gym-vector:no_such_module:X-v0': module 'no_such_module' cannot be imported: "
         "ModuleNotFoundError: No module named 'no_such_module'"
     ),
     "py:os": "error: environment 'py:os': write py:module:attr, such as py:my_package.envs:MyEnv",

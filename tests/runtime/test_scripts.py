@@ -74,6 +74,45 @@ for env in Mine, lambda: Mine(), "gym:Mine-v0", "gym:Named-v0", f"py:{{__name__}
     assert done.stdout.splitlines() == ["3.0"] * 5
 
 
+def test_vector_environments_of_a_script(tmp_path: Path) -> None:
+    """Classes, and ids registered with nothing but a vector environment: trained on in groups, evaluated, refused."""
+    done = script(
+        f"""
+import gymnasium as gym
+from arl_core import APPO, UserError, make_env
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+
+class Mine(CartPoleVectorEnv):
+    def step(self, action):
+        obs, reward, terminated, truncated, info = super().step(action)
+        return obs, reward * REWARD, terminated, truncated, {{"angle": obs[:, 2]}}
+
+REWARD = 3.0
+gym.register("Mine-v0", vector_entry_point=Mine, max_episode_steps=5)
+for env in Mine, "gym-vector:Mine-v0":
+    with APPO(env, {COMMON}) as model:
+        status = model.train(400)
+        assert status == 0, status.error
+        found = model.evaluate(episodes=4)
+        print(status.return_mean == 15.0, "angle" in found)
+print(make_env("gym-vector:Mine-v0", sutton_barto_reward=True).step(0)[1])
+for wrong in "gym:Mine-v0", lambda: Mine(num_envs=2):
+    try:
+        APPO(wrong, {COMMON}).train(10)
+    except UserError as error:
+        print(error)
+""",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    cut, registered, reward, single, many = done.stdout.splitlines()
+    assert (cut, registered, reward) == ("False True", "True True", "-0.0")
+    assert single == (
+        "environment 'gym:Mine-v0' has no entry point for a single environment. gym-vector:Mine-v0 steps many together"
+    )
+    assert "made Mine, which steps many environments at once. Give its class itself, or register" in many
+
+
 @pytest.mark.slow
 def test_a_module_beside_the_script_reaches_the_workers(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("from tiny_envs import Bandit\n\nclass Beside(Bandit):\n    pass\n")

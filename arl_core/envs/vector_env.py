@@ -1,0 +1,176 @@
+"""Gymnasium's vector environments as groups: whatever steps many environments by itself, in NumPy, C++ or on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import concatenate, create_empty_array
+from numpy.typing import NDArray
+
+from arl_core.envs.faults import EnvironmentFault, close_quietly, failed
+from arl_core.envs.group_env import GroupEnv
+from arl_core.envs.make import constructor_arguments
+from arl_core.envs.spaces import ActionLayout, obs_specs
+from arl_core.envs.state import load_env_state, save_env_state
+from arl_core.interfaces import JSON, ArraySpec, EnvContext, EpisodeEnds, StepViews, UserError, load_object
+from arl_core.spaces import leaves_of, value_at
+
+
+def make_group(
+    *,
+    options: Any,
+    contexts: Sequence[EnvContext],
+    target: str | Callable[..., VectorEnv[Any, Any, Any]],
+    arguments: Mapping[str, JSON] | None = None,
+) -> VectorEnvGroup:
+    """The `vector_maker` of `target` (or of what "module:attribute" names), which makes a vector environment of `num_envs`."""
+    creator = load_object(target) if isinstance(target, str) else target
+    given = {**(arguments or {}), **constructor_arguments(options, contexts[0])}
+    if "num_envs" in given:
+        raise UserError("environment: num_envs is not an option of its own: num_envs_per_worker and worker_num_splits decide")
+    return VectorEnvGroup(creator(num_envs=len(contexts), **given), contexts)
+
+
+def make_single(*, options: Any, context: EnvContext, **target: Any) -> VectorOfOne:
+    """The `maker` beside it: a vector environment of one."""
+    return VectorOfOne(lambda context: make_group(options=options, contexts=[context], **target), context)
+
+
+class VectorEnvGroup:
+    """`EnvGroup` over a `gymnasium.vector.VectorEnv` of `len(contexts)` environments, which it owns.
+
+    The vector environment resets in the step after an ending (`AutoresetMode.NEXT_STEP`, what Gymnasium takes it for where its
+    metadata do not say); another mode raises UserError. It has one seed, the first context's, so its streams depend on how
+    many environments step together. Numbers in `info` at an ending become metrics.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any], contexts: Sequence[EnvContext]) -> None:
+        mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        if mode != AutoresetMode.NEXT_STEP or env.num_envs != len(contexts):
+            close_quietly(env)
+            raise UserError(_unfit(env, mode, len(contexts)))
+        self.env = env
+        self.num_envs = len(contexts)
+        self.obs_specs: Mapping[str, ArraySpec] = obs_specs(env.single_observation_space)
+        self._context = contexts[0]
+        self._paths = {key: path for key, (path, _) in leaves_of(env.single_observation_space).items()}
+        self._batched = _batcher(env.single_action_space, self.num_envs)
+        self._actions: Any = None
+        self._ended = np.zeros(self.num_envs, np.bool_)  # rows that the next step resets
+
+    def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:
+        """See `EnvGroup`."""
+        with self._told("reset"):
+            first, _ = self.env.reset(seed=self._context.seed)
+            self._write(first, obs)
+        self._ended[:] = False
+
+    def send(self, actions: NDArray[Any]) -> None:
+        """See `EnvGroup`; the environments step in `recv_into`."""
+        self._actions = self._batched(actions)
+
+    def recv_into(self, views: StepViews) -> EpisodeEnds | None:
+        """See `EnvGroup`. Raises EnvironmentFault."""
+        with self._told("step"):
+            obs, rewards, terminated, truncated, info = self.env.step(self._actions)
+            self._write(obs, views.obs)
+            views.rewards[:] = rewards
+            views.terminated[:] = terminated
+            views.truncated[:] = truncated
+        np.logical_not(self._ended, out=views.valid)
+        if self._ended.any():
+            for array in (views.rewards, views.terminated, views.truncated):
+                array[self._ended] = 0
+        np.logical_or(views.terminated, views.truncated, out=self._ended)
+        if not self._ended.any():
+            return None
+        rows = np.flatnonzero(self._ended)
+        return EpisodeEnds(rows, dict(_numbers(info, rows)))
+
+    def _write(self, batch: Any, out: Mapping[str, NDArray[Any]]) -> None:
+        for key, path in self._paths.items():
+            value = value_at(path, batch)
+            if np.shape(value) != out[key].shape:  # NumPy would stretch it
+                raise ValueError(f"observations '{key}' have shape {np.shape(value)}, their space says {out[key].shape}")
+            np.copyto(out[key], value, casting="unsafe")
+
+    @contextmanager
+    def _told(self, where: str) -> Iterator[None]:
+        """Within: what the environments raise becomes an EnvironmentFault, which names the first of them."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            with_others = f"{where} of {self.num_envs} environments together"
+            raise EnvironmentFault(failed(self._context, with_others, error)) from error
+
+    def get_state(self) -> dict[str, NDArray[Any]] | None:
+        """See `EnvGroup`; None unless the vector environment can be saved."""
+        saved = save_env_state(self.env.unwrapped)
+        return None if saved is None else {"ended": self._ended.copy(), **{f"env.{key}": value for key, value in saved.items()}}
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """See `EnvGroup`."""
+        if "ended" not in state or state["ended"].shape != self._ended.shape:
+            raise ValueError(f"the state is not one of {self.num_envs} environments that step together")
+        self._ended[:] = state["ended"]
+        saved = {key.removeprefix("env."): value for key, value in state.items() if key.startswith("env.")}
+        load_env_state(self.env.unwrapped, saved)
+
+    def close(self) -> None:
+        """See `EnvGroup`."""
+        self.env.close()  # Gymnasium's may be closed twice
+
+
+class VectorOfOne(GroupEnv):
+    """A single environment of a vector environment, for evaluation, pictures and checks."""
+
+    def __init__(self, make: Callable[[EnvContext], VectorEnvGroup], context: EnvContext) -> None:
+        first = make(context)
+        super().__init__(make, context, first.env.single_observation_space, first.env.single_action_space)
+        self.metadata = first.env.metadata
+        self.render_mode = context.render_mode
+        first.close()
+
+    def render(self) -> Any:
+        """The one environment's picture, where there is one."""
+        assert isinstance(self.group, VectorEnvGroup)
+        pictures: Any = self.group.env.render()
+        return None if pictures is None else pictures[0]
+
+
+def _unfit(env: VectorEnv[Any, Any, Any], mode: Any, wanted: int) -> str:
+    name = type(env.unwrapped).__name__
+    if env.num_envs != wanted:
+        return f"{name} has {env.num_envs} environments where {wanted} were asked for (num_envs)"
+    told = mode.name if isinstance(mode, AutoresetMode) else repr(mode)
+    return (
+        f"{name}: autoreset mode {told}: only one that resets in the step after an ending can be trained on; "
+        "make it with autoreset_mode=AutoresetMode.NEXT_STEP where it has a choice"
+    )
+
+
+def _batcher(space: gymnasium.Space[Any], num_envs: int) -> Callable[[NDArray[Any]], Any]:
+    """Columns of actions [E, A] -> what `VectorEnv.step` takes: a batch of `space`, in memory of its own."""
+    layout = ActionLayout(space)
+    if isinstance(space, gymnasium.spaces.Discrete):
+        start, dtype = space.start, space.dtype
+        return lambda columns: cast(Any, columns[:, 0] + start).astype(dtype, copy=False)
+    if space.shape is not None and not isinstance(space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
+        return lambda columns: np.array(layout.to_env(columns), space.dtype)
+    empty = create_empty_array(space, num_envs)
+    return lambda columns: concatenate(space, layout.to_env(columns), empty)
+
+
+def _numbers(info: Mapping[str, Any], rows: NDArray[np.int64], prefix: str = "") -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """What `info` has one number an environment of, at `rows`; NaN where its mask (`_key`) says that there is none."""
+    for key, value in info.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, rows, f"{prefix}{key}.")
+        elif not key.startswith("_") and isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "biuf":
+            given = np.asarray(info.get(f"_{key}", True))
+            yield f"{prefix}{key}", np.where(given[rows] if given.ndim else given, value[rows], np.nan).astype(float)
