@@ -211,11 +211,7 @@ class APPO:
         self._load({policy: _checkpoint_file(place, policy) for policy in range(count)})
 
     def _load(self, files: Mapping[int, Path]) -> None:
-        found = {policy: (file, load_file(file)) for policy, file in files.items()}
-        try:
-            self._trainer.load_checkpoints(found)
-        except ValueError as error:
-            raise UserError(f"checkpoint {', '.join(map(str, files.values()))} does not fit: {error}") from None
+        self._trainer.load_checkpoints({policy: (file, load_file(file)) for policy, file in files.items()})
 
     # ----------------------------------------------------------------- playing
 

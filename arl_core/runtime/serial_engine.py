@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +245,8 @@ class SerialEngine:
         moment."""
         states = {policy: load_file(path) for policy, path in paths.items()}
         sampler = states[0].get("sampler") if 0 in states else None
-        exact = sampler is not None and self._fits(sampler, states)
+        with _reading_sampler(paths):
+            exact = sampler is not None and self._fits(sampler, states)
         if not exact:
             self._new_epoch(paths)
         for policy, state in states.items():
@@ -253,7 +255,8 @@ class SerialEngine:
             learner.load_state_dict(state["learner"])
             self._books.loaded[policy] += learner.frames - before
         if exact and sampler is not None:
-            self._load_sampler(sampler)
+            with _reading_sampler(paths):
+                self._load_sampler(sampler)
         elif not self._begun and self.frames:
             self._make_sampler(life=self.frames)  # not what the run has been through already
         self.statistics.start_from(self.frames)
@@ -333,14 +336,8 @@ class SerialEngine:
         for name, saved in state["arena"].items():
             arena[name][...] = saved.numpy()
         arena["slot.weights_epoch"][...] = arena["control.weights_epoch"][:, None]
-        try:
-            for runner, saved in zip(self.runners, state["runners"], strict=True):
-                runner.set_state({key: value.numpy() for key, value in saved.items()})
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-            raise UserError(
-                f"the checkpoint's environments cannot be put back ({why}); with another num_workers they begin anew"
-            ) from error
+        for runner, saved in zip(self.runners, state["runners"], strict=True):
+            runner.set_state({key: value.numpy() for key, value in saved.items()})
         self.actor.generator.set_state(state["actions"])
         self.actor.state.copy_(state["actor"])
         self.actor.noise.copy_(state["noise"])
@@ -360,6 +357,18 @@ class SerialEngine:
             close_after_use(self._evaluator.group)
             self._evaluator = None
         self._arena.close()
+
+
+@contextmanager
+def _reading_sampler(paths: Mapping[int, Path]) -> Iterator[None]:
+    """Around what reads the saved environments of policy 0's checkpoint: what it raises becomes a UserError with its name."""
+    try:
+        yield
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"the environments of checkpoint {paths[0]} cannot be put back ({why}); with another num_workers they begin anew"
+        ) from error
 
 
 def _failure(error: Exception) -> ComponentFailure:
