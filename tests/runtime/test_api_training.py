@@ -353,6 +353,15 @@ def test_evaluate_is_reproducible_and_changes_nothing(model: APPO) -> None:
     assert model._trainer.engine.balance() == before
 
 
+def test_runs_of_different_seeds_are_evaluated_on_the_same_episodes() -> None:
+    one, other = small(seed=1), small(seed=2)
+    assert not same(one.get_parameters()[0], other.get_parameters()[0])
+    other.set_parameters(one.get_parameters())
+    for arguments in ({}, {"seed": 7}, {"seed": 7, "deterministic": False}):
+        assert one.evaluate(episodes=20, **arguments) == other.evaluate(episodes=20, **arguments)
+    assert one.evaluate(episodes=20) == one.evaluate(episodes=20, seed=0) != one.evaluate(episodes=20, seed=7)
+
+
 def test_two_models_in_one_process(model: APPO) -> None:
     model.train(100)
     with small(Bandit, seed=8) as other:
