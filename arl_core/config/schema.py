@@ -126,7 +126,7 @@ class SamplingFields(BaseModel):
     cpu_affinity: bool = Field(False, description="pin each rollout worker to one processor")
     niceness: int = Field(5, ge=0, le=19, description="niceness added to rollout workers: learners come first")
     torch_threads: int | None = Field(
-        None, ge=1, le=limits.MAX_THREADS, description="threads of the learner's CPU kernels; default: 1, more where that helps"
+        None, ge=1, le=limits.MAX_THREADS, description="CPU threads of learner and evaluate; default: 1, more where that helps"
     )
 
 

@@ -27,6 +27,7 @@ from arl_core.models.checking import check_weights
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
 from arl_core.models.standalone import StandalonePolicy
+from arl_core.models.threads import kernel_threads
 from arl_core.registry import resolve_env, run_parts, selection_of
 from arl_core.registry.provenance import saved_run
 from arl_core.registry.runs import check_required, refuse_local_code
@@ -61,15 +62,18 @@ def evaluate_cast(
     cast: Cast, env: ResolvedEnv, cfg: RunConfig, *, episodes: int, deterministic: bool, seed: int | None = None
 ) -> Evaluation:
     """Play `episodes` episodes. Each of up to 64 environments plays its fixed share, so that short episodes are not
-    counted more often than long ones. `seed` (None: 0) chooses the streams of environments and actions, for all runs alike."""
+    counted more often than long ones. `seed` (None: 0) chooses the streams of environments and actions, for all runs alike.
+
+    Computes on `torch_threads` threads (None: one), as the evaluator of a run does: the same bits on every machine."""
     if not isinstance(episodes, (int, np.integer)) or episodes < 1:
         raise UserError(f"episodes: expected a whole number of at least 1, got {episodes!r}")
     contexts, action_stream = _contexts(cfg, seed, min(episodes, MAX_ROWS))
     group = build_group(env, contexts)
     try:
-        play = EpisodesPlay(cast, group, episodes, action_stream, deterministic=deterministic)
-        while not play.step():
-            pass
+        with kernel_threads(cfg.torch_threads or 1):
+            play = EpisodesPlay(cast, group, episodes, action_stream, deterministic=deterministic)
+            while not play.step():
+                pass
         return play.result
     finally:
         close_after_use(group)

@@ -28,6 +28,7 @@ from arl_core.learning.checkpoint import load_file
 from arl_core.learning.learner import Learner, make_learner
 from arl_core.learning.process import SlotIntake
 from arl_core.learning.saving import Saver
+from arl_core.models.threads import kernel_threads
 from arl_core.runtime.books import Balance, Books
 from arl_core.runtime.engine import TICK_S, byte_vector, checkpoint_target, publish_first
 from arl_core.runtime.failure import ComponentFailure
@@ -81,7 +82,7 @@ class SerialEngine:
 
     def _make_sampler(self, life: int = 0) -> None:
         """Environments that stand at their beginning, and who acts; those of another `life` have streams of their own."""
-        plan, arena, threads = self.plan, self._arena, torch.get_num_threads()
+        plan, arena = self.plan, self._arena
         self._life = life
         for runner in self.runners:
             close_after_use(runner.group)
@@ -98,8 +99,9 @@ class SerialEngine:
             raise
         except Exception as error:
             raise _failure(error) from error
-        self.actor = make_actor(ReplicaSpec(plan.recipe, stream=0, life=life), arena, plan.shape, range(plan.shape.num_groups))
-        torch.set_num_threads(threads)  # the process is the user's
+        replica = ReplicaSpec(plan.recipe, stream=0, life=life)
+        with kernel_threads(torch.get_num_threads()):  # which an actor changes: it expects a process of its own
+            self.actor = make_actor(replica, arena, plan.shape, range(plan.shape.num_groups))
 
     def _contexts(self, group: int) -> list[EnvContext]:
         plan, size = self.plan, self.plan.shape.envs_per_group
@@ -117,27 +119,25 @@ class SerialEngine:
         self._arena["control.target_frames"][0] = self._target = frames
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.plan.cfg.torch_threads or 1)  # results depend on it, bit for bit
         next_tick = time.monotonic()
         self._busy_s, self._reported = 0.0, time.monotonic()
         self._iterations = [0] * len(self.learners)
         advance = self._first_round
         try:
-            while self.frames < frames and self.statistics.seconds < deadline:
-                try:
-                    advance()
-                except Exception as error:
-                    raise _failure(error) from error
-                advance, now = self._round, time.monotonic()
-                if now >= next_tick:
-                    next_tick = now + TICK_S
-                    self._report(now)
-                    if not tick():
-                        break
-                self._save_due()
+            with kernel_threads(self.plan.cfg.torch_threads or 1):  # results depend on it, bit for bit
+                while self.frames < frames and self.statistics.seconds < deadline:
+                    try:
+                        advance()
+                    except Exception as error:
+                        raise _failure(error) from error
+                    advance, now = self._round, time.monotonic()
+                    if now >= next_tick:
+                        next_tick = now + TICK_S
+                        self._report(now)
+                        if not tick():
+                            break
+                    self._save_due()
         finally:
-            torch.set_num_threads(threads)
             self._report(time.monotonic())
             self.statistics.pause_clock()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -120,6 +120,29 @@ def test_an_evaluation_of_odd_numbers(arguments: dict[str, Any], message: str) -
     with pytest.raises(UserError, match=message):
         small(Bandit).evaluate(**arguments)
     assert small(Bandit).evaluate(episodes=np.int64(1), seed=np.int64(2**32 - 1))["episodes"] == 1
+
+
+class Threads(Bandit):
+    """Notes on how many threads torch computes while it is stepped."""
+
+    seen: ClassVar[set[int]] = set()
+
+    def step(self, action: Any) -> Any:
+        self.seen.add(torch.get_num_threads())
+        return super().step(action)
+
+
+def test_an_evaluation_has_one_thread_and_leaves_the_users_number() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for fields, expected in (({}, 1), ({"torch_threads": 3}, 3)):
+            Threads.seen.clear()
+            small(Threads, **fields).evaluate(episodes=3)
+            assert Threads.seen == {expected}
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_predict_before_training() -> None:
