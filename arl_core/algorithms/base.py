@@ -175,8 +175,7 @@ def vtrace_targets(log_probs: Tensor, values: Tensor, batch: TrainingBatch, cfg:
     """V-trace of the present policy's log_probs [T, B] and values [T+1, B]."""
     flags = batch.terminated, batch.truncated, batch.valid
     rewards = shape_rewards(batch, cfg)
-    returns, advantages = vtrace(log_probs, batch.log_probs, rewards, values, *flags, cfg.gamma, cfg.vtrace_rho, cfg.vtrace_c)
-    return Targets(advantages, returns)
+    return Targets(*vtrace(log_probs, batch.log_probs, rewards, values, *flags, cfg.gamma, cfg.vtrace_rho, cfg.vtrace_c))
 
 
 def shape_rewards(batch: TrainingBatch, cfg: RunConfig) -> Tensor:
