@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+MAX_PLAYERS = 127  # policies and snapshots of a run: they are numbered by one signed byte for each frame
 
 
 class UserError(Exception):

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from arl_core.config import limits
 from arl_core.config.limits import Count, Fraction, Frames, Layers, NonNegative, Positive
-
-MAX_PLAYERS = 127  # policies and snapshots of a run: they are numbered by one signed byte for each frame
+from arl_core.interfaces import MAX_PLAYERS
 
 # Older spellings (Sample Factory 1.23, the reference project) and the field that each means here.
 LEGACY_NAMES: dict[str, str] = {
