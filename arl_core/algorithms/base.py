@@ -71,6 +71,8 @@ class LossInputs:
 class PolicyGradient:
     """An actor-critic loss, term by term (an `Algorithm`). A subclass overrides the terms that are its own.
 
+    Each term is a scalar, a mean over the valid entries of [T, B]:
+
     loss = policy_term + value_loss_coeff value_term + exploration_loss_coeff exploration_term + kl_loss_coeff KL(mu || pi)
 
     With `normalize_returns` the model's values, and the targets that `value_term` sees, are normalised returns; advantages

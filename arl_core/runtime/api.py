@@ -44,9 +44,11 @@ class Status(int):
     """How a call of `train` ended: equal to 0 (success), 1 (interrupted) or 2 (failure), with what it came to."""
 
     frames: int  # trained, in total
-    fps: float  # over all training so far, or since a checkpoint was loaded
-    return_mean: float | None  # over the last episodes
-    error: str
+    fps: float  # frames per second, over all training so far, or since a checkpoint was loaded
+    return_mean: (
+        float | None
+    )  # over the last `stats_window` episodes, in the environment's own rewards; None before one has ended
+    error: str  # of a failure; "" otherwise
 
     SUCCESS: ClassVar[int] = Outcome.SUCCESS
     INTERRUPTED: ClassVar[int] = Outcome.INTERRUPTED
@@ -130,7 +132,8 @@ class APPO:
     def train(self, train_for_env_steps: int, callback: Callback | None = None) -> Status:
         """Train on `train_for_env_steps` more frames for each policy, on average over the policies; blocks.
 
-        Overshoots by at most the frames of one iteration (`batch_size` x `num_batches_per_iteration`) of each policy.
+        Overshoots by at most the frames of one iteration (`batch_size` x `num_batches_per_iteration`) of each policy. Raises
+        UserError for a number that is none and in a closed model; what ends the run's processes is a `Status.FAILURE`.
 
         `callback` receives statistics (`frames`, `fps`, `return_mean`, `length_mean`, `episodes`, `policy_lag_mean`, `losses`,
         `metrics`, `evaluation`, `policies`) a few times a second; when it returns False the call ends as interrupted.
@@ -171,7 +174,7 @@ class APPO:
     # ----------------------------------------------------------------- weights
 
     def get_parameters(self) -> dict[int, dict[str, Tensor]]:
-        """`{policy: state_dict}`: CPU tensors by value, weights and normalisers."""
+        """`{policy: {name: tensor}}`, state_dicts: CPU tensors by value, float32 weights and normalisers."""
         return {policy: self._trainer.state_dict(policy) for policy in range(self.config.num_policies)}
 
     def set_parameters(self, parameters: Mapping[int, Mapping[str, Tensor] | str | Path]) -> None:
@@ -199,11 +202,12 @@ class APPO:
 
     def save(self, path: str | Path) -> Path:
         """Write one checkpoint atomically: to `path` if it ends in `.pt`, otherwise into that directory, beside those that are
-        there. Several policies have one each, in folders p0, p1, ... of that directory; returns that of policy 0."""
+        there. Several policies have one each, in folders p0, p1, ... of it. Returns that of policy 0. Raises UserError."""
         return self._trainer.engine.save(Path(path).absolute())
 
     def load(self, path: str | Path) -> None:
-        """Go on from a checkpoint file, or the newest of a directory (of each policy). Nothing in it is executed."""
+        """Go on from a checkpoint file, or the newest of a directory (of each policy). Nothing in it is executed. Raises
+        UserError, and changes nothing, where there is none, or where it is damaged or does not fit."""
         count = self.config.num_policies
         place = Path(path).absolute()
         if count > 1 and place.is_file():
@@ -221,8 +225,8 @@ class APPO:
         """Play episodes on environments of their own, with the present weights and frozen normalisers. Every agent is played by
         its policy, or all by `policy`; each has a return of its own.
 
-        Returns `episodes`, `return_mean`, `return_std`, `return_min`, `return_max`, `length_mean` and the means of what the
-        environment reports.
+        Returns `episodes`, `return_mean`, `return_std`, `return_min`, `return_max` (sums of the environment's own rewards),
+        `length_mean` (steps) and the means of what the environment reports. Raises UserError.
         """
         trainer = self._trainer
         trainer.read_weights()
@@ -244,8 +248,8 @@ class APPO:
         deterministic: bool = False,
         policy: int = 0,
     ) -> tuple[Any, NDArray[np.float32] | None]:
-        """Actions for one observation or a batch of them, as Stable-Baselines3's `predict`; returns (actions, state [N, H]).
-        A batch of Dict or Tuple actions is a list of them.
+        """Actions for one observation [...] or a batch [N, ...], as Stable-Baselines3's `predict`: (actions, state [N, H]).
+        Actions have the space's dtype; a batch of Dict or Tuple ones is a list. Raises UserError for another shape.
 
         The weights are those of the last `train`, `set_parameters`, `get_parameters` or `evaluate`.
         """

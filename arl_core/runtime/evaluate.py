@@ -211,7 +211,8 @@ def evaluate_run(
     env: str | None = None,
 ) -> dict[str, float | int | str]:
     """Evaluate the weights that `checkpoint` names (as `find_checkpoint`), `layers` over the saved configuration. Each agent is
-    played by its policy, or all by `policy`. `picture` writes an episode's last frame as a PNG; `env`: see `load_policy`."""
+    played by its policy, or all by `policy`. `picture` writes an episode's last frame as a PNG; `env` is that of `load_policy`.
+    Raises UserError."""
     run = _SavedRun(run_dir, *layers, env=env)
     cast, file = run.cast(checkpoint, policy)
     result = evaluate_cast(cast, run.env, run.cfg, episodes=episodes, deterministic=deterministic, seed=seed)
