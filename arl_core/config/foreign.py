@@ -7,7 +7,7 @@ from __future__ import annotations
 
 _RND = "losses rnd/rnd, of arl-plugin-rnd; its options: arl plugins show rnd"
 _CPC = "losses cpca/cpca, of arl-plugin-cpca; its options: arl plugins show cpca"
-_PBT = "policies of a run do not learn from each other yet; change values of a running APPO object with set_hyperparameters"
+_PBT = "a population is several APPO objects: set_parameters, set_hyperparameters (docs/experiments.md#populations)"
 _TRACK = "name an extension, a plugin that is told of the metrics: extensions my-logger (docs/hooks/arl_run_started.md)"
 _MINIBATCHES = "batch_size is the size of a minibatch, num_batches_per_iteration how many are collected before a pass"
 
@@ -99,4 +99,12 @@ FOREIGN_NAMES: dict[str, str] = {
     "capture_video": "arl eval --picture FILE.png draws the end of an episode",
     "torch_deterministic": "serial runs are reproducible bit for bit: --serial with a seed",
     "cuda": "device",
+    "net_arch": "encoder_layers (how many) and hidden_size (units)",
+    "activation_fn": "nonlinearity",
+    "features_extractor_class": "encoder, of a plugin where it is your own (docs/encoders.md)",
+    "normalize_reward": "normalize_returns, or reward_scale",
+    "eval_freq": "eval_every_frames",
+    "n_eval_episodes": "eval_episodes",
+    "save_freq": "save_every_sec",
+    "verbose": "logging.getLogger('arl').setLevel('INFO'), or train(n, callback=print): leave it out",
 }

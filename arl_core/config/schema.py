@@ -371,7 +371,7 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
         if self.model is not None and self.precision != "float32":
             raise ValueError(f"precision {self.precision} is an encoder's: model '{self.model}' computes as its author says")
         if self.with_pbt and self.num_policies > 1:
-            raise ValueError("with_pbt: several policies do not learn from each other yet: leave it out")
+            raise ValueError("with_pbt: policies of one run do not learn from each other: docs/experiments.md#populations")
         if self.save_best_metric.startswith("eval/") and not self.evaluates:
             raise ValueError(f"save_best_metric {self.save_best_metric} needs eval_every_sec or eval_every_frames")
         if self.lr_adaptive_min > self.lr_adaptive_max:

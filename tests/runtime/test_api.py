@@ -46,6 +46,18 @@ def test_the_constructor_starts_no_process_and_weights_are_there_by_value() -> N
         ({"env": Bandit, "num_workers": 0}, r"num_workers"),
         ({"env": Bandit, "encoder": "conv"}, r"image"),
         ({"env": Bandit, "encodersubtype": "mlp_mojoco"}, r"mlp_mujoco"),
+        (
+            {"env": Bandit, "encoder": Bandit},
+            r"encoder .* valid string, got .*\. Your own code comes from a plugin.*: arl plugins new",
+        ),
+        ({"env": Bandit, "policy_kwargs": {"losses": [Bandit]}}, r"losses.0 .*Your own code comes from a plugin"),
+        ({"env": Bandit, "policy_kwargs": {"learning_rate": lambda part: part}}, r"A schedule is lr_schedule, or set_hyper"),
+        (
+            {"env": Bandit, "encoder": "py:mine:Net"},
+            r"no encoder 'py:mine:Net'.*One of your own comes from a plugin: arl plugins new",
+        ),
+        ({"env": "drone"}, r"no environment 'drone'\. Installed: .*\. One of your own is py:my_module:MyEnv$"),
+        ({"env": Bandit, "policy_kwargs": {"net_arch": [64]}}, r"'net_arch' is not an option here\. Instead: encoder_layers"),
         ({"env": 5}, r"class or a callable"),
         ({"env": gym.make("CartPole-v1")}, r"each worker makes its own: give the class, or a lambda that makes one"),
         ({"env": "py:tiny_envs:Nothing"}, r"Nothing"),
