@@ -36,6 +36,8 @@ def check_directory(run_dir: Path, where: str = "") -> None:
     this name in the default folder of runs."""
     if run_dir.is_dir():
         return
+    if run_dir.is_file():
+        raise UserError(f"{where}{run_dir} is a file: name its run's directory, and the file as the checkpoint")
     default = Path(str(RunConfig.model_fields["train_dir"].default)) / run_dir
     siblings = [file.parent.name for file in run_dir.parent.glob("*/config.json")]
     hint = nearest(run_dir.name, siblings).replace("'", f"'{run_dir.parent}/" if run_dir.parent.name else "'", 1)

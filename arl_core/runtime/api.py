@@ -20,7 +20,7 @@ from arl_core.config.layers import check_moot, nearest
 from arl_core.config.limits import MAX_FRAMES
 from arl_core.envs.group import make_contexts
 from arl_core.envs.make import build_env
-from arl_core.envs.spaces import ActionLayout, Squash, obs_specs
+from arl_core.envs.spaces import ActionLayout, Squash
 from arl_core.interfaces import UserError
 from arl_core.learning.checkpoint import checkpoints, load_file
 from arl_core.learning.learner import LIVE_HYPERPARAMETERS
@@ -30,11 +30,12 @@ from arl_core.monitoring.snapshot import Snapshot
 from arl_core.registry import resolve_run
 from arl_core.runtime.constructing import check_keywords
 from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_cast
+from arl_core.runtime.predicting import as_rows, as_starts, as_state
 from arl_core.runtime.records import Records
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.trainer import Outcome, Trainer
 from arl_core.sampling.playing import Cast
-from arl_core.spaces import children_of, given_at, leaves_of
+from arl_core.spaces import children_of
 
 LAYOUT = Layer("APPO", {"num_workers": 8, "num_envs_per_worker": 2})  # where the environment's plugin sets neither
 Callback = Callable[[Mapping[str, Any]], bool | np.bool_ | None]
@@ -143,6 +144,7 @@ class APPO:
         if frames is None or not 0 <= frames <= most:
             got = f"got {train_for_env_steps!r}"
             raise UserError(f"train: expected a whole number of frames, such as 100_000, and at most {most}, {got}")
+        _check_callback(callback)
         trainer = self._trainer
 
         def observer(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool | None:
@@ -255,13 +257,13 @@ class APPO:
         """
         self._check_policy(policy)
         model, recipe = self._trainer.models[policy], self._trainer.plan.recipe
-        rows, batched = _as_rows(observation, recipe.obs_space)
+        rows, batched = as_rows(observation, recipe.obs_space)
         count = len(next(iter(rows.values())))
         memory = None
         if model.state_size:
-            memory = torch.from_numpy(_as_state(state, count, model.state_size))
+            memory = torch.from_numpy(as_state(state, count, model.state_size))
             if episode_start is not None:
-                memory = memory * torch.from_numpy(~_as_starts(episode_start, count)).unsqueeze(-1)
+                memory = memory * torch.from_numpy(~as_starts(episode_start, count)).unsqueeze(-1)
         with torch.inference_mode():
             tensors = {key: torch.from_numpy(value) for key, value in rows.items()}
             out = model.act(tensors, memory, None, deterministic=deterministic)
@@ -281,8 +283,8 @@ class APPO:
         return StandalonePolicy(network)
 
     def _check_policy(self, policy: int) -> None:
-        if not 0 <= policy < self.config.num_policies:
-            raise UserError(f"there is no policy {policy}: they are numbered from 0 to {self.config.num_policies - 1}")
+        if policy not in range(self.config.num_policies):
+            raise UserError(f"there is no policy {policy!r}: they are numbered from 0 to {self.config.num_policies - 1}")
 
     def get_env(self) -> gym.Env[Any, Any]:
         """A new environment as this run steps it (with its own stream). Raises UserError for one of several agents."""
@@ -334,6 +336,12 @@ def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, An
     }
 
 
+def _check_callback(callback: Any) -> None:
+    if callback is not None and not callable(callback):
+        told = "train: callback is a function of the statistics, which may return False to end the call"
+        raise UserError(f"{told}; got {callback!r}")
+
+
 def _whole(number: Any) -> int | None:
     """The whole number that `number` is, whatever its type (int, NumPy's, 1e5); None where it is none."""
     if isinstance(number, (float, np.floating)):
@@ -353,47 +361,3 @@ def _checkpoint_file(path: Path, policy: int) -> Path:
         if found:
             return found[0]
     raise UserError(f"there is no checkpoint at {path}")
-
-
-def _as_state(state: Any, rows: int, size: int) -> NDArray[np.float32]:
-    """A copy of the recurrent state [N, H] that a caller of `predict` hands back; zeros for None."""
-    if state is None:
-        return np.zeros((rows, size), np.float32)
-    array = np.array(state, np.float32)
-    if array.shape != (rows, size):
-        raise UserError(f"state has shape {array.shape}; expected {(rows, size)}, as predict returned it, or None")
-    return array
-
-
-def _as_starts(episode_start: Any, rows: int) -> NDArray[np.bool_]:
-    """Which rows begin an episode, [N, or 1 for all]."""
-    array = np.atleast_1d(np.asarray(episode_start, bool))
-    if array.shape not in {(rows,), (1,)}:
-        raise UserError(f"episode_start has shape {array.shape}; expected {(rows,)}")
-    return array
-
-
-def _as_rows(observation: Any, space: gym.Space[Any]) -> tuple[dict[str, NDArray[Any]], bool]:
-    """One observation or a batch as `{key: [N, ...]}`, and whether it was a batch."""
-    rows: dict[str, NDArray[Any]] = {}
-    batched = False
-    specs = obs_specs(space)
-    for key, (path, _) in leaves_of(space).items():
-        found, shape = given_at(path, observation, specs), specs[key].shape
-        try:
-            array = np.asarray(found, specs[key].dtype)
-        except (TypeError, ValueError):
-            what = f"observation '{key}' is {type(found).__name__}"
-            raise UserError(f"{what}; expected numbers of shape {shape}, or a batch of such") from None
-        if array.shape == shape:
-            array = array[None]
-        elif array.shape[1:] == shape:
-            batched = True
-        else:
-            raise UserError(f"observation '{key}' has shape {array.shape}; expected {shape}, or a batch of such")
-        rows[key] = array
-    if len({len(array) for array in rows.values()}) > 1:
-        raise UserError(
-            f"observation: {', '.join(f'{len(array)} of {key!r}' for key, array in rows.items())}; expected as many of each"
-        )
-    return rows, batched

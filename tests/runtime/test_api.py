@@ -230,6 +230,18 @@ def test_a_linear_schedule_learns_in_a_call_past_the_plan(serial: bool) -> None:
         assert not same(model.get_parameters()[0], before)
 
 
+@pytest.mark.parametrize("callback", [object(), [print], "print"])
+def test_a_callback_that_is_none_is_told_before_anything_starts(callback: Any) -> None:
+    before = {process.pid for process in descendants()}
+    with small(Bandit) as model:
+        with pytest.raises(UserError, match=r"^train: callback is a function of the statistics, .*; got "):
+            model.train(100, callback=callback)
+        assert {process.pid for process in descendants()} == before
+        for odd in (1, -1, "0", None):
+            with pytest.raises(UserError, match=r"there is no policy .*: they are numbered from 0 to 0"):
+                model.policy(odd)  # type: ignore[arg-type]
+
+
 def test_what_predict_is_handed_back_is_looked_at() -> None:
     model = small(Memory, use_rnn=True)
     observation = np.ones(2, np.float32)
