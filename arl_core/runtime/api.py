@@ -128,6 +128,18 @@ class APPO:
         """The run's configuration."""
         return self._trainer.cfg
 
+    @property
+    def observation_space(self) -> gym.Space[Any]:
+        """What a policy observes: the environment's space after the run's wrappers; of several agents, that of each."""
+        space: gym.Space[Any] = self._trainer.plan.recipe.obs_space
+        return space
+
+    @property
+    def action_space(self) -> gym.Space[Any]:
+        """What a policy answers; of several agents, each of them."""
+        space: gym.Space[Any] = self._trainer.plan.recipe.action_space
+        return space
+
     # ----------------------------------------------------------------- training
 
     def train(self, train_for_env_steps: int, callback: Callback | None = None) -> Status:

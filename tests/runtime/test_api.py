@@ -206,6 +206,14 @@ def test_predict_carries_and_empties_recurrent_state() -> None:
     assert not np.allclose(begun[1], first[1])
 
 
+def test_the_spaces_are_those_after_the_runs_wrappers() -> None:
+    for wrappers in ([], ["flatten-dict"]):
+        model = small(DictBandit, wrappers=wrappers)
+        env = model.get_env()
+        assert (model.observation_space, model.action_space) == (env.observation_space, env.action_space)
+    assert model.observation_space.shape == (12 * 12 + 3,)
+
+
 def test_get_env_is_an_environment_of_the_run() -> None:
     env = small().get_env()
     assert isinstance(env, gym.Env)
