@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+MAX_PLAYERS = 127  # policies and snapshots of a run: they are numbered by one signed byte for each frame
 
 
 class UserError(Exception):
@@ -283,7 +284,7 @@ class EnvGroup(Protocol):
         """End the step: fill `views`; report metrics of the episodes that ended, None where there is nothing to report."""
 
     def get_state(self) -> dict[str, NDArray[Any]] | None:
-        """All that `set_state` needs to go on bit for bit, or None where the environments cannot be saved."""
+        """All that `set_state` needs to go on bit for bit, arrays of any shape; None where the environments cannot be saved."""
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Return to a saved state. Raises ValueError where it does not fit."""

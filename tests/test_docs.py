@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import runpy
 import shlex
@@ -192,6 +193,17 @@ def test_the_python_of_the_python_page_runs() -> None:
         exec(compile(example, "python.md", "exec"), names)
     assert names["env"].render().ndim == 3
     assert names["APPO"] is APPO
+
+
+def test_the_python_of_the_how_to_page_is_one_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = "\n".join(blocks("docs/how-to.md", "python"))
+    exec(compile(program, "how-to.md", "exec"), {"__name__": "how_to"})
+    assert capsys.readouterr().out.splitlines()[1].startswith("True "), "it stopped early"
+    assert "turns" in json.loads((tmp_path / "curve.jsonl").read_text().splitlines()[-1])
+    assert len(list((tmp_path / "train_dir").iterdir())) == 2
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -71,6 +71,8 @@ class LossInputs:
 class PolicyGradient:
     """An actor-critic loss, term by term (an `Algorithm`). A subclass overrides the terms that are its own.
 
+    Each term is a scalar, a mean over the valid entries of [T, B]:
+
     loss = policy_term + value_loss_coeff value_term + exploration_loss_coeff exploration_term + kl_loss_coeff KL(mu || pi)
 
     With `normalize_returns` the model's values, and the targets that `value_term` sees, are normalised returns; advantages
@@ -175,8 +177,7 @@ def vtrace_targets(log_probs: Tensor, values: Tensor, batch: TrainingBatch, cfg:
     """V-trace of the present policy's log_probs [T, B] and values [T+1, B]."""
     flags = batch.terminated, batch.truncated, batch.valid
     rewards = shape_rewards(batch, cfg)
-    returns, advantages = vtrace(log_probs, batch.log_probs, rewards, values, *flags, cfg.gamma, cfg.vtrace_rho, cfg.vtrace_c)
-    return Targets(advantages, returns)
+    return Targets(*vtrace(log_probs, batch.log_probs, rewards, values, *flags, cfg.gamma, cfg.vtrace_rho, cfg.vtrace_c))
 
 
 def shape_rewards(batch: TrainingBatch, cfg: RunConfig) -> Tensor:

@@ -2,7 +2,8 @@
 
 Row t goes from x_t to x_{t+1}. `terminated[t]`: nothing follows, the bootstrap is 0. `truncated[t]` alone: the
 bootstrap is the value of the true final observation x_{t+1} (Pardo et al. 2018). Traces are cut at both and at rows not
-valid (resets); those have advantage 0 and their own value as target, whatever the other inputs hold there.
+valid (resets); those have advantage 0 and their own value as target, whatever the other inputs hold there. Both estimators
+give (advantages, returns), where the returns are what the critic is trained towards.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def vtrace(
     rho_clip: float,
     c_clip: float,
 ) -> tuple[Tensor, Tensor]:
-    """V-trace targets vs and policy-gradient advantages, both [T, B] (Espeholt et al. 2018, eq. 1 and section 4.2).
+    """V-trace's policy-gradient advantages and returns vs, both [T, B] (Espeholt et al. 2018, section 4.2 and eq. 1).
 
     `values` [T+1, B] are the learner's own; the rest is [T, B]. advantage_t = rho_t (r_t + gamma vs_{t+1} - V(x_t)),
     where vs_{t+1} is V(x_{t+1}) if the trace is cut after t.
@@ -57,7 +58,7 @@ def vtrace(
     error, discount = _errors(rewards, values, terminated, truncated, valid, gamma)
     correction = discounted_suffix_sums(rho * error, ratio.clamp_(max=c_clip).mul_(discount))  # vs - V
     error[:-1].addcmul_(discount[:-1], correction[1:])
-    return values[:-1] + correction, rho.mul_(error)
+    return rho.mul_(error), values[:-1] + correction
 
 
 @torch.no_grad()

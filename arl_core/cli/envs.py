@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from arl_core.cli.describe import output_is_ours
 from arl_core.cli.flags import parse
 from arl_core.cli.output import print_json, print_table
-from arl_core.cli.surroundings import NO_PLUGINS, surrounding_selection
+from arl_core.cli.surroundings import NO_PLUGINS_FLAG, surrounding_selection
 from arl_core.interfaces import EnvFamily, UserError
 from arl_core.registry.catalog import family_description, provides_environments
 from arl_core.registry.discovery import PluginRecord, plugin_records
@@ -38,7 +38,7 @@ class Environment(NamedTuple):
 
 def command(arguments: list[str]) -> int:
     """List environments. Returns the exit code."""
-    parsed = parse(arguments, {"json": True, **NO_PLUGINS}, positional=("PATTERN",))
+    parsed = parse(arguments, {"json": True, **NO_PLUGINS_FLAG}, positional=("PATTERN",))
     pattern = parsed.positional[0] if parsed.positional else None
     found: list[list[Environment]] = []  # by family
     failed: list[tuple[PluginRecord, str]] = []

@@ -48,12 +48,12 @@ def command(arguments: list[str]) -> int:
     picture = parsed.values.get("picture")
     if isinstance(picture, str) and Path(picture).suffix.lower() != ".png":
         raise UserError(f"--picture: expected a file that ends in .png, got '{picture}'")
-    from arl_core.cli.request import NO_PLUGINS
+    from arl_core.cli.request import CORE_ALONE
     from arl_core.envs.faults import EnvironmentFault
     from arl_core.runtime.evaluate import evaluate_run
 
     env = str(parsed.values["env"]) if "env" in parsed.values else None
-    layers = [NO_PLUGINS] if parsed.values.get("no_plugins") else []
+    layers = [CORE_ALONE] if parsed.values.get("no_plugins") else []
     if parsed.options:
         layers.append(_own_options(parsed, run_dir, env))
 

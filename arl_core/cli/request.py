@@ -17,7 +17,7 @@ from arl_core.registry.names import family_of
 from arl_core.registry.selection import SELECTION_FIELDS, PluginSelection, selection_of
 
 ORIGIN = "command line"
-NO_PLUGINS = Layer("--no-plugins", {"plugins_allow": []})
+CORE_ALONE = Layer("--no-plugins", {"plugins_allow": []})
 
 
 class Request(NamedTuple):
@@ -30,7 +30,7 @@ class Request(NamedTuple):
 
     def layers(self) -> list[Layer]:
         """What the command line sets: fields, and what a switch means for them."""
-        return [Layer(ORIGIN, self.fields), *([NO_PLUGINS] if self.others.get("no_plugins") else [])]
+        return [Layer(ORIGIN, self.fields), *([CORE_ALONE] if self.others.get("no_plugins") else [])]
 
 
 def parse_request(arguments: list[str], switches: tuple[str, ...], named: tuple[str, ...] = ()) -> Request:

@@ -37,7 +37,7 @@ def find_saved_run(request: Request) -> SavedRun:
     wanted = _resolved_id(request)
     for file in files:
         saved = read_saved_run(file)
-        if wanted in (None, saved.provenance.env_id):
+        if wanted is None or saved.provenance.is_of(wanted):
             return saved
     of_env = f" of '{wanted}'" if wanted else ""
     raise UserError(f"--resume: no run{of_env} in {train_dir}; name one with --train_dir and --experiment")

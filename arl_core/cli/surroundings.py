@@ -7,7 +7,7 @@ import os
 from arl_core.cli.flags import Parsed
 from arl_core.registry.selection import ALL, PluginSelection, selection_of
 
-NO_PLUGINS = {"no_plugins": True}  # the flag, for `parse`
+NO_PLUGINS_FLAG = {"no_plugins": True}  # the flag, for `parse`
 
 
 def surrounding_selection(parsed: Parsed) -> PluginSelection:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 _RND = "losses rnd/rnd, of arl-plugin-rnd; its options: arl plugins show rnd"
 _CPC = "losses cpca/cpca, of arl-plugin-cpca; its options: arl plugins show cpca"
-_PBT = "policies of a run do not learn from each other yet; change values of a running APPO object with set_hyperparameters"
+_PBT = "a population is several APPO objects: set_parameters, set_hyperparameters (docs/experiments.md#populations)"
 _TRACK = "name an extension, a plugin that is told of the metrics: extensions my-logger (docs/hooks/arl_run_started.md)"
 _MINIBATCHES = "batch_size is the size of a minibatch, num_batches_per_iteration how many are collected before a pass"
 
@@ -40,6 +40,14 @@ FOREIGN_NAMES: dict[str, str] = {
     "rnn_size": "hidden_size",
     "encoder_mlp_layers": "encoder_layers (how many) and hidden_size (units)",
     "encoder_conv_architecture": "encoder convnet_simple, convnet_impala or resnet_impala",
+    "encoder_conv_mlp_layers": "encoder_extra_fc_layers (how many) and hidden_size (units)",
+    "decoder_mlp_layers": "the heads follow the core at once; layers before it: encoder_layers, encoder_extra_fc_layers",
+    "env_gpu_observations": "environments give NumPy arrays: leave it out",
+    "use_record_episode_statistics": "returns and lengths are recorded by themselves: leave it out",
+    "normalize_input_keys": "normalize_input is for all float observations",
+    "flush_summaries_interval": "TensorBoard events are written every two seconds: leave it out",
+    "log_to_file": "run.log in the run directory: leave it out",
+    "save_video": "arl eval --picture FILE.png draws the end of an episode",
     "env_frameskip": "wrappers frame-skip, or the environment's own option (arl run --env ENV --help)",
     "env_framestack": "wrappers frame-stack, or the environment's own option (arl run --env ENV --help)",
     "pixel_format": "wrappers pixel-format-chw; images of both orders are accepted",
@@ -99,4 +107,12 @@ FOREIGN_NAMES: dict[str, str] = {
     "capture_video": "arl eval --picture FILE.png draws the end of an episode",
     "torch_deterministic": "serial runs are reproducible bit for bit: --serial with a seed",
     "cuda": "device",
+    "net_arch": "encoder_layers (how many) and hidden_size (units)",
+    "activation_fn": "nonlinearity",
+    "features_extractor_class": "encoder, of a plugin where it is your own (docs/encoders.md)",
+    "normalize_reward": "normalize_returns, or reward_scale",
+    "eval_freq": "eval_every_frames",
+    "n_eval_episodes": "eval_episodes",
+    "save_freq": "save_every_sec",
+    "verbose": "logging.getLogger('arl').setLevel('INFO'), or train(n, callback=print): leave it out",
 }

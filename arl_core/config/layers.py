@@ -97,6 +97,15 @@ def complaint(error: ErrorDetails) -> str:
     return f"{message[0].lower()}{message[1:]}, got {error['input']!r}{'.' if hint else ''}{hint}"
 
 
+_PLUGIN = ". Your own code comes from a plugin, whose name for it stands here: arl plugins new NAME (docs/plugins.md)"
+_SCHEDULE = ". A schedule is lr_schedule, or set_hyperparameters(learning_rate=...) in the callback of train"
+# what is given as code elsewhere, and what to do here
+_NO_CODE = {
+    **dict.fromkeys(("encoder", "model", "algo", "losses", "wrappers", "extensions"), _PLUGIN),
+    "learning_rate": _SCHEDULE,
+}
+
+
 def _one_line(error: ValidationError, origins: Mapping[str, str]) -> str:
     """The first complaint of a pydantic validation, as one line for people."""
     first = error.errors(include_url=False)[0]
@@ -105,7 +114,8 @@ def _one_line(error: ValidationError, origins: Mapping[str, str]) -> str:
         return first["msg"].removeprefix("Value error, ")
     origin = origins.get(str(first["loc"][0]))
     where = f" (from {origin})" if origin else ""
-    return f"{location}{where}: {complaint(first)}"
+    advice = _NO_CODE.get(str(first["loc"][0]), "") if callable(first["input"]) else ""
+    return f"{location}{where}: {complaint(first)}{advice}"
 
 
 def merge_layers(layers: Iterable[Layer]) -> ResolvedConfig:

@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from arl_core.config import limits
 from arl_core.config.limits import Count, Fraction, Frames, Layers, NonNegative, Positive
-
-MAX_PLAYERS = 127  # policies and snapshots of a run: they are numbered by one signed byte for each frame
+from arl_core.interfaces import MAX_PLAYERS
 
 # Older spellings (Sample Factory 1.23, the reference project) and the field that each means here.
 LEGACY_NAMES: dict[str, str] = {
@@ -126,7 +125,7 @@ class SamplingFields(BaseModel):
     cpu_affinity: bool = Field(False, description="pin each rollout worker to one processor")
     niceness: int = Field(5, ge=0, le=19, description="niceness added to rollout workers: learners come first")
     torch_threads: int | None = Field(
-        None, ge=1, le=limits.MAX_THREADS, description="threads of the learner's CPU kernels; default: 1, more where that helps"
+        None, ge=1, le=limits.MAX_THREADS, description="CPU threads of learner and evaluate; default: 1, more where that helps"
     )
 
 
@@ -372,7 +371,7 @@ class RunConfig(RunFields, SamplingFields, ModelFields, LearningFields):
         if self.model is not None and self.precision != "float32":
             raise ValueError(f"precision {self.precision} is an encoder's: model '{self.model}' computes as its author says")
         if self.with_pbt and self.num_policies > 1:
-            raise ValueError("with_pbt: several policies do not learn from each other yet: leave it out")
+            raise ValueError("with_pbt: policies of one run do not learn from each other: docs/experiments.md#populations")
         if self.save_best_metric.startswith("eval/") and not self.evaluates:
             raise ValueError(f"save_best_metric {self.save_best_metric} needs eval_every_sec or eval_every_frames")
         if self.lr_adaptive_min > self.lr_adaptive_max:

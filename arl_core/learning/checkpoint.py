@@ -136,7 +136,7 @@ def load_best(folder: Path, warn: Callable[[str], None]) -> tuple[dict[str, Any]
         try:
             state = load_file(path)
             found.append((float(state["best"]["value"]), state, path))
-        except (UserError, KeyError, TypeError) as error:  # noqa: PERF203  # one or two files
+        except (UserError, KeyError, TypeError, ValueError) as error:  # noqa: PERF203  # one or two files
             warn(f"{path} is passed over: {error}")
     best = max(found, key=lambda each: each[0], default=None)
     return None if best is None else best[1:]

@@ -15,6 +15,7 @@ from arl_core.interfaces import RunParts, load_object
 from arl_core.models.actor_critic import ActorCritic
 from arl_core.models.custom import CustomNetwork
 from arl_core.models.policy import PolicyNetwork
+from arl_core.models.threads import kernel_threads
 
 _SEED_STEP = 1_000_003  # between the policies of a run: not between the seeds that people choose
 _LOCK = threading.RLock()
@@ -24,14 +25,10 @@ _LOCK = threading.RLock()
 def initial_weights(seed: int) -> Iterator[None]:
     """Modules made here draw their weights from `seed`. torch's stream is the whole process's: one thread has it at a time, and
     the user has it back as it was."""
-    with _LOCK, torch.random.fork_rng(devices=[]):
+    # one thread: the last bits of an orthogonal matrix depend on their number; they are the same on every machine
+    with _LOCK, torch.random.fork_rng(devices=[]), kernel_threads(1):
         torch.manual_seed(seed)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the last bits of an orthogonal matrix depend on it: the same on every machine
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
+        yield
 
 
 @dataclass(frozen=True)

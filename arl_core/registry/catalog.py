@@ -120,7 +120,8 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
     described = [spec.name for spec in specs]
     hint = nearest(plain, described) or ("" if slash else _of_namesake(plain, hook, kind, selection))
     listing = f" {record.owner} has: {', '.join(described)}" if described else f" {record.owner} has none"
-    raise UserError(f"no {what} '{name}'.{hint or listing}")
+    own = f". One of your own comes from a plugin: arl plugins new NAME (docs/hooks/{hook}.md)"
+    raise UserError(f"no {what} '{name}'.{hint or listing + own}")
 
 
 def _of_namesake(name: str, hook: str, kind: type[S], selection: PluginSelection) -> str:

@@ -111,7 +111,8 @@ def _unknown(name: str, records: Collection[PluginRecord]) -> str:
     if not hint:
         if re.fullmatch(r"[\w./-]+-v\d+", name):
             return f"no environment '{name}'. Gymnasium's ids are written gym:{name}"
-        return f"no environment '{name}'. Installed: {', '.join(installed)}; arl envs PATTERN searches their variants"
+        has = f"Installed: {', '.join(installed)}; arl envs PATTERN searches their variants"
+        return f"no environment '{name}'. {has}. One of your own is py:my_module:MyEnv"
     near = hint.split("'")[1]
     more = "" if near in installed else f"\n  {_not_there(repr(near), near, records)}"
     return f"no environment '{name}'.{hint}{more}"

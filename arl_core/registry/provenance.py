@@ -13,6 +13,8 @@ from arl_core.registry.discovery import plugin_records
 from arl_core.registry.known import is_known_distribution
 from arl_core.registry.selection import CORE, normalized
 
+SCRIPT = "py:__main__:"  # begins the names of environments that the user's script itself defines
+
 
 def saved_run(run_dir: Path) -> tuple[dict[str, Any], Provenance]:
     """The configuration in a run's `config.json`, and what that says of its environment: data, of which nothing is executed.
@@ -34,6 +36,8 @@ def check_directory(run_dir: Path, where: str = "") -> None:
     this name in the default folder of runs."""
     if run_dir.is_dir():
         return
+    if run_dir.is_file():
+        raise UserError(f"{where}{run_dir} is a file: name its run's directory, and the file as the checkpoint")
     default = Path(str(RunConfig.model_fields["train_dir"].default)) / run_dir
     siblings = [file.parent.name for file in run_dir.parent.glob("*/config.json")]
     hint = nearest(run_dir.name, siblings).replace("'", f"'{run_dir.parent}/" if run_dir.parent.name else "'", 1)
@@ -73,14 +77,20 @@ class Provenance(NamedTuple):
         if exactly and own and own[0].version != self.version:
             raise self._other(own[0].dist, own[0].version)
 
+    def is_of(self, env_id: str) -> bool:
+        """Whether the run was trained on `env_id`. What a script defines has the name `py:__main__:Corridor` in a run of that
+        script, and another module's everywhere else."""
+        in_script = self.env_id.startswith(SCRIPT) and env_id.startswith("py:")
+        return env_id == self.env_id or (in_script and env_id.split(":")[2:] == self.env_id.split(":")[2:])
+
     def check_environment(self, env: ResolvedEnv) -> None:
         """Raise UserError where it is another environment."""
-        if env.id != self.env_id:
+        if not self.is_of(env.id):
             raise UserError(f"{self.run} was trained on '{self.env_id}', not on '{env.id}'")
 
     def check_same(self, env: ResolvedEnv) -> None:
         """Raise UserError where training would go on in another environment, or with another plugin or version of it."""
-        if env.id != self.env_id:
+        if not self.is_of(env.id):
             raise UserError(f"--resume: {self.run} was trained on '{self.env_id}', not on '{env.id}': begin a new run")
         if env.dist != CORE and (env.dist, env.version) != (self.dist, self.version):
             raise self._other(env.dist, env.version)

@@ -15,6 +15,7 @@ from arl_core.registry.catalog import NAMING_FIELDS, algorithm_spec, param_overr
 from arl_core.registry.extensions import load_extensions
 from arl_core.registry.names import spell
 from arl_core.registry.parts import run_parts
+from arl_core.registry.provenance import SCRIPT
 from arl_core.registry.resolve import given_options, resolve_env
 from arl_core.registry.selection import PluginSelection, selection_of
 
@@ -91,7 +92,8 @@ def refuse_local_code(name: str, selection: PluginSelection, origin: str) -> Non
     itself names, rather than an installed plugin."""
     spelling = spell(name, selection)
     if spelling.record.name == "py" or (spelling.record.name in ("gym", "gym-vector") and ":" in (spelling.variant or "")):
-        raise UserError(f"{origin}: a file alone may not name code to run, such as '{name}'. Name it yourself: --env {name}")
+        yours = name.replace("__main__", "my_script", 1) + ", of my_script.py" if name.startswith(SCRIPT) else name
+        raise UserError(f"{origin}: a file alone may not name code to run, such as '{name}'. Name it yourself: --env {yours}")
 
 
 def _without_objects(layers: list[Layer]) -> tuple[Any, list[Layer]]:

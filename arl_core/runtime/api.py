@@ -20,7 +20,7 @@ from arl_core.config.layers import check_moot, nearest
 from arl_core.config.limits import MAX_FRAMES
 from arl_core.envs.group import make_contexts
 from arl_core.envs.make import build_env
-from arl_core.envs.spaces import ActionLayout, Squash, obs_specs
+from arl_core.envs.spaces import ActionLayout, Squash
 from arl_core.interfaces import UserError
 from arl_core.learning.checkpoint import checkpoints, load_file
 from arl_core.learning.learner import LIVE_HYPERPARAMETERS
@@ -30,11 +30,12 @@ from arl_core.monitoring.snapshot import Snapshot
 from arl_core.registry import resolve_run
 from arl_core.runtime.constructing import check_keywords
 from arl_core.runtime.evaluate import EVALUATION_INDEX, evaluate_cast
+from arl_core.runtime.predicting import as_rows, as_starts, as_state
 from arl_core.runtime.records import Records
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.trainer import Outcome, Trainer
 from arl_core.sampling.playing import Cast
-from arl_core.spaces import children_of, given_at, leaves_of
+from arl_core.spaces import children_of
 
 LAYOUT = Layer("APPO", {"num_workers": 8, "num_envs_per_worker": 2})  # where the environment's plugin sets neither
 Callback = Callable[[Mapping[str, Any]], bool | np.bool_ | None]
@@ -44,9 +45,11 @@ class Status(int):
     """How a call of `train` ended: equal to 0 (success), 1 (interrupted) or 2 (failure), with what it came to."""
 
     frames: int  # trained, in total
-    fps: float  # over all training so far, or since a checkpoint was loaded
-    return_mean: float | None  # over the last episodes
-    error: str
+    fps: float  # frames per second, over all training so far, or since a checkpoint was loaded
+    return_mean: (
+        float | None
+    )  # over the last `stats_window` episodes, in the environment's own rewards; None before one has ended
+    error: str  # of a failure; "" otherwise
 
     SUCCESS: ClassVar[int] = Outcome.SUCCESS
     INTERRUPTED: ClassVar[int] = Outcome.INTERRUPTED
@@ -125,12 +128,25 @@ class APPO:
         """The run's configuration."""
         return self._trainer.cfg
 
+    @property
+    def observation_space(self) -> gym.Space[Any]:
+        """What a policy observes: the environment's space after the run's wrappers; of several agents, that of each."""
+        space: gym.Space[Any] = self._trainer.plan.recipe.obs_space
+        return space
+
+    @property
+    def action_space(self) -> gym.Space[Any]:
+        """What a policy answers; of several agents, each of them."""
+        space: gym.Space[Any] = self._trainer.plan.recipe.action_space
+        return space
+
     # ----------------------------------------------------------------- training
 
     def train(self, train_for_env_steps: int, callback: Callback | None = None) -> Status:
         """Train on `train_for_env_steps` more frames for each policy, on average over the policies; blocks.
 
-        Overshoots by at most the frames of one iteration (`batch_size` x `num_batches_per_iteration`) of each policy.
+        Overshoots by at most the frames of one iteration (`batch_size` x `num_batches_per_iteration`) of each policy. Raises
+        UserError for a number that is none and in a closed model; what ends the run's processes is a `Status.FAILURE`.
 
         `callback` receives statistics (`frames`, `fps`, `return_mean`, `length_mean`, `episodes`, `policy_lag_mean`, `losses`,
         `metrics`, `evaluation`, `policies`) a few times a second; when it returns False the call ends as interrupted.
@@ -140,6 +156,7 @@ class APPO:
         if frames is None or not 0 <= frames <= most:
             got = f"got {train_for_env_steps!r}"
             raise UserError(f"train: expected a whole number of frames, such as 100_000, and at most {most}, {got}")
+        _check_callback(callback)
         trainer = self._trainer
 
         def observer(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool | None:
@@ -171,7 +188,7 @@ class APPO:
     # ----------------------------------------------------------------- weights
 
     def get_parameters(self) -> dict[int, dict[str, Tensor]]:
-        """`{policy: state_dict}`: CPU tensors by value, weights and normalisers."""
+        """`{policy: {name: tensor}}`, state_dicts: CPU tensors by value, float32 weights and normalisers."""
         return {policy: self._trainer.state_dict(policy) for policy in range(self.config.num_policies)}
 
     def set_parameters(self, parameters: Mapping[int, Mapping[str, Tensor] | str | Path]) -> None:
@@ -199,11 +216,12 @@ class APPO:
 
     def save(self, path: str | Path) -> Path:
         """Write one checkpoint atomically: to `path` if it ends in `.pt`, otherwise into that directory, beside those that are
-        there. Several policies have one each, in folders p0, p1, ... of that directory; returns that of policy 0."""
+        there. Several policies have one each, in folders p0, p1, ... of it. Returns that of policy 0. Raises UserError."""
         return self._trainer.engine.save(Path(path).absolute())
 
     def load(self, path: str | Path) -> None:
-        """Go on from a checkpoint file, or the newest of a directory (of each policy). Nothing in it is executed."""
+        """Go on from a checkpoint file, or the newest of a directory (of each policy). Nothing in it is executed. Raises
+        UserError, and changes nothing, where there is none, or where it is damaged or does not fit."""
         count = self.config.num_policies
         place = Path(path).absolute()
         if count > 1 and place.is_file():
@@ -211,11 +229,7 @@ class APPO:
         self._load({policy: _checkpoint_file(place, policy) for policy in range(count)})
 
     def _load(self, files: Mapping[int, Path]) -> None:
-        found = {policy: (file, load_file(file)) for policy, file in files.items()}
-        try:
-            self._trainer.load_checkpoints(found)
-        except ValueError as error:
-            raise UserError(f"checkpoint {', '.join(map(str, files.values()))} does not fit: {error}") from None
+        self._trainer.load_checkpoints({policy: (file, load_file(file)) for policy, file in files.items()})
 
     # ----------------------------------------------------------------- playing
 
@@ -225,8 +239,8 @@ class APPO:
         """Play episodes on environments of their own, with the present weights and frozen normalisers. Every agent is played by
         its policy, or all by `policy`; each has a return of its own.
 
-        Returns `episodes`, `return_mean`, `return_std`, `return_min`, `return_max`, `length_mean` and the means of what the
-        environment reports.
+        Returns `episodes`, `return_mean`, `return_std`, `return_min`, `return_max` (sums of the environment's own rewards),
+        `length_mean` (steps) and the means of what the environment reports. Raises UserError.
         """
         trainer = self._trainer
         trainer.read_weights()
@@ -248,20 +262,20 @@ class APPO:
         deterministic: bool = False,
         policy: int = 0,
     ) -> tuple[Any, NDArray[np.float32] | None]:
-        """Actions for one observation or a batch of them, as Stable-Baselines3's `predict`; returns (actions, state [N, H]).
-        A batch of Dict or Tuple actions is a list of them.
+        """Actions for one observation [...] or a batch [N, ...], as Stable-Baselines3's `predict`: (actions, state [N, H]).
+        Actions have the space's dtype; a batch of Dict or Tuple ones is a list. Raises UserError for another shape.
 
         The weights are those of the last `train`, `set_parameters`, `get_parameters` or `evaluate`.
         """
         self._check_policy(policy)
         model, recipe = self._trainer.models[policy], self._trainer.plan.recipe
-        rows, batched = _as_rows(observation, recipe.obs_space)
+        rows, batched = as_rows(observation, recipe.obs_space)
         count = len(next(iter(rows.values())))
         memory = None
         if model.state_size:
-            memory = torch.from_numpy(_as_state(state, count, model.state_size))
+            memory = torch.from_numpy(as_state(state, count, model.state_size))
             if episode_start is not None:
-                memory = memory * torch.from_numpy(~_as_starts(episode_start, count)).unsqueeze(-1)
+                memory = memory * torch.from_numpy(~as_starts(episode_start, count)).unsqueeze(-1)
         with torch.inference_mode():
             tensors = {key: torch.from_numpy(value) for key, value in rows.items()}
             out = model.act(tensors, memory, None, deterministic=deterministic)
@@ -281,8 +295,8 @@ class APPO:
         return StandalonePolicy(network)
 
     def _check_policy(self, policy: int) -> None:
-        if not 0 <= policy < self.config.num_policies:
-            raise UserError(f"there is no policy {policy}: they are numbered from 0 to {self.config.num_policies - 1}")
+        if policy not in range(self.config.num_policies):
+            raise UserError(f"there is no policy {policy!r}: they are numbered from 0 to {self.config.num_policies - 1}")
 
     def get_env(self) -> gym.Env[Any, Any]:
         """A new environment as this run steps it (with its own stream). Raises UserError for one of several agents."""
@@ -334,6 +348,12 @@ def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, An
     }
 
 
+def _check_callback(callback: Any) -> None:
+    if callback is not None and not callable(callback):
+        told = "train: callback is a function of the statistics, which may return False to end the call"
+        raise UserError(f"{told}; got {callback!r}")
+
+
 def _whole(number: Any) -> int | None:
     """The whole number that `number` is, whatever its type (int, NumPy's, 1e5); None where it is none."""
     if isinstance(number, (float, np.floating)):
@@ -353,47 +373,3 @@ def _checkpoint_file(path: Path, policy: int) -> Path:
         if found:
             return found[0]
     raise UserError(f"there is no checkpoint at {path}")
-
-
-def _as_state(state: Any, rows: int, size: int) -> NDArray[np.float32]:
-    """A copy of the recurrent state [N, H] that a caller of `predict` hands back; zeros for None."""
-    if state is None:
-        return np.zeros((rows, size), np.float32)
-    array = np.array(state, np.float32)
-    if array.shape != (rows, size):
-        raise UserError(f"state has shape {array.shape}; expected {(rows, size)}, as predict returned it, or None")
-    return array
-
-
-def _as_starts(episode_start: Any, rows: int) -> NDArray[np.bool_]:
-    """Which rows begin an episode, [N, or 1 for all]."""
-    array = np.atleast_1d(np.asarray(episode_start, bool))
-    if array.shape not in {(rows,), (1,)}:
-        raise UserError(f"episode_start has shape {array.shape}; expected {(rows,)}")
-    return array
-
-
-def _as_rows(observation: Any, space: gym.Space[Any]) -> tuple[dict[str, NDArray[Any]], bool]:
-    """One observation or a batch as `{key: [N, ...]}`, and whether it was a batch."""
-    rows: dict[str, NDArray[Any]] = {}
-    batched = False
-    specs = obs_specs(space)
-    for key, (path, _) in leaves_of(space).items():
-        found, shape = given_at(path, observation, specs), specs[key].shape
-        try:
-            array = np.asarray(found, specs[key].dtype)
-        except (TypeError, ValueError):
-            what = f"observation '{key}' is {type(found).__name__}"
-            raise UserError(f"{what}; expected numbers of shape {shape}, or a batch of such") from None
-        if array.shape == shape:
-            array = array[None]
-        elif array.shape[1:] == shape:
-            batched = True
-        else:
-            raise UserError(f"observation '{key}' has shape {array.shape}; expected {shape}, or a batch of such")
-        rows[key] = array
-    if len({len(array) for array in rows.values()}) > 1:
-        raise UserError(
-            f"observation: {', '.join(f'{len(array)} of {key!r}' for key, array in rows.items())}; expected as many of each"
-        )
-    return rows, batched

@@ -20,13 +20,14 @@ from arl_core.envs.group import SingleEnvGroup, build_group, make_contexts
 from arl_core.envs.make import build_any
 from arl_core.envs.multi_agent import MultiAgentGroup, is_parallel
 from arl_core.envs.picture import write_png
-from arl_core.interfaces import ResolvedEnv, UserError
+from arl_core.interfaces import EnvContext, ResolvedEnv, UserError
 from arl_core.learning.checkpoint import load_best, load_file, load_newest, weights_in
 from arl_core.learning.saving import BEST
 from arl_core.models.checking import check_weights
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
 from arl_core.models.standalone import StandalonePolicy
+from arl_core.models.threads import kernel_threads
 from arl_core.registry import resolve_env, run_parts, selection_of
 from arl_core.registry.provenance import saved_run
 from arl_core.registry.runs import check_required, refuse_local_code
@@ -35,38 +36,44 @@ from arl_core.runtime.policies import policies_of
 from arl_core.sampling.playing import Cast, EpisodesPlay, Evaluation
 from arl_core.sampling.replica import action_seed
 
-EVALUATION_INDEX = 1 << 20  # environments of an evaluation are numbered from here: their streams are not the training's
+EVALUATION_INDEX = 1 << 20  # environments of an evaluation are numbered from here: their streams are no training's
 MAX_EVALUATION_SEED = 2**32 - 1  # times the above, an environment's number is still an integer of 64 bits
 MAX_ROWS = 64
 
 log = logging.getLogger("arl")
 
 
-def _first_environment(seed: int | None) -> int:
-    """The number of an evaluation's first environment: `seed` chooses among streams that are all apart from the training's.
-    Raises UserError."""
+def _contexts(cfg: RunConfig, seed: int | None, count: int) -> tuple[list[EnvContext], int]:
+    """The contexts of an evaluation's environments and the seed of its actions. `seed` alone chooses them, so that runs of
+    different seeds play the same episodes; `run_seed` stays the run's: what is drawn from it, such as a maze, is that of the
+    training. Raises UserError."""
     try:
         number = operator.index(seed or 0)
     except TypeError:
         number = -1
     if not 0 <= number <= MAX_EVALUATION_SEED:
         raise UserError(f"seed: expected a whole number from 0 to {MAX_EVALUATION_SEED}, got {seed!r}")
-    return EVALUATION_INDEX * (1 + number)
+    first = EVALUATION_INDEX * (1 + number)
+    contexts = make_contexts(0, first, count, evaluation=True)
+    return [replace(context, run_seed=cfg.seed) for context in contexts], action_seed(0, first)
 
 
 def evaluate_cast(
     cast: Cast, env: ResolvedEnv, cfg: RunConfig, *, episodes: int, deterministic: bool, seed: int | None = None
 ) -> Evaluation:
     """Play `episodes` episodes. Each of up to 64 environments plays its fixed share, so that short episodes are not
-    counted more often than long ones. `seed` chooses other environment and action streams than the default ones."""
+    counted more often than long ones. `seed` (None: 0) chooses the streams of environments and actions, for all runs alike.
+
+    Computes on `torch_threads` threads (None: one), as the evaluator of a run does: the same bits on every machine."""
     if not isinstance(episodes, (int, np.integer)) or episodes < 1:
         raise UserError(f"episodes: expected a whole number of at least 1, got {episodes!r}")
-    first = _first_environment(seed)
-    group = build_group(env, make_contexts(cfg.seed, first, min(episodes, MAX_ROWS), evaluation=True))
+    contexts, action_stream = _contexts(cfg, seed, min(episodes, MAX_ROWS))
+    group = build_group(env, contexts)
     try:
-        play = EpisodesPlay(cast, group, episodes, action_seed(cfg.seed, first), deterministic=deterministic)
-        while not play.step():
-            pass
+        with kernel_threads(cfg.torch_threads or 1):
+            play = EpisodesPlay(cast, group, episodes, action_stream, deterministic=deterministic)
+            while not play.step():
+                pass
         return play.result
     finally:
         close_after_use(group)
@@ -76,8 +83,8 @@ def play_picture(
     cast: Cast, env: ResolvedEnv, cfg: RunConfig, *, deterministic: bool, seed: int | None = None
 ) -> NDArray[np.uint8]:
     """The last picture of one episode, RGB [H, W, 3]. Raises UserError where the environment draws none."""
-    first = _first_environment(seed)
-    context = replace(make_contexts(cfg.seed, first, 1, evaluation=True)[0], render_mode="rgb_array")
+    contexts, action_stream = _contexts(cfg, seed, 1)
+    context = replace(contexts[0], render_mode="rgb_array")
     try:
         instance: Any = build_any(env, context)
     except TypeError as error:  # its maker takes no render_mode
@@ -90,7 +97,7 @@ def play_picture(
             group = MultiAgentGroup([instance], [context], env.id, env.max_episode_steps)
         else:
             group = SingleEnvGroup([instance], [context])
-        play = EpisodesPlay(cast, group, 1, action_seed(cfg.seed, first), deterministic=deterministic)
+        play = EpisodesPlay(cast, group, 1, action_stream, deterministic=deterministic)
         drawn: Any = group.envs[0]
         frame = None
         try:
@@ -204,7 +211,8 @@ def evaluate_run(
     env: str | None = None,
 ) -> dict[str, float | int | str]:
     """Evaluate the weights that `checkpoint` names (as `find_checkpoint`), `layers` over the saved configuration. Each agent is
-    played by its policy, or all by `policy`. `picture` writes an episode's last frame as a PNG; `env`: see `load_policy`."""
+    played by its policy, or all by `policy`. `picture` writes an episode's last frame as a PNG; `env` is that of `load_policy`.
+    Raises UserError."""
     run = _SavedRun(run_dir, *layers, env=env)
     cast, file = run.cast(checkpoint, policy)
     result = evaluate_cast(cast, run.env, run.cfg, episodes=episodes, deterministic=deterministic, seed=seed)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from arl_core.learning.checkpoint import load_file
 from arl_core.learning.learner import Learner, make_learner
 from arl_core.learning.process import SlotIntake
 from arl_core.learning.saving import Saver
+from arl_core.models.threads import kernel_threads
 from arl_core.runtime.books import Balance, Books
 from arl_core.runtime.engine import TICK_S, byte_vector, checkpoint_target, publish_first
 from arl_core.runtime.failure import ComponentFailure
@@ -80,7 +82,7 @@ class SerialEngine:
 
     def _make_sampler(self, life: int = 0) -> None:
         """Environments that stand at their beginning, and who acts; those of another `life` have streams of their own."""
-        plan, arena, threads = self.plan, self._arena, torch.get_num_threads()
+        plan, arena = self.plan, self._arena
         self._life = life
         for runner in self.runners:
             close_after_use(runner.group)
@@ -97,8 +99,9 @@ class SerialEngine:
             raise
         except Exception as error:
             raise _failure(error) from error
-        self.actor = make_actor(ReplicaSpec(plan.recipe, stream=0, life=life), arena, plan.shape, range(plan.shape.num_groups))
-        torch.set_num_threads(threads)  # the process is the user's
+        replica = ReplicaSpec(plan.recipe, stream=0, life=life)
+        with kernel_threads(torch.get_num_threads()):  # which an actor changes: it expects a process of its own
+            self.actor = make_actor(replica, arena, plan.shape, range(plan.shape.num_groups))
 
     def _contexts(self, group: int) -> list[EnvContext]:
         plan, size = self.plan, self.plan.shape.envs_per_group
@@ -116,27 +119,25 @@ class SerialEngine:
         self._arena["control.target_frames"][0] = self._target = frames
         self.statistics.resume_clock()
         deadline = self.statistics.seconds + seconds if seconds else float("inf")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self.plan.cfg.torch_threads or 1)  # results depend on it, bit for bit
         next_tick = time.monotonic()
         self._busy_s, self._reported = 0.0, time.monotonic()
         self._iterations = [0] * len(self.learners)
         advance = self._first_round
         try:
-            while self.frames < frames and self.statistics.seconds < deadline:
-                try:
-                    advance()
-                except Exception as error:
-                    raise _failure(error) from error
-                advance, now = self._round, time.monotonic()
-                if now >= next_tick:
-                    next_tick = now + TICK_S
-                    self._report(now)
-                    if not tick():
-                        break
-                self._save_due()
+            with kernel_threads(self.plan.cfg.torch_threads or 1):  # results depend on it, bit for bit
+                while self.frames < frames and self.statistics.seconds < deadline:
+                    try:
+                        advance()
+                    except Exception as error:
+                        raise _failure(error) from error
+                    advance, now = self._round, time.monotonic()
+                    if now >= next_tick:
+                        next_tick = now + TICK_S
+                        self._report(now)
+                        if not tick():
+                            break
+                    self._save_due()
         finally:
-            torch.set_num_threads(threads)
             self._report(time.monotonic())
             self.statistics.pause_clock()
 
@@ -244,7 +245,8 @@ class SerialEngine:
         moment."""
         states = {policy: load_file(path) for policy, path in paths.items()}
         sampler = states[0].get("sampler") if 0 in states else None
-        exact = sampler is not None and self._fits(sampler, states)
+        with _reading_sampler(paths):
+            exact = sampler is not None and self._fits(sampler, states)
         if not exact:
             self._new_epoch(paths)
         for policy, state in states.items():
@@ -253,7 +255,8 @@ class SerialEngine:
             learner.load_state_dict(state["learner"])
             self._books.loaded[policy] += learner.frames - before
         if exact and sampler is not None:
-            self._load_sampler(sampler)
+            with _reading_sampler(paths):
+                self._load_sampler(sampler)
         elif not self._begun and self.frames:
             self._make_sampler(life=self.frames)  # not what the run has been through already
         self.statistics.start_from(self.frames)
@@ -333,14 +336,8 @@ class SerialEngine:
         for name, saved in state["arena"].items():
             arena[name][...] = saved.numpy()
         arena["slot.weights_epoch"][...] = arena["control.weights_epoch"][:, None]
-        try:
-            for runner, saved in zip(self.runners, state["runners"], strict=True):
-                runner.set_state({key: value.numpy() for key, value in saved.items()})
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-            raise UserError(
-                f"the checkpoint's environments cannot be put back ({why}); with another num_workers they begin anew"
-            ) from error
+        for runner, saved in zip(self.runners, state["runners"], strict=True):
+            runner.set_state({key: value.numpy() for key, value in saved.items()})
         self.actor.generator.set_state(state["actions"])
         self.actor.state.copy_(state["actor"])
         self.actor.noise.copy_(state["noise"])
@@ -360,6 +357,18 @@ class SerialEngine:
             close_after_use(self._evaluator.group)
             self._evaluator = None
         self._arena.close()
+
+
+@contextmanager
+def _reading_sampler(paths: Mapping[int, Path]) -> Iterator[None]:
+    """Around what reads the saved environments of policy 0's checkpoint: what it raises becomes a UserError with its name."""
+    try:
+        yield
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"the environments of checkpoint {paths[0]} cannot be put back ({why}); with another num_workers they begin anew"
+        ) from error
 
 
 def _failure(error: Exception) -> ComponentFailure:

@@ -18,9 +18,8 @@ from arl_core.config import ResolvedConfig, RunConfig
 from arl_core.config.idle import idle_fields
 from arl_core.config.layers import AUTO_ORIGIN
 from arl_core.interfaces import ResolvedEnv, RunInfo, UserError
-from arl_core.learning.auxiliary import check_losses
-from arl_core.learning.checkpoint import load_newest, weights_in
-from arl_core.learning.optimizers import OPTIMIZERS, check_moments
+from arl_core.learning.checking import check_checkpoint
+from arl_core.learning.checkpoint import load_newest
 from arl_core.models.checking import check_weights
 from arl_core.models.flat import flatten_module
 from arl_core.monitoring.episodes import EpisodeStatistics
@@ -45,7 +44,6 @@ from arl_core.runtime.statistics import Before
 log = logging.getLogger("arl")
 Observer = Callable[[Snapshot, EpisodeStatistics], bool | None]
 _IMPORTED_IN = os.getpid()
-_LEARNER_STATE = {"model", "optimizer", "version", "frames", "shuffle"}
 
 
 class Outcome(IntEnum):
@@ -198,16 +196,12 @@ class Trainer:
         if len(read) < len(found):
             missing = folders[found.index(None)]
             raise UserError(f"{missing} has no checkpoint, and other policies of the run have; begin a new run")
-        path = read[0][1]
         try:
             self.load_checkpoints({policy: (path, state) for policy, (state, path) in read.items()})
-        except ValueError as error:
-            raise UserError(
-                f"{path.parent.parent if len(read) > 1 else path} does not fit: {error}. "
-                "Resume without changing network, optimiser and losses, or begin a new run"
-            ) from None
+        except UserError as error:
+            raise UserError(f"{error}. Resume without changing network, optimiser and losses, or begin a new run") from None
         self._before = Before.of_summary(self.directory.read_summary())
-        return path, self.frames
+        return read[0][1], self.frames
 
     # ----------------------------------------------------------------- training
 
@@ -359,19 +353,15 @@ class Trainer:
             self._engine.load_weights({policy: self._weights_of(policy) for policy in states})
 
     def load_checkpoints(self, found: Mapping[int, tuple[Path, Mapping[str, Any]]]) -> None:
-        """Have policies go on from checkpoints, files that were read as states. Raises ValueError, and changes nothing, where
+        """Have policies go on from checkpoints, files that were read as states. Raises UserError, and changes nothing, where
         any does not fit."""
-        for _, state in found.values():
-            weights_in(state)
-            if not state["learner"].keys() >= _LEARNER_STATE:
-                raise ValueError("it is not a checkpoint of a run")
-            check_moments(OPTIMIZERS[self.cfg.optimizer], state["learner"]["optimizer"])
-            check_losses(self.plan.recipe, state["learner"])
+        for path, state in found.values():
+            check_checkpoint(self.plan.recipe, path, state)
         self.load_state_dicts({policy: state["learner"]["model"] for policy, (_, state) in found.items()})
         if self._engine is not None:
             self._engine.load_checkpoints({policy: path for policy, (path, _) in found.items()})
         else:
-            self._checkpoints |= {policy: (path, int(state["learner"]["frames"])) for policy, (path, state) in found.items()}
+            self._checkpoints |= {policy: (path, state["learner"]["frames"]) for policy, (path, state) in found.items()}
 
     def _end_engine(self) -> None:
         """End the processes; the last published weights stay with us."""

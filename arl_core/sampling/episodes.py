@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from arl_core.interfaces import EpisodeEnds
+from arl_core.interfaces import MAX_PLAYERS, EpisodeEnds
 
 MAX_REPORTED = 200  # episodes listed in one report: the newest; with MAX_METRICS it bounds the size of a message
-MAX_PLAYERS = 128  # policies and their snapshots: as many as an int8 can number
 MAX_METRICS = 64  # different numbers that environments may report
 
 

@@ -98,7 +98,7 @@ def test_vtrace_uses_the_learners_values_on_every_row() -> None:
     log_probs = model.dist.log_prob(params[:T], batch.actions, batch.action_mask)
     rewards = (batch.rewards * 0.5).clamp(-0.6, 0.6)
     endings = (batch.terminated, batch.truncated, batch.valid)
-    targets, advantages = vtrace(log_probs, batch.log_probs, rewards, values, *endings, cfg.gamma, 1.0, 1.0)
+    advantages, targets = vtrace(log_probs, batch.log_probs, rewards, values, *endings, cfg.gamma, 1.0, 1.0)
     valid = batch.valid
     torch.testing.assert_close(metrics["policy_loss"], -advantages[valid].mean())
     clipped = batch.values + (values[:T] - batch.values).clamp(-1, 1)

@@ -73,7 +73,7 @@ def naive_vtrace(data: dict[str, Any], rho_clip: float, c_clip: float) -> tuple[
         if data["terminated"][t, b]:
             bootstrap = 0.0
         advantages[t, b] = rho[t, b] * (data["rewards"][t, b] + GAMMA * bootstrap - values[t, b])
-    return targets, advantages
+    return advantages, targets
 
 
 def tensors(data: dict[str, Any], *names: str) -> list[torch.Tensor]:
@@ -93,8 +93,8 @@ def run_gae(data: dict[str, Any], lam: float) -> tuple[torch.Tensor, torch.Tenso
 @pytest.mark.parametrize(("rho_clip", "c_clip"), [(1.0, 1.0), (1.5, 0.7), (np.inf, np.inf)])
 def test_vtrace_is_the_sum_of_the_paper(seed: int, rho_clip: float, c_clip: float) -> None:
     data = trajectories(seed)
-    targets, advantages = run_vtrace(data, rho_clip, c_clip)
-    expected_targets, expected_advantages = naive_vtrace(data, rho_clip, c_clip)
+    advantages, targets = run_vtrace(data, rho_clip, c_clip)
+    expected_advantages, expected_targets = naive_vtrace(data, rho_clip, c_clip)
     np.testing.assert_allclose(targets, expected_targets, rtol=1e-10)
     np.testing.assert_allclose(advantages, expected_advantages, rtol=1e-10, atol=1e-12)
 
@@ -113,7 +113,7 @@ def test_invalid_rows_have_advantage_zero_and_their_own_value_as_target() -> Non
     data = trajectories(3)
     invalid = torch.from_numpy(~data["valid"])
     values = torch.from_numpy(data["values"])[:-1]
-    for targets, advantages in (run_vtrace(data, 1.0, 1.0), run_gae(data, 0.9)[::-1]):
+    for advantages, targets in (run_vtrace(data, 1.0, 1.0), run_gae(data, 0.9)):
         assert invalid.any()
         assert (advantages[invalid] == 0).all()
         assert torch.equal(targets[invalid], values[invalid])
@@ -148,14 +148,14 @@ def test_truncation_bootstraps_from_the_final_observation_and_termination_does_n
     for bootstrap, is_terminated in ((data["values"][-1], False), (np.zeros(2), True)):
         data["terminated"][-1] = is_terminated
         _, returns = run_gae(data, 1.0)
-        targets, _ = run_vtrace(data, 1.0, 1.0)
+        _, targets = run_vtrace(data, 1.0, 1.0)
         np.testing.assert_allclose(returns[0], discounted_return(data, 0, bootstrap))
         np.testing.assert_allclose(targets[0], discounted_return(data, 0, bootstrap))
 
 
 def test_on_policy_vtrace_is_the_n_step_return() -> None:
     data = endless()
-    targets, advantages = run_vtrace(data, np.inf, np.inf)
+    advantages, targets = run_vtrace(data, np.inf, np.inf)
     for t in range(8):
         expected = discounted_return(data, t, data["values"][-1])
         np.testing.assert_allclose(targets[t], expected)

@@ -99,6 +99,7 @@ def test_help_imports_nothing_heavy(words: str) -> None:
         ("plugins lst", "no command 'arl plugins lst'. Did you mean 'list'?"),
         ("eval", "arl eval: name the run's directory, such as train_dir/NAME"),
         ("eval nowhere", "arl eval: no directory nowhere"),
+        (f"eval {__file__}", f"arl eval: {__file__} is a file: name its run's directory, and the file as the checkpoint"),
         ("eval .", ". is not a run directory: it has no config.json. A run's is <train_dir>/<experiment>"),
         ("eval . --episodes many", "--episodes: expected a whole number of at least 1, got 'many'"),
         ("eval . --seed -1", "--seed: expected a whole number of at least 0, got '-1'"),

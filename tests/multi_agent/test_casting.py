@@ -113,6 +113,6 @@ def test_configurations_that_cannot_be(fields: dict[str, Any], message: str) -> 
 
 
 def test_a_population_that_learns_from_each_other_is_refused() -> None:
-    with pytest.raises(ValueError, match="with_pbt: several policies do not learn from each other yet: leave it out"):
+    with pytest.raises(ValueError, match="with_pbt: policies of one run do not learn from each other: docs/experiments"):
         RunConfig(env="game", num_policies=2, with_pbt=True)
     assert RunConfig(env="game", with_pbt=True).num_policies == 1

@@ -201,7 +201,7 @@ def check_columns(network: Any, arena: Any, slot: int, columns: Any, own: torch.
         params, values = network.evaluate({"obs": obs}, state0, own)
     behaviour, present = torch.zeros(own.shape), torch.randn(own.shape) * 0.1
     ended = flags["terminated"], flags["truncated"], own
-    targets, advantages = vtrace(present, behaviour, flags["rewards"], values, *ended, 0.9, 1.0, 1.0)
+    advantages, targets = vtrace(present, behaviour, flags["rewards"], values, *ended, 0.9, 1.0, 1.0)
     compared = 0
     for column in range(len(columns)):
         for begin, end in naive_runs(own[:, column].numpy()):

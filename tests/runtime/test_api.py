@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -46,6 +46,18 @@ def test_the_constructor_starts_no_process_and_weights_are_there_by_value() -> N
         ({"env": Bandit, "num_workers": 0}, r"num_workers"),
         ({"env": Bandit, "encoder": "conv"}, r"image"),
         ({"env": Bandit, "encodersubtype": "mlp_mojoco"}, r"mlp_mujoco"),
+        (
+            {"env": Bandit, "encoder": Bandit},
+            r"encoder .* valid string, got .*\. Your own code comes from a plugin.*: arl plugins new",
+        ),
+        ({"env": Bandit, "policy_kwargs": {"losses": [Bandit]}}, r"losses.0 .*Your own code comes from a plugin"),
+        ({"env": Bandit, "policy_kwargs": {"learning_rate": lambda part: part}}, r"A schedule is lr_schedule, or set_hyper"),
+        (
+            {"env": Bandit, "encoder": "py:mine:Net"},
+            r"no encoder 'py:mine:Net'.*One of your own comes from a plugin: arl plugins new",
+        ),
+        ({"env": "drone"}, r"no environment 'drone'\. Installed: .*\. One of your own is py:my_module:MyEnv$"),
+        ({"env": Bandit, "policy_kwargs": {"net_arch": [64]}}, r"'net_arch' is not an option here\. Instead: encoder_layers"),
         ({"env": 5}, r"class or a callable"),
         ({"env": gym.make("CartPole-v1")}, r"each worker makes its own: give the class, or a lambda that makes one"),
         ({"env": "py:tiny_envs:Nothing"}, r"Nothing"),
@@ -122,6 +134,29 @@ def test_an_evaluation_of_odd_numbers(arguments: dict[str, Any], message: str) -
     assert small(Bandit).evaluate(episodes=np.int64(1), seed=np.int64(2**32 - 1))["episodes"] == 1
 
 
+class Threads(Bandit):
+    """Notes on how many threads torch computes while it is stepped."""
+
+    seen: ClassVar[set[int]] = set()
+
+    def step(self, action: Any) -> Any:
+        self.seen.add(torch.get_num_threads())
+        return super().step(action)
+
+
+def test_an_evaluation_has_one_thread_and_leaves_the_users_number() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for fields, expected in (({}, 1), ({"torch_threads": 3}, 3)):
+            Threads.seen.clear()
+            small(Threads, **fields).evaluate(episodes=3)
+            assert Threads.seen == {expected}
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_predict_before_training() -> None:
     model = small(seed=5)
     one, state = model.predict(np.zeros(4, np.float32))
@@ -171,6 +206,14 @@ def test_predict_carries_and_empties_recurrent_state() -> None:
     assert not np.allclose(begun[1], first[1])
 
 
+def test_the_spaces_are_those_after_the_runs_wrappers() -> None:
+    for wrappers in ([], ["flatten-dict"]):
+        model = small(DictBandit, wrappers=wrappers)
+        env = model.get_env()
+        assert (model.observation_space, model.action_space) == (env.observation_space, env.action_space)
+    assert model.observation_space.shape == (12 * 12 + 3,)
+
+
 def test_get_env_is_an_environment_of_the_run() -> None:
     env = small().get_env()
     assert isinstance(env, gym.Env)
@@ -193,6 +236,18 @@ def test_a_linear_schedule_learns_in_a_call_past_the_plan(serial: bool) -> None:
         before = model.get_parameters()[0]
         assert model.train(512) == 0
         assert not same(model.get_parameters()[0], before)
+
+
+@pytest.mark.parametrize("callback", [object(), [print], "print"])
+def test_a_callback_that_is_none_is_told_before_anything_starts(callback: Any) -> None:
+    before = {process.pid for process in descendants()}
+    with small(Bandit) as model:
+        with pytest.raises(UserError, match=r"^train: callback is a function of the statistics, .*; got "):
+            model.train(100, callback=callback)
+        assert {process.pid for process in descendants()} == before
+        for odd in (1, -1, "0", None):
+            with pytest.raises(UserError, match=r"there is no policy .*: they are numbered from 0 to 0"):
+                model.policy(odd)  # type: ignore[arg-type]
 
 
 def test_what_predict_is_handed_back_is_looked_at() -> None:

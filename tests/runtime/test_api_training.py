@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from run_support import SMALL, descendants, eventually, give_up, keep, nursery_pids, pids_of, same, small
 from tiny_envs import Bandit, Seeded
 
-from arl_core import APPO, UserError
+from arl_core import APPO, Status, UserError
 from arl_core.ipc.slots import SlotState
 
 BATCH = SMALL["batch_size"]
@@ -274,6 +275,41 @@ def test_save_and_load(model: APPO, tmp_path: Path) -> None:
     assert model._trainer.engine.balance() == balance
 
 
+ODD_FIELDS: list[tuple[str, Any]] = [
+    *((name, value) for name in ("version", "frames") for value in (None, "x", [1], torch.zeros(3), -1, 2**80, math.nan)),
+    *(("shuffle", value) for value in (None, "x", torch.zeros(3), torch.zeros(5056, dtype=torch.uint8))),
+    *(("learning_rate", value) for value in (None, "x", {}, {"base": "x", "value": 0.1})),
+    *(("optimizer", value) for value in (None, {}, {"step": torch.zeros(3), "exp_avg": torch.zeros(3), "exp_avg_sq": None})),
+]
+
+
+def test_a_checkpoint_of_odd_fields_is_told_with_its_name_and_the_run_goes_on(model: APPO, tmp_path: Path) -> None:
+    model.train(100)
+    state = torch.load(model.save(tmp_path / "good.pt"), weights_only=True)
+    moments = state["learner"]["optimizer"]
+    cut = {**moments, "exp_avg": moments["exp_avg"][:3]}
+    several = {**moments, "step": torch.zeros(3)}
+    balance, idle = model._trainer.engine.balance(), small()
+    for field, value in [*ODD_FIELDS, ("optimizer", cut), ("optimizer", several)]:
+        torch.save({**state, "learner": {**state["learner"], field: value}}, tmp_path / "odd.pt")
+        for reader in (model, idle):
+            with pytest.raises(UserError, match=r"^checkpoint .*/odd\.pt does not fit: it[^\n]*$"):
+                reader.load(tmp_path / "odd.pt")
+    idle.close()
+    assert model._trainer.engine.balance() == balance
+    assert model.train(100) == Status.SUCCESS
+
+
+def test_saved_environments_of_odd_fields_are_told_with_the_files_name(tmp_path: Path) -> None:
+    with small("gym_CartPole-v1", serial=True) as model:
+        model.train(100)
+        state = torch.load(model.save(tmp_path / "good.pt"), weights_only=True)
+        for sampler in ("x", {}, {**state["sampler"], "runners": None}, {**state["sampler"], "actions": "x"}):
+            torch.save({**state, "sampler": sampler}, tmp_path / "odd.pt")
+            with pytest.raises(UserError, match=r"the environments of checkpoint .*/odd\.pt cannot be put back"):
+                model.load(tmp_path / "odd.pt")
+
+
 @pytest.mark.parametrize("serial", [False, True])
 def test_fps_after_a_load_is_that_of_what_was_trained_since(serial: bool, tmp_path: Path) -> None:
     with small(Bandit, serial=serial) as model:
@@ -315,6 +351,15 @@ def test_evaluate_is_reproducible_and_changes_nothing(model: APPO) -> None:
     with pytest.raises(UserError, match="episodes"):
         model.evaluate(episodes=0)
     assert model._trainer.engine.balance() == before
+
+
+def test_runs_of_different_seeds_are_evaluated_on_the_same_episodes() -> None:
+    one, other = small(seed=1), small(seed=2)
+    assert not same(one.get_parameters()[0], other.get_parameters()[0])
+    other.set_parameters(one.get_parameters())
+    for arguments in ({}, {"seed": 7}, {"seed": 7, "deterministic": False}):
+        assert one.evaluate(episodes=20, **arguments) == other.evaluate(episodes=20, **arguments)
+    assert one.evaluate(episodes=20) == one.evaluate(episodes=20, seed=0) != one.evaluate(episodes=20, seed=7)
 
 
 def test_two_models_in_one_process(model: APPO) -> None:

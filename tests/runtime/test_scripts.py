@@ -146,6 +146,41 @@ print(main({words!r}.split() + ["--batch_size", "32", "--experiment", "here"]))
     assert done.stdout.splitlines()[-1] == "0", done.stderr
 
 
+def test_a_run_of_a_script_is_evaluated_and_resumed_by_the_scripts_name(tmp_path: Path) -> None:
+    fields = "{'rollout': 8, 'batch_size': 32, 'experiment': 'r', 'serial': True}"
+    (tmp_path / "lab.py").write_text(
+        f"""
+from arl_core import APPO
+from tiny_envs import Bandit
+
+class Mine(Bandit):
+    pass
+
+if __name__ == "__main__":
+    with APPO(Mine, num_workers=1, num_envs_per_worker=2, policy_kwargs={fields}) as model:
+        print(int(model.train(64)))
+"""
+    )
+    assert script("import runpy; runpy.run_path('lab.py', run_name='__main__')", tmp_path).stdout.split() == ["0"]
+    done = script(
+        """
+from arl_core import load_policy
+from arl_core.cli.main import main
+from lab import Mine
+print(load_policy("train_dir/r", env=Mine).obs_space.shape)
+for words in ("", "--env py:lab:Mine", "--env py:tiny_envs:Drawn"):
+    print(main(["eval", "train_dir/r", "--episodes", "1", *words.split()]))
+print(main("run --resume --env py:lab:Mine --train_for_env_steps 128".split()))
+print(main("eval train_dir/r --episodes 1 --env py:lab:Mine".split()))
+""",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line in {"(2,)", "0", "1", "2"}] == ["(2,)", "2", "0", "2", "0", "0"]
+    assert "'py:__main__:Mine'. Name it yourself: --env py:my_script:Mine, of my_script.py" in done.stderr
+    assert "was trained on 'py:__main__:Mine', not on 'py:tiny_envs:Drawn'" in done.stderr
+
+
 def test_what_cannot_be_sent_says_what_to_do(tmp_path: Path) -> None:
     done = script(
         """

@@ -9,7 +9,7 @@ from typing import Any
 from arl_core.cli.describe import LISTINGS, default_text, described, wrapper_text
 from arl_core.cli.flags import parse
 from arl_core.cli.output import shown
-from arl_core.cli.surroundings import NO_PLUGINS, surrounding_selection
+from arl_core.cli.surroundings import NO_PLUGINS_FLAG, surrounding_selection
 from arl_core.files import write_atomic
 from arl_core.interfaces import UserError
 
@@ -25,7 +25,7 @@ _OPTION_COLUMNS = ("option", "values", "default", "")
 
 def command(arguments: list[str]) -> int:
     """Write the page. Returns the exit code."""
-    parsed = parse(arguments, {"output": False, **NO_PLUGINS}, positional=("NAME",))
+    parsed = parse(arguments, {"output": False, **NO_PLUGINS_FLAG}, positional=("NAME",))
     description = described("arl plugins docs", parsed.positional, surrounding_selection(parsed))
     wrong = [plugin["error"] for plugin in description["plugins"] if plugin["status"] not in {"found", "conflict"}]
     if wrong:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from arl_core.cli.flags import parse
 from arl_core.cli.output import print_json, print_table, wrapped
-from arl_core.cli.surroundings import NO_PLUGINS, surrounding_selection
+from arl_core.cli.surroundings import NO_PLUGINS_FLAG, surrounding_selection
 from arl_core.registry.discovery import plugin_records
 
 USAGE = """usage: arl plugins list [--json] [--no-plugins]
@@ -23,7 +23,7 @@ Lists the installed plugins by their metadata; nothing is imported. Status:
 
 def command(arguments: list[str]) -> int:
     """List the plugins. Returns the exit code."""
-    parsed = parse(arguments, {"json": True, **NO_PLUGINS})
+    parsed = parse(arguments, {"json": True, **NO_PLUGINS_FLAG})
     records = plugin_records(surrounding_selection(parsed))
     if parsed.values.get("json"):
         print_json([asdict(record) for record in records])

@@ -8,7 +8,7 @@ from arl_core.cli.describe import LISTINGS, default_text, described, wrapper_tex
 from arl_core.cli.flags import parse
 from arl_core.cli.helptext import entry
 from arl_core.cli.output import aligned, print_json, shown, wrapped
-from arl_core.cli.surroundings import NO_PLUGINS, surrounding_selection
+from arl_core.cli.surroundings import NO_PLUGINS_FLAG, surrounding_selection
 
 USAGE = """usage: arl plugins show NAME [--json] [--no-plugins]
 
@@ -19,7 +19,7 @@ plugin that cannot be used it prints the reason."""
 
 def command(arguments: list[str]) -> int:
     """Describe a plugin. Returns the exit code."""
-    parsed = parse(arguments, {"json": True, **NO_PLUGINS}, positional=("NAME",))
+    parsed = parse(arguments, {"json": True, **NO_PLUGINS_FLAG}, positional=("NAME",))
     description = described("arl plugins show", parsed.positional, surrounding_selection(parsed))
     if parsed.values.get("json"):
         print_json(description)

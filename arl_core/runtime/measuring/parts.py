@@ -30,6 +30,7 @@ from arl_core.models.dense_numpy import dense_policy
 from arl_core.models.flat import flatten_module
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.spaces import ACTION_MASK
+from arl_core.models.threads import kernel_threads
 from arl_core.runtime.plan import RunPlan
 from arl_core.sampling.group_runner import GroupRunner
 from arl_core.sampling.replica import ReplicaSpec, make_actor
@@ -79,9 +80,7 @@ class Parts:
 
 def measure_parts(request: PartsRequest) -> Parts:
     """Measure in this process, on one thread. Raises what the environment raises."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with kernel_threads(1):
         parts = Parts()
         begin = time.perf_counter()
         for rows, following in zip(request.group_sizes, (*request.group_sizes[1:], 0), strict=True):
@@ -98,8 +97,6 @@ def measure_parts(request: PartsRequest) -> Parts:
             finally:
                 stage.close()
         return parts
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _network(request: PartsRequest, stage: Stage, parts: Parts) -> None:

@@ -124,7 +124,7 @@ def test_a_file_is_a_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variant", "options", "told"),
     [
-        ("custom", {}, r"needs a network: --nasim\.scenario"),
+        ("custom", {}, r"needs a network, its option scenario: --nasim\.scenario"),
         ("custom", {"scenario": "nowhere.yaml"}, "there is no file nowhere.yaml"),
         ("tiny", {"scenario": "x.yaml"}, "tiny has its own network"),
         ("tiny", {"num_hosts": 4}, "num_hosts: tiny is not generated"),

@@ -42,7 +42,7 @@ def load_scenario(options: NASimOptions, *, benchmark: str | None = None, genera
     if benchmark is not None:
         return _read(known.AVAIL_STATIC_BENCHMARKS[benchmark]["file"], benchmark)
     if options.scenario is None:
-        raise UserError("nasim: the variant custom needs a network: --nasim.scenario my_network.yaml")
+        raise UserError("nasim: the variant custom needs a network, its option scenario: --nasim.scenario my_network.yaml")
     if not Path(options.scenario).is_file():
         raise UserError(f"nasim.scenario: there is no file {options.scenario}")
     return _read(options.scenario, None)
