@@ -167,6 +167,7 @@ class RunParts:
     algorithm: str
     model: str | None = None  # instead of encoder, core and heads
     losses: tuple[tuple[str, str, Mapping[str, JSON]], ...] = ()  # name, maker, options
+    code: Mapping[str, bytes] = field(default_factory=dict)  # of makers that the user's script defines, by value (cloudpickle)
 
 
 @dataclass(frozen=True)

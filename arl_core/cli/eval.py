@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from arl_core.config.layers import Layer
 
 FLAGS = {
-    **dict.fromkeys(("episodes", "seed", "picture", "checkpoint", "policy", "env"), False),
+    **dict.fromkeys(("episodes", "seed", "picture", "checkpoint", "policy", "env", "encoder", "model"), False),
     **dict.fromkeys(("deterministic", "json", "no_plugins"), True),
 }
 USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N] [--json] [--picture FILE.png]
-                [--checkpoint best|latest|PATH] [--policy N] [--env ENV] [--FAMILY.OPTION VALUE ...] [--no-plugins]
+                [--checkpoint best|latest|PATH] [--policy N] [--env ENV] [--encoder NAME] [--model NAME]
+                [--FAMILY.OPTION VALUE ...] [--no-plugins]
 
   RUN_DIR              a run's directory, such as train_dir/NAME
   --episodes N         how many episodes to play (default: 10)
@@ -30,6 +31,7 @@ USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N
   --checkpoint WHICH   the newest weights (latest, the default), the best (save_best_metric), or a file or folder
   --policy N           of a run of several policies: all agents are played by this one (default: each by its own)
   --env ENV            the environment again, where it is code of your own (py:module:attr): a file alone names no code to run
+  --encoder, --model   the network again, likewise
   --FAMILY.OPTION V    the environment with another option, such as --maze.size 8: spaces must stay as they were
   --no-plugins         use the core alone"""
 
@@ -49,11 +51,13 @@ def command(arguments: list[str]) -> int:
     if isinstance(picture, str) and Path(picture).suffix.lower() != ".png":
         raise UserError(f"--picture: expected a file that ends in .png, got '{picture}'")
     from arl_core.cli.request import CORE_ALONE
+    from arl_core.config.layers import Layer
     from arl_core.envs.faults import EnvironmentFault
     from arl_core.runtime.evaluate import evaluate_run
 
     env = str(parsed.values["env"]) if "env" in parsed.values else None
     layers = [CORE_ALONE] if parsed.values.get("no_plugins") else []
+    layers += [Layer(f"--{name}", {name: parsed.values[name]}) for name in ("encoder", "model") if name in parsed.values]
     if parsed.options:
         layers.append(_own_options(parsed, run_dir, env))
 

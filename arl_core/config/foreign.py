@@ -109,7 +109,7 @@ FOREIGN_NAMES: dict[str, str] = {
     "cuda": "device",
     "net_arch": "encoder_layers (how many) and hidden_size (units)",
     "activation_fn": "nonlinearity",
-    "features_extractor_class": "encoder, of a plugin where it is your own (docs/encoders.md)",
+    "features_extractor_class": "encoder, a class of your own too (docs/encoders.md)",
     "normalize_reward": "normalize_returns, or reward_scale",
     "eval_freq": "eval_every_frames",
     "n_eval_episodes": "eval_episodes",

@@ -101,7 +101,7 @@ _PLUGIN = ". Your own code comes from a plugin, whose name for it stands here: a
 _SCHEDULE = ". A schedule is lr_schedule, or set_hyperparameters(learning_rate=...) in the callback of train"
 # what is given as code elsewhere, and what to do here
 _NO_CODE = {
-    **dict.fromkeys(("encoder", "model", "algo", "losses", "wrappers", "extensions"), _PLUGIN),
+    **dict.fromkeys(("wrappers", "extensions"), _PLUGIN),
     "learning_rate": _SCHEDULE,
 }
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from arl_core.algorithms.base import AuxiliaryLoss
 from arl_core.algorithms.batch import TrainingBatch
-from arl_core.interfaces import UserError, load_object
+from arl_core.interfaces import UserError
 from arl_core.learning.optimizers import FlatOptimizer, make_optimizer
 from arl_core.models.flat import flatten_module
 from arl_core.models.policy import PolicyNetwork
@@ -33,7 +33,7 @@ class Auxiliaries:
         self._losses: dict[str, AuxiliaryLoss] = {}
         with initial_weights(cfg.seed + 1):  # not the network's stream: its weights do not depend on what is added here
             for name, maker, options in recipe.parts.losses:
-                loss = load_object(maker)(model, recipe.obs_space, recipe.action_space, cfg, **options)
+                loss = recipe.load(maker)(model, recipe.obs_space, recipe.action_space, cfg, **options)
                 if not isinstance(loss, AuxiliaryLoss):
                     raise UserError(f"loss '{name}' is {type(loss).__name__}, not an AuxiliaryLoss")
                 self._losses[name] = loss

@@ -13,7 +13,7 @@ from torch import Tensor
 from arl_core.algorithms.base import Algorithm, Targets
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.config import RunConfig
-from arl_core.interfaces import UserError, load_object
+from arl_core.interfaces import UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.weights import WeightsBoard
@@ -39,7 +39,7 @@ class LearnerFault(RuntimeError):
 
 def _algorithm(recipe: ModelRecipe) -> Algorithm:
     """The run's algorithm. Raises UserError for what is none."""
-    algorithm: Algorithm = load_object(recipe.parts.algorithm)()
+    algorithm: Algorithm = recipe.load(recipe.parts.algorithm)()
     if not all(callable(getattr(algorithm, name, None)) for name in ("prepare", "loss")):
         kind = type(algorithm).__name__
         raise UserError(f"algorithm '{recipe.cfg.algo}' is {kind}, without prepare and loss: derive it from PolicyGradient")

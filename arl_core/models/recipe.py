@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import cloudpickle
 import torch
 
 from arl_core.config import RunConfig
@@ -40,10 +41,15 @@ class ModelRecipe:
     cfg: RunConfig
     parts: RunParts
 
+    def load(self, maker: str) -> Any:
+        """What a maker of `parts` names."""
+        code = self.parts.code.get(maker)
+        return load_object(maker) if code is None else cloudpickle.loads(code)
+
     def build(self, policy: int = 0) -> PolicyNetwork:
         """A network with weights from the run's seed, other ones for every policy."""
         spaces = self.obs_space, self.action_space
         with initial_weights(self.cfg.seed + policy * _SEED_STEP):
             if self.parts.model is not None:
-                return CustomNetwork(*spaces, self.cfg, load_object(self.parts.model))
-            return ActorCritic(*spaces, self.cfg, load_object(self.parts.encoder))
+                return CustomNetwork(*spaces, self.cfg, self.load(self.parts.model))
+            return ActorCritic(*spaces, self.cfg, self.load(self.parts.encoder))

@@ -20,7 +20,9 @@ from arl_core.interfaces import (
 from arl_core.registry.discovery import PluginRecord, plugin_records
 from arl_core.registry.known import KNOWN_PARTS
 from arl_core.registry.loading import Plugin, check_makers, fault, load
+from arl_core.registry.local import part_target
 from arl_core.registry.names import spell
+from arl_core.registry.provenance import LOCAL
 from arl_core.registry.selection import ALL, CORE, SELECTION_FIELDS, PluginSelection
 
 S = TypeVar("S", EncoderSpec, WrapperSpec, ModelSpec, AlgorithmSpec, LossSpec)
@@ -100,6 +102,8 @@ def algorithm_spec(name: str, selection: PluginSelection = ALL) -> AlgorithmSpec
 
 def named_spec(what: str, hook: str, kind: type[S], name: str, selection: PluginSelection) -> S:
     """What a plugin describes under `name`. Raises UserError with the nearest name."""
+    if name.startswith(LOCAL) and kind is not WrapperSpec:
+        return kind(name=name, maker=part_target(name, what))
     owner, slash, _ = name.partition("/")
     plain = name.rpartition("::")[2]
     if slash:
@@ -120,7 +124,8 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
     described = [spec.name for spec in specs]
     hint = nearest(plain, described) or ("" if slash else _of_namesake(plain, hook, kind, selection))
     listing = f" {record.owner} has: {', '.join(described)}" if described else f" {record.owner} has none"
-    own = f". One of your own comes from a plugin: arl plugins new NAME (docs/hooks/{hook}.md)"
+    by_name = "" if kind is WrapperSpec else "is py:my_module:attr, or "
+    own = f". One of your own {by_name}comes from a plugin: arl plugins new NAME (docs/hooks/{hook}.md)"
     raise UserError(f"no {what} '{name}'.{hint or listing + own}")
 
 

@@ -61,7 +61,7 @@ def resolve_gym_vector(variant: str) -> LocalEnvSpec:
     described: dict[str, Any] = {"id": variant, "imports": imports, "creator": creator, **VECTOR_MAKERS}
     if _names_module(entry_point) and _is_json(arguments):
         return LocalEnvSpec(**described, kwargs={"target": entry_point, "arguments": arguments})
-    return LocalEnvSpec(**described, code=by_value(partial(creator, **arguments), f"gym-vector:{variant}"))
+    return LocalEnvSpec(**described, code=by_value(partial(creator, **arguments), f"environment 'gym-vector:{variant}'"))
 
 
 def list_gym_vector() -> dict[str, str]:
@@ -118,7 +118,7 @@ def _modern(spec: Any, variant: str, imports: tuple[str, ...]) -> LocalEnvSpec:
     if _names_module(spec.entry_point) and _is_json(spec.kwargs) and not spec.additional_wrappers:
         return LocalEnvSpec(**described, kwargs={"spec": json.loads(carried.to_json())}, creator=creator)
     carried.entry_point = spec.entry_point if _names_module(spec.entry_point) else creator
-    return LocalEnvSpec(**described, code=by_value(carried, f"gym:{variant}"), creator=creator)
+    return LocalEnvSpec(**described, code=by_value(carried, f"environment 'gym:{variant}'"), creator=creator)
 
 
 def _legacy(spec: Any, variant: str, imports: tuple[str, ...]) -> LocalEnvSpec:
@@ -127,7 +127,9 @@ def _legacy(spec: Any, variant: str, imports: tuple[str, ...]) -> LocalEnvSpec:
     if _names_module(spec.entry_point) and _is_json(spec.kwargs):
         arguments = {"target": spec.entry_point, "arguments": dict(spec.kwargs)}
         return LocalEnvSpec(**described, kwargs=arguments, creator=creator)
-    return LocalEnvSpec(**described, code=by_value((creator, dict(spec.kwargs)), f"gym:{variant}"), creator=creator)
+    return LocalEnvSpec(
+        **described, code=by_value((creator, dict(spec.kwargs)), f"environment 'gym:{variant}'"), creator=creator
+    )
 
 
 def _names_module(entry_point: Any) -> bool:

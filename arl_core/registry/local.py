@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,9 @@ import cloudpickle
 
 from arl_core.envs.registrations import WithRegistrations, named_in
 from arl_core.interfaces import EnvSpec, UserError, load_object
+from arl_core.registry import given
 from arl_core.registry.loading import cause, load_named
+from arl_core.registry.provenance import LOCAL
 
 TARGET_MAKERS = {"maker": "arl_core.envs.make:make_target"}
 VECTOR_MAKERS = {"maker": "arl_core.envs.vector_env:make_single", "vector_maker": "arl_core.envs.vector_env:make_group"}
@@ -74,10 +76,41 @@ def _described(target: Any, name: str, *, named: bool) -> LocalEnvSpec:
     makers: dict[str, Any] = VECTOR_MAKERS if _is_vector_env(target) else TARGET_MAKERS
     if named:
         return LocalEnvSpec(id=name, kwargs={"target": name}, creator=target, **makers)
-    code = by_value(target, name)
+    code = by_value(target, f"environment '{name}'")
     if registered := named_in(code):
-        code = by_value(WithRegistrations(target, registered), name)
+        code = by_value(WithRegistrations(target, registered), f"environment '{name}'")
     return LocalEnvSpec(id=name, code=code, creator=target, **makers)
+
+
+def part_name(part: Any) -> Any:
+    """A class or function of the user's own (an encoder, a loss) by its name, "py:module:attr"; other values as they are."""
+    if not callable(part):
+        return part
+    name = f"{getattr(part, '__module__', '')}:{getattr(part, '__qualname__', '')}"
+    if not _names(name, part):
+        plain = getattr(getattr(part, "func", part), "__name__", "part")  # a partial's is that of its function
+        setattr(given, plain, part)
+        name = f"{given.__name__}:{plain}"
+    return f"{LOCAL}{name}"
+
+
+def part_target(name: str, what: str) -> str:
+    """The "module:attr" in the name of a part of the user's own, which is imported. Raises UserError."""
+    target = name.removeprefix(LOCAL)
+    module, _, attribute = target.partition(":")
+    if not module or not attribute:
+        raise UserError(f"{what} '{name}': write py:module:attr, such as py:my_package.nets:MyNet")
+    look_here(module)
+    if not callable(load_named(target, f"{what} '{name}'")):
+        raise UserError(f"{what} '{name}' is neither a class nor a function")
+    return target
+
+
+def codes(targets: Iterable[str]) -> dict[str, bytes]:
+    """Of these "module:attr" those that the user's script defines, by value."""
+    modules = {target: target.partition(":")[0] for target in targets}
+    own = [target for target, module in modules.items() if module == given.__name__ or is_running(module)]
+    return {target: by_value(load_object(target), f"'{target}'") for target in own}
 
 
 def _is_vector_env(target: Any) -> bool:
@@ -87,8 +120,11 @@ def _is_vector_env(target: Any) -> bool:
 
 def _importable(target: Any, name: str) -> bool:
     """Whether a fresh process finds `target` under `name`."""
-    if is_running(name.partition(":")[0]):
-        return False
+    return not is_running(name.partition(":")[0]) and _names(name, target)
+
+
+def _names(name: str, target: Any) -> bool:
+    """Whether `name` means `target` in this process."""
     try:
         return load_object(name) is target
     except (ImportError, AttributeError, ValueError):
@@ -119,13 +155,13 @@ def _programs_carried() -> Iterator[None]:
             cloudpickle.unregister_pickle_by_value(module)
 
 
-def by_value(target: Any, name: str) -> bytes:
-    """`target` as bytes that carry its code. Raises UserError where it holds what cannot be carried."""
+def by_value(target: Any, what: str) -> bytes:
+    """`target`, called `what`, as bytes that carry its code. Raises UserError where it holds what cannot be carried."""
     try:
         with _programs_carried():
             return bytes(cloudpickle.dumps(target))
     except Exception as error:
         raise UserError(
-            f"environment '{name}' of your script cannot be sent to the workers: {cause(error)}. "
+            f"{what} of your script cannot be sent to the workers: {cause(error)}. "
             "Move it into a module and name it py:module:attr"
         ) from error

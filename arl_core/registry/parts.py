@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from arl_core.config import RunConfig
 from arl_core.interfaces import JSON, LossSpec, ModelSpec, RunParts, UserError
 from arl_core.registry.catalog import algorithm_spec, encoder_maker, named_spec
+from arl_core.registry.local import codes
 from arl_core.registry.options import named_entry, of_part
+from arl_core.registry.provenance import LOCAL, by_itself
 from arl_core.registry.selection import ALL, PluginSelection
+
+PART_FIELDS = ("encoder", "model", "algo", "losses")  # what may be code of the user's own
 
 
 def run_parts(cfg: RunConfig, selection: PluginSelection = ALL) -> RunParts:
     """The code that the configuration's names mean. Raises UserError for a name that means none, or options that do not fit."""
+    algorithm = algorithm_spec(cfg.algo, selection).maker
+    losses = tuple(_loss(entry, selection) for entry in cfg.losses)
+    return _parts(cfg, selection, algorithm, losses)
+
+
+def network_parts(cfg: RunConfig, selection: PluginSelection = ALL) -> RunParts:
+    """As `run_parts`, of the network alone: for who plays."""
+    return _parts(cfg, selection, "", ())
+
+
+def _parts(
+    cfg: RunConfig, selection: PluginSelection, algorithm: str, losses: tuple[tuple[str, str, Mapping[str, JSON]], ...]
+) -> RunParts:
     if cfg.model is not None and cfg.encoder is not None:
         raise UserError(f"model '{cfg.model}' is a whole network: it takes no encoder ('{cfg.encoder}')")
-    return RunParts(
-        encoder=encoder_maker(cfg.encoder or "auto", selection),
-        algorithm=algorithm_spec(cfg.algo, selection).maker,
-        model=None if cfg.model is None else named_spec("model", "arl_models", ModelSpec, cfg.model, selection).maker,
-        losses=tuple(_loss(entry, selection) for entry in cfg.losses),
-    )
+    encoder = encoder_maker(cfg.encoder or "auto", selection)
+    model = None if cfg.model is None else named_spec("model", "arl_models", ModelSpec, cfg.model, selection).maker
+    makers = [maker for maker in (encoder, model, algorithm, *(maker for _, maker, _ in losses)) if maker]
+    return RunParts(encoder, algorithm, model, losses, codes(makers))
+
+
+def refuse_local_parts(cfg: RunConfig, fields: Sequence[str], origin_of: Callable[[str], str], files: Collection[str]) -> None:
+    """Raise UserError where, in one of these fields, one of these files names code of the user's own: a file alone may not."""
+    for field in fields:
+        named = getattr(cfg, field)
+        names = [entry.get("name") for entry in named] if field == "losses" else [named]
+        own = [name for name in names if isinstance(name, str) and name.startswith(LOCAL)]
+        if own and origin_of(field) in files:
+            raise UserError(f"{origin_of(field)}: {by_itself(own[0], field)}")
 
 
 def _loss(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[str, str, Mapping[str, JSON]]:

@@ -9,11 +9,22 @@ from typing import Any, NamedTuple
 from arl_core.config.layers import Layer, nearest
 from arl_core.config.schema import RunConfig
 from arl_core.interfaces import ResolvedEnv, UserError
+from arl_core.registry import given
 from arl_core.registry.discovery import plugin_records
 from arl_core.registry.known import is_known_distribution
 from arl_core.registry.selection import CORE, normalized
 
-SCRIPT = "py:__main__:"  # begins the names of environments that the user's script itself defines
+LOCAL = "py:"  # begins the names of the user's own code
+SCRIPT = f"{LOCAL}__main__:"  # begins the names of environments that the user's script itself defines
+
+
+def by_itself(name: str, field: str) -> str:
+    """What is to be done where a file alone names code of the user's own, as `name`."""
+    told = f"a file alone may not name code to run, such as '{name}'."
+    if name.startswith(f"{LOCAL}{given.__name__}:"):
+        return f"{told} Give it again as the script did: {field}=..."
+    yours = name.replace("__main__", "my_script", 1) + ", of my_script.py" if name.startswith(SCRIPT) else name
+    return f"{told} Name it yourself: --{field} {yours}"
 
 
 def saved_run(run_dir: Path) -> tuple[dict[str, Any], Provenance]:

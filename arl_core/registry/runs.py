@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from arl_core.config.sources import environment_layer, yaml_layer
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.registry.catalog import NAMING_FIELDS, algorithm_spec, param_overrides
 from arl_core.registry.extensions import load_extensions
+from arl_core.registry.local import part_name
 from arl_core.registry.names import spell
-from arl_core.registry.parts import run_parts
-from arl_core.registry.provenance import SCRIPT
+from arl_core.registry.parts import PART_FIELDS, refuse_local_parts, run_parts
+from arl_core.registry.provenance import by_itself
 from arl_core.registry.resolve import given_options, resolve_env
 from arl_core.registry.selection import PluginSelection, selection_of
 
@@ -49,6 +50,7 @@ def resolve_run(
     resolved = resolve_env(naming.env if env is None else env, naming.env_options, naming.wrappers, selection)
     model = merge_layers(layer.only(frozenset({"model"})) for layer in stack).config.model
     merged = merge_layers([*_defaults(resolved, naming.algo, model, selection, layout), *stack])
+    refuse_local_parts(merged.config, PART_FIELDS, merged.origin, files)
     run_parts(merged.config, selection)  # every name means something
     dist, separator, _ = naming.env.partition("::")
     typed: dict[str, Any] = {
@@ -92,15 +94,14 @@ def refuse_local_code(name: str, selection: PluginSelection, origin: str) -> Non
     itself names, rather than an installed plugin."""
     spelling = spell(name, selection)
     if spelling.record.name == "py" or (spelling.record.name in ("gym", "gym-vector") and ":" in (spelling.variant or "")):
-        yours = name.replace("__main__", "my_script", 1) + ", of my_script.py" if name.startswith(SCRIPT) else name
-        raise UserError(f"{origin}: a file alone may not name code to run, such as '{name}'. Name it yourself: --env {yours}")
+        raise UserError(f"{origin}: {by_itself(name, 'env')}")
 
 
-def _without_objects(layers: list[Layer]) -> tuple[Any, list[Layer]]:
+def _without_objects(layers: Iterable[Layer]) -> tuple[Any, list[Layer]]:
     """The environment, where the last layer that names one gives an object; and layers of plain values."""
     env: Any = None
     plain = []
-    for layer in layers:
+    for layer in map(with_names, layers):
         given = layer.values.get("env")
         if given is not None:
             env = None if isinstance(given, str) else given
@@ -108,3 +109,22 @@ def _without_objects(layers: list[Layer]) -> tuple[Any, list[Layer]]:
                 layer = Layer(layer.origin, {**layer.values, "env": f"py:{getattr(given, '__name__', 'object')}"})
         plain.append(layer)
     return env, plain
+
+
+def with_names(layer: Layer) -> Layer:
+    """`layer` with the names of classes and functions that it gives as a network, an encoder or a loss."""
+    named: dict[str, Any] = {}
+    for given in layer.values:
+        value = layer.values[given]
+        field = canonical_field(given, layer.origin, value)
+        if field in PART_FIELDS and callable(value):
+            named[given] = part_name(value)
+        elif field == "losses" and isinstance(value, Sequence) and not isinstance(value, str):
+            named[given] = [_named_loss(entry) for entry in value]
+    return Layer(layer.origin, {**layer.values, **named}) if named else layer
+
+
+def _named_loss(entry: Any) -> Any:
+    if isinstance(entry, Mapping):
+        return {**entry, "name": part_name(entry.get("name"))}
+    return {"name": part_name(entry)} if callable(entry) else entry

@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import check_moot, nearest
@@ -87,7 +87,7 @@ class APPO:
     def __init__(
         self,
         env: Any,
-        encoder: str | None = None,
+        encoder: str | Callable[..., nn.Module] | None = None,
         encodersubtype: str | None = None,
         num_envs_per_worker: int | Literal["auto"] | None = None,
         num_workers: int | Literal["auto"] | None = None,

@@ -28,9 +28,10 @@ from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
 from arl_core.models.standalone import StandalonePolicy
 from arl_core.models.threads import kernel_threads
-from arl_core.registry import resolve_env, run_parts, selection_of
+from arl_core.registry import resolve_env, selection_of
+from arl_core.registry.parts import network_parts, refuse_local_parts
 from arl_core.registry.provenance import saved_run
-from arl_core.registry.runs import check_required, refuse_local_code
+from arl_core.registry.runs import check_required, refuse_local_code, with_names
 from arl_core.runtime.plan import probe_spaces
 from arl_core.runtime.policies import policies_of
 from arl_core.sampling.playing import Cast, EpisodesPlay, Evaluation
@@ -136,17 +137,19 @@ def find_checkpoint(run_dir: Path, name: str, policy: int = 0) -> tuple[dict[str
 
 class _SavedRun:
     """A run directory's configuration, with `layers` over it, environment and networks. `env` is the environment again where
-    that is code of the user's own, which a file alone may not name. Raises UserError."""
+    that is code of the user's own, which a file alone may not name; `layers` have encoder or model again. Raises UserError."""
 
     def __init__(self, run_dir: Path, *layers: Layer, env: Any = None) -> None:
         self._run_dir = run_dir
         values, trained = saved_run(run_dir)
         trained.check_installed()
-        resolved = merge_layers([trained.stays_with_its_plugin(Layer(str(run_dir / "config.json"), values)), *layers])
+        file = str(run_dir / "config.json")
+        resolved = merge_layers([trained.stays_with_its_plugin(Layer(file, values)), *map(with_names, layers)])
         self.cfg, selection = resolved.config, selection_of(resolved)
         check_required(selection)
         if env is None:
-            refuse_local_code(self.cfg.env, selection, str(run_dir / "config.json"))
+            refuse_local_code(self.cfg.env, selection, file)
+        refuse_local_parts(self.cfg, ("encoder", "model"), resolved.origin, {file})
         env = resolve_env(self.cfg.env if env is None else env, self.cfg.env_options, self.cfg.wrappers, selection)
         trained.check_environment(env)
         self.env = env
@@ -156,7 +159,7 @@ class _SavedRun:
                 run_dir, trained.dist, trained.version, env.dist, env.version,
             )  # fmt: skip
         obs_space, action_space, self.agents = probe_spaces(env, self.cfg)
-        self._recipe = ModelRecipe(obs_space, action_space, self.cfg, run_parts(self.cfg, selection))
+        self._recipe = ModelRecipe(obs_space, action_space, self.cfg, network_parts(self.cfg, selection))
 
     def network(self, checkpoint: str, policy: int) -> tuple[PolicyNetwork, Path]:
         """A policy's network with the weights that `checkpoint` names, and their file."""
@@ -190,13 +193,17 @@ def load_policy(
     env: Any = None,
     policy: int = 0,
     env_options: Mapping[str, Any] | None = None,
+    encoder: Any = None,
+    model: Any = None,
 ) -> StandalonePolicy:
     """A trained policy as a plain `torch.nn.Module` on the CPU, without any process of ours. `checkpoint` is "latest", "best",
-    a checkpoint file, or a folder of some. `env` names the environment again where it is code of your own ("py:...", or its
+    a checkpoint file, or a folder of some. `env`, `encoder` and `model` name again what is code of your own ("py:...", or the
     class): a run's file alone names no code to import. `policy` is its number in a run of several. `env_options` are options
     of the environment that are others now, such as a file's place. Raises UserError."""
-    layers = [] if env_options is None else [Layer("env_options", {"env_options": dict(env_options)})]
-    return StandalonePolicy(_SavedRun(Path(run_dir), *layers, env=env).network(checkpoint, policy)[0])
+    options = None if env_options is None else dict(env_options)
+    given = {"env_options": options, "encoder": encoder, "model": model}
+    layer = Layer("load_policy", {name: value for name, value in given.items() if value is not None})
+    return StandalonePolicy(_SavedRun(Path(run_dir), layer, env=env).network(checkpoint, policy)[0])
 
 
 def evaluate_run(

@@ -113,6 +113,87 @@ for wrong in "gym:Mine-v0", lambda: Mine(num_envs=2):
     assert "made Mine, which steps many environments at once. Give its class itself, or register" in many
 
 
+@pytest.mark.parametrize("mode", ["'async_rl': True", "'inference': 'central'", "'serial': True"])
+def test_parts_of_a_script(mode: str, tmp_path: Path) -> None:
+    """Encoder, loss and algorithm by class, carried to every process by value; a file alone does not bring them back."""
+    parts = Path(__file__).with_name("own_parts.py").read_text()
+    (tmp_path / "program.py").write_text(
+        f"""{parts}
+import functools
+from arl_core import APPO, UserError, load_policy
+
+fields = {{'rollout': 8, 'batch_size': 64, 'losses': [{{'name': Shrink, 'options': {{'weight': 0.5}}}}]}}
+fields |= {{'algo': Mine, {mode}}}
+seen = set()
+def unseen(values):
+    seen.update(values["losses"])
+    return not any("feature_size" in name for name in seen)
+
+def narrow():
+    class Narrow(Net):
+        pass
+    return functools.partial(Narrow)
+
+fields["experiment"] = "other"
+with APPO("gym:CartPole-v1", encoder=narrow(), num_workers=1, num_envs_per_worker=8, policy_kwargs=fields) as model:
+    assert model.train(1000) == 0
+try:
+    load_policy("train_dir/other")
+except UserError as error:
+    print(str(error).partition(": ")[2])
+fields["experiment"] = "mine"
+with APPO("gym:CartPole-v1", encoder=Net, num_workers=2, num_envs_per_worker=4, policy_kwargs=fields) as model:
+    status = model.train(200_000, callback=unseen)
+    assert status in (0, 1), status.error
+    print(model.config.encoder, type(model.policy().network.actor.encoder) is Net, any("feature_size" in name for name in seen))
+print(load_policy("train_dir/mine", encoder=Net)(torch.zeros(3, 4)).params.shape)
+try:
+    load_policy("train_dir/mine")
+except UserError as error:
+    print(str(error).partition(": ")[2])
+"""
+    )
+    done = script("import runpy; runpy.run_path('program.py', run_name='__main__')", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "a file alone may not name code to run, such as 'py:arl_core.registry.given:Narrow'. "
+        "Give it again as the script did: encoder=...",
+        "py:__main__:Net True True",
+        "torch.Size([3, 2])",
+        "a file alone may not name code to run, such as 'py:__main__:Net'. "
+        "Name it yourself: --encoder py:my_script:Net, of my_script.py",
+    ]
+
+
+def test_parts_of_a_module_are_named_again_to_play_and_to_resume(tmp_path: Path) -> None:
+    (tmp_path / "nets.py").write_text(Path(__file__).with_name("own_parts.py").read_text())
+    run = "run --env gym:CartPole-v1 --num_workers 1 --num_envs_per_worker 4 --rollout 8 --batch_size 64 --train_dir td"
+    named = "--encoder py:nets:Net --losses py:nets:Shrink --algo py:nets:Mine"
+    commands = [
+        f"{run} --experiment mine {named} --train_for_env_steps 1000",
+        "eval td/mine --episodes 2",
+        "eval td/mine --episodes 2 --encoder py:nets:Net",
+        "run --resume --train_dir td --experiment mine --train_for_env_steps 2000",
+        f"run --resume --train_dir td --experiment mine --train_for_env_steps 2000 {named}",
+        f"{run} --experiment other --encoder py:nets:Nett",
+    ]
+    done = script(
+        f"from arl_core.cli.main import main\nfor words in {commands!r}:\n    print('code', main(words.split()), flush=True)",
+        tmp_path,
+    )
+    assert [line for line in done.stdout.splitlines() if line.startswith("code")] == [
+        f"code {code}" for code in (0, 2, 0, 2, 0, 2)
+    ], done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("error")]
+    refused = "a file alone may not name code to run, such as 'py:nets:Net'. Name it yourself: --encoder py:nets:Net"
+    assert told == [
+        f"error: td/mine/config.json: {refused}",
+        f"error: saved run: {refused}",
+        "error: encoder 'py:nets:Nett' cannot be imported: AttributeError: module 'nets' has no attribute 'Nett'. "
+        "Did you mean 'Net'?",
+    ]
+
+
 @pytest.mark.slow
 def test_a_module_beside_the_script_reaches_the_workers(tmp_path: Path) -> None:
     (tmp_path / "beside.py").write_text("from tiny_envs import Bandit\n\nclass Beside(Bandit):\n    pass\n")
