@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+import uuid
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple
 from arl_core.files import fill_standard_descriptors, readable
 from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.memory import keep_memory
+from arl_core.runtime.strays import MARK, end_strays, mark_ours
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -66,6 +68,7 @@ class Zygote:
         # numerical libraries start their threads at import, and threads do not survive the start of a child;
         # the processes compute on one thread each, the learner on as many as torch_threads says
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self._mark = environment[MARK] = f"{uuid.uuid4().hex}."
         self._process = subprocess.Popen(
             [sys.executable, "-c", code],
             pass_fds=[child.fileno()],
@@ -132,9 +135,10 @@ class Zygote:
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel ends it when it comes to it
                 self._process.wait(timeout=timeout_s)
-        for pid in self.pids:  # if the nursery was killed, its children's children may still be there
-            if self._process.returncode != 0:
+        if self._process.returncode != 0:  # if the nursery was killed, its children's children may still be there
+            for pid in self.pids:
                 self.kill(pid)
+            end_strays([self._mark])
         self.pids.clear()
 
     def _request(self, message: tuple[Any, ...], fds: Sequence[int] = ()) -> Any:
@@ -215,6 +219,7 @@ def serve(fd: int, preload: Sequence[str]) -> None:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+        end_strays([os.environ[MARK]])
     os._exit(0)
 
 
@@ -262,17 +267,19 @@ def _send(connection: socket.socket, kind: str, value: Any) -> None:
 
 
 def _report_exits(connection: socket.socket, children: set[int]) -> None:
+    """Report who has ended, and end what its environments have started and not ended."""
+    crashed = []
     while children:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
+        pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
-            return
+            break
         children.discard(pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)  # what its environments have started and not ended
+            os.killpg(pid, signal.SIGKILL)
         _send(connection, "exit", (pid, os.waitstatus_to_exitcode(status)))
+        if status:  # an end as planned closes environments; what they forgot ends with the run
+            crashed.append(f"{os.environ[MARK]}{pid}.")
+    end_strays(crashed)
 
 
 def _answer(
@@ -318,6 +325,7 @@ def _run_child(name: str, target: str, kwargs: bytes, shared: Mapping[str, list[
     with contextlib.suppress(PermissionError):
         os.setpgid(0, 0)
     _end_with_parent(name, parent)
+    mark_ours()
     module, _, attribute = target.partition(":")
     return int(getattr(import_module(module), attribute)(fds=shared, **pickle.loads(kwargs)) or 0)
 

@@ -131,11 +131,12 @@ class Where(Bandit):
 
 
 class Parent(Bandit):
-    """Starts a process of its own when its own process is one of a run's."""
+    """Starts a program when its own process is one of a run's."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_session: bool = False) -> None:
         if IN_WORKER:
-            self.child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            program = [sys.executable, "-c", "import time; time.sleep(600)"]
+            self.child = subprocess.Popen(program, start_new_session=own_session)
 
 
 def recorded() -> gym.Env:
