@@ -95,7 +95,7 @@ class SerialEngine:
                 runner.reset()
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _failure(error) from error
         self.actor = make_actor(ReplicaSpec(plan.recipe, stream=0, life=life), arena, plan.shape, range(plan.shape.num_groups))
         torch.set_num_threads(threads)  # the process is the user's
@@ -126,7 +126,7 @@ class SerialEngine:
             while self.frames < frames and self.statistics.seconds < deadline:
                 try:
                     advance()
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     raise _failure(error) from error
                 advance, now = self._round, time.monotonic()
                 if now >= next_tick:
@@ -281,7 +281,7 @@ class SerialEngine:
                 pass
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _failure(error) from error
         finally:
             self.statistics.resume_clock()
@@ -336,7 +336,7 @@ class SerialEngine:
         try:
             for runner, saved in zip(self.runners, state["runners"], strict=True):
                 runner.set_state({key: value.numpy() for key, value in saved.items()})
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             why = f"{type(error).__name__}: {error}"
             raise UserError(
                 f"the checkpoint's environments cannot be put back ({why}); with another num_workers they begin anew"
@@ -362,5 +362,5 @@ class SerialEngine:
         self._arena.close()
 
 
-def _failure(error: Exception) -> ComponentFailure:
+def _failure(error: BaseException) -> ComponentFailure:
     return ComponentFailure(f"{type(error).__name__}: {error}", traceback.format_exc())

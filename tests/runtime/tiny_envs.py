@@ -139,6 +139,22 @@ class Parent(Bandit):
             self.child = subprocess.Popen(program, start_new_session=own_session)
 
 
+def leaving_group(*, options: Any, contexts: Any, **_: Any) -> Any:
+    """Bandits whose group ends the process at its fifth step, as a program that was not written for this does."""
+    from arl_core.envs.group import SingleEnvGroup
+
+    class Leaving(SingleEnvGroup):
+        steps = 0
+
+        def recv_into(self, views: Any) -> Any:
+            self.steps += 1
+            if self.steps == 5:
+                sys.exit("the maze is shut")
+            return super().recv_into(views)
+
+    return Leaving([Bandit() for _ in contexts], contexts)
+
+
 def recorded() -> gym.Env:
     return RecordEpisodeStatistics(Bandit())
 
