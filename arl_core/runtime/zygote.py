@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import io
 import os
 import pickle
 import signal
@@ -23,7 +24,7 @@ import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from arl_core.files import fill_standard_descriptors, readable
 from arl_core.runtime.failure import ComponentFailure
@@ -54,10 +55,18 @@ def import_path() -> list[str]:
 # --------------------------------------------------------------------------- the trainer's side
 
 
-class Zygote:
-    """A handle on one nursery process. Raises ComponentFailure where that is gone: what it had started has ended with it."""
+def _place(stream: TextIO | None, output: int | None) -> int | None:
+    """Where a process prints that would print to `stream`, as `Popen` takes it."""
+    if stream is None:
+        return subprocess.DEVNULL  # a file of the user's has its descriptor, perhaps
+    return output if stream.isatty() else None
 
-    def __init__(self, preload: Sequence[str]) -> None:
+
+class Zygote:
+    """A handle on one nursery process. Raises ComponentFailure where that is gone: what it had started has ended with it.
+    `output`: where it and those print what would go to a terminal."""
+
+    def __init__(self, preload: Sequence[str], output: int | None = None) -> None:
         fill_standard_descriptors()  # the socket must not be one of them
         parent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         code = (
@@ -73,8 +82,8 @@ class Zygote:
             [sys.executable, "-c", code],
             pass_fds=[child.fileno()],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if sys.__stdout__ is None else None,  # a file of the user's has its descriptor, perhaps
-            stderr=subprocess.DEVNULL if sys.__stderr__ is None else None,
+            stdout=_place(sys.__stdout__, output),
+            stderr=_place(sys.__stderr__, output),
             env=environment,
             start_new_session=True,
         )
@@ -189,6 +198,9 @@ def serve(fd: int, preload: Sequence[str]) -> None:
     """The nursery's main loop."""
     for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler's comes to every process: the trainer ends us
         signal.signal(number, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # a pipe to a terminal, perhaps
     keep_memory()
     connection = socket.socket(fileno=fd)
     trainer = os.getppid()

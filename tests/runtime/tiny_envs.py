@@ -318,6 +318,20 @@ class Sluggish(Bandit):
         return super().step(action)
 
 
+class Warns(Bandit):
+    """Warns, and prints, at every 200th step in a run's processes."""
+
+    steps = 0
+
+    def step(self, action: Any) -> Any:
+        time.sleep(0.001 * IN_WORKER)
+        Warns.steps += 1
+        if IN_WORKER and self.steps % 200 == 0:
+            print(f"step {self.steps}")
+            sys.stderr.write(f"joint {self.steps} is out of range\n")
+        return super().step(action)
+
+
 class SlowToBegin(Bandit):
     """Takes a quarter of a second to be made, and to be reset, in the processes of a run."""
 
