@@ -396,5 +396,5 @@ class Trainer:
             self.directory.close()
 
 
-def _announce(number: int) -> None:
-    log.warning("signal %d: finishing; again to stop at once", number)
+def _announce(what: str) -> None:
+    log.warning("%s: finishing; again to stop at once", what)
