@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks the run to end well, the second ends it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP (the terminal was closed): the first asks the run to end well, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAVE_WAIT_S = 60.0
 
 class EndSignals:
     """A context in which the first signal is noted (`received`) and announced, the second raises KeyboardInterrupt
-    with its number.
+    with its number: but for SIGHUP, which shell and kernel both send, and which `nohup` has ignored.
 
     Outside the main thread, where Python gives signals to nobody, the end of the program counts as one, such as comes of a
     Ctrl-C that the main thread does not catch: it waits for the block.
@@ -29,8 +29,9 @@ class EndSignals:
 
     def __enter__(self) -> EndSignals:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._on_signal)
         else:
             atexit.register(self._on_end)
         return self
@@ -43,6 +44,8 @@ class EndSignals:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.received:
+            if number == signal.SIGHUP:
+                return
             raise KeyboardInterrupt(number)
         self.received = number
         self._announce(f"signal {number}")

@@ -44,13 +44,21 @@ def shared_memory() -> set[str]:
     return set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_once_saves_and_says_how_to_go_on(number: signal.Signals, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "times"),
+    [
+        (signal.SIGINT, 130, 1),
+        (signal.SIGTERM, 143, 1),
+        (signal.SIGHUP, 129, 2),  # a terminal that is closed: its shell and the kernel send one each
+    ],
+)
+def test_once_saves_and_says_how_to_go_on(number: signal.Signals, code: int, times: int, tmp_path: Path) -> None:
     run = start_arl(*ENDLESS, "--save_every_sec", "0.1", cwd=tmp_path)
     under_way(tmp_path, run)
     below = processes(run)
     assert len(below) >= 3
-    run.send_signal(number)
+    for _ in range(times):
+        run.send_signal(number)
     out, err = run.communicate(timeout=15)
     assert run.returncode == code, (out, err)
     assert "Traceback" not in out + err
@@ -60,6 +68,17 @@ def test_once_saves_and_says_how_to_go_on(number: signal.Signals, code: int, tmp
     newest = checkpoints(tmp_path / "runs" / "r" / "checkpoints" / "p0")[0]
     assert load_file(newest)["learner"]["frames"] == summary["frames"] > 0
     assert not any(alive(process) for process in below)
+
+
+def test_nohup_is_respected(tmp_path: Path) -> None:
+    command = ["nohup", sys.executable, "-m", "arl_core", *ENDLESS, "--serial", "--save_every_sec", "0.1"]
+    run = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    under_way(tmp_path, run)
+    run.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    run.terminate()
+    out, err = run.communicate(timeout=15)
+    assert run.returncode == 143, (out, err)
 
 
 @pytest.mark.parametrize("serial", [False, True])
