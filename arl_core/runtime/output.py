@@ -6,11 +6,12 @@ import os
 import threading
 from collections.abc import Callable
 
+_LONGEST_BYTES = 1 << 16  # of a line
 _END_WAIT_S = 1.0  # for the last words, where a program that has not ended could still have more
 
 
 class Output:
-    """A pipe: processes print to `writer` as to a terminal. Once `show` is told, it gets whole lines."""
+    """A pipe: processes print to `writer` as to a terminal. After `begin`, whole lines are shown."""
 
     def __init__(self) -> None:
         self._reader, self.writer = os.pipe()
@@ -24,8 +25,9 @@ class Output:
     def _read(self, show: Callable[[str], None]) -> None:
         text = b""
         while part := os.read(self._reader, 1 << 16):  # many lines, where many are printed: shown at once
-            lines, end, rest = (text + part).replace(b"\r", b"\n").rpartition(b"\n")
-            text = rest
+            lines, end, text = (text + part.replace(b"\r", b"\n")).rpartition(b"\n")
+            if len(text) > _LONGEST_BYTES:  # it has no line ends
+                lines, end, text = lines + end + text, b"\n", b""
             if end:
                 show(lines.decode(errors="replace"))
         if text:
