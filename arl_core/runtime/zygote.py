@@ -138,6 +138,8 @@ class Zygote:
         if self._socket.fileno() < 0:
             return
         self._socket.close()
+        if not self.pids:  # it has nobody to end: it may import still, for seconds
+            self._process.kill()
         try:
             self._process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:

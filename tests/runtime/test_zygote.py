@@ -149,6 +149,17 @@ def test_sigterm_is_the_trainers_business_but_for_what_environments_start(zygote
     assert [exit_.code for exit_ in ends(zygote)] == [0]
 
 
+def test_imports_are_not_waited_for_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "endless.py").write_text("import time; open('begun', 'w'); time.sleep(600)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    zygote = Zygote(["endless"])
+    assert eventually((tmp_path / "begun").exists)
+    begin = time.monotonic()
+    zygote.close()
+    assert time.monotonic() - begin < 3.0
+
+
 def test_a_nursery_that_still_imports_ends_with_the_trainer(tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text("import time; open('begun', 'w'); time.sleep(600)")
     code = f"import sys, time; sys.path.append({str(tmp_path)!r})\n"
