@@ -21,8 +21,8 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit code: 0, 1 after a failure, 2 for a user's mistake (told in one line), 130 or 143 when
-    interrupted, 141 when the reader of standard output has left."""
+    """Run a command. Returns the exit code: 0, 1 after a failure, 2 for a user's mistake (told in one line), 130, 143 or 129
+    when interrupted, 141 when the reader of standard output has left."""
     _complete_streams()
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))

@@ -114,7 +114,7 @@ def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
 def settle_hand_over(arena: Arena, group: int) -> None:
     """After the death of a group's worker: finish the hand-over that it had begun, if it had.
 
-    `group.frames` is, for each policy, frames produced, frames discarded by a change of weights, and what `produced` becomes
+    `group.frames` is, for each policy, frames handed over, frames discarded by a change of weights, and what the first becomes
     with the slot that is being handed over. `group.slots` is that slot (+ 1; 0: none), slots handed over, and what that
     becomes.
     """

@@ -149,7 +149,7 @@ def settle_worker(arena: Arena, worker: int, group: int, slots: range) -> None:
     taken and not counted as trained are counted as dropped, wherever it was killed."""
     state, valid = arena["slot.state"][0, slots.start : slots.stop], arena["valid"][slots.start : slots.stop]
     state[state == SlotState.TRAINING] = SlotState.FREE
-    produced = arena["group.frames"][0, group, 0] - arena["group.frames"][0, group, 1]
+    produced = arena["group.frames"][0, group, 0]
     counts: NDArray[np.int64] = arena["shared.counts"][worker]
     counted = counts[[TRAINED, DROPPED_LAG, DROPPED_EPOCH]].sum() + np.count_nonzero(valid[state == SlotState.FULL])
     counts[DROPPED_EPOCH] += produced - counted

@@ -34,7 +34,7 @@ class LiveView(ABC):
     @staticmethod
     def create(console: Console | None, title: str) -> LiveView:
         """A panel where `console` (None: standard output) is an interactive terminal, otherwise plain lines."""
-        if _stdout_is_live() if console is None else console.is_interactive:
+        if stdout_is_live() if console is None else console.is_interactive:
             from arl_core.monitoring.terminal import TerminalView
 
             return TerminalView(console, title)
@@ -53,7 +53,8 @@ class LiveView(ABC):
         """End the view and leave `final` as its last line (nothing where empty). Idempotent."""
 
 
-def _stdout_is_live() -> bool:
+def stdout_is_live() -> bool:
+    """Whether standard output shows a panel: it is a terminal, and not one of a machine's."""
     return (
         sys.stdout is not None
         and sys.stdout.isatty()

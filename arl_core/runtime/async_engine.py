@@ -33,6 +33,7 @@ from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
 RUN_ORDER = (Role.EVALUATION, Role.LEARNER, Role.ROLLOUT, Role.POLICY)  # policy workers see only requests of the present epoch
 STOP_TIMEOUT_S = 3.0
 EXIT_WAIT_S = 15.0  # for the news that a killed process has ended
+SPARE_DESCRIPTORS = 16  # shared memory, queues as they are made, checkpoints, logs
 log = logging.getLogger("arl")
 
 
@@ -91,14 +92,16 @@ class AsyncEngine:
             self._await(role)
 
     def _make_bells(self, count: int) -> None:
+        """Looks whether there are descriptors for everything else too, where a lack of them would show anyhow and anywhere."""
+        made: list[Bell] = []
         try:
-            for _ in range(count):
-                self._bells.append(Bell())
+            made.extend(Bell() for _ in range(count + SPARE_DESCRIPTORS))
         except OSError as error:
             raise UserError(
-                f"no descriptor for bell {len(self._bells) + 1} of {count}: {error.strerror}. "
-                "Raise the limit of open files (ulimit -n), or use fewer num_workers"
+                f"the run needs {count + SPARE_DESCRIPTORS} more open files, and can have {len(made)}: "
+                f"{error.strerror}. Raise the limit of open files (ulimit -n), or use fewer num_workers"
             ) from None
+        self._bells = made[:count]
 
     def _nursery_of(self, component: ComponentSpec) -> Zygote:
         """Rollout workers of central inference come from a nursery that has never seen torch."""

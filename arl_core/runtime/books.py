@@ -50,12 +50,12 @@ class Books:
         return bool(self._counts[policy, BUSY])
 
     def counts(self, policy: int | None = None) -> dict[str, int]:
-        """`trained`, `sampled` (in slots that were handed over), `dropped_lag`, `dropped_epoch`, `optimiser_steps`: running
+        """`trained`, `sampled` (and handed over, or discarded), `dropped_lag`, `dropped_epoch`, `optimiser_steps`: running
         totals."""
         which = self._policies(policy)
         return {
             "trained": self.trained(policy),
-            "sampled": int(self._frames[which, :, 0].sum()),
+            "sampled": int(self._frames[which, :, :2].sum()),
             "dropped_lag": int(self._counts[which, DROPPED_LAG].sum()),
             "dropped_epoch": int(self._counts[which, DROPPED_EPOCH].sum() + self._frames[which, :, 1].sum()),
             "optimiser_steps": int(self._counts[which, VERSION].sum()),

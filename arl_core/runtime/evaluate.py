@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from arl_core.config import Layer, RunConfig, merge_layers
 from arl_core.config.layers import nearest
-from arl_core.envs.faults import close_after_use, close_quietly
+from arl_core.envs.faults import EnvironmentFault, close_after_use, close_quietly
 from arl_core.envs.group import SingleEnvGroup, build_group, make_contexts
 from arl_core.envs.make import build_any
 from arl_core.envs.multi_agent import MultiAgentGroup, is_parallel
@@ -76,6 +76,8 @@ def evaluate_cast(
             while not play.step():
                 pass
         return play.result
+    except SystemExit as error:
+        raise EnvironmentFault(f"environments of {env.id} ended the process: SystemExit: {error}") from error
     finally:
         close_after_use(group)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from arl_core.config import ResolvedConfig
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.monitoring.episodes import EpisodeStatistics
-from arl_core.monitoring.live import LiveView
+from arl_core.monitoring.live import LiveView, stdout_is_live
 from arl_core.monitoring.runlog import close_run_log, open_run_log
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.runtime.nurseries import Nurseries
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def run(resolved: ResolvedConfig, env: ResolvedEnv, *, resume: bool) -> int:
-    """Train as configured. Returns the exit code: 0, 1 after a failure, 130 or 143 after SIGINT or SIGTERM."""
+    """Train as configured. Returns the exit code: 0, 1 after a failure, 130, 143 or 129 after SIGINT, SIGTERM or SIGHUP."""
     if sys.__stderr__ is not None:
         faulthandler.enable(sys.__stderr__)  # an environment that crashes the interpreter while it is looked at shows where
     cfg = resolved.config
-    nurseries = Nurseries()
+    nurseries = Nurseries(collect=stdout_is_live())
     if not cfg.serial:
         nurseries.begin(cfg)  # they import torch while this process does
     try:
@@ -46,6 +46,7 @@ def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, re
         directory = unnamed_directory(Path(cfg.train_dir), env.id)
     path = directory.path
     view = LiveView.create(None, f"{cfg.algo} · {env.id}")
+    nurseries.show(view.message)
     code, final = 0, ""
     end = directory.close
     try:

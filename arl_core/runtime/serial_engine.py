@@ -97,7 +97,7 @@ class SerialEngine:
                 runner.reset()
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _failure(error) from error
         replica = ReplicaSpec(plan.recipe, stream=0, life=life)
         with kernel_threads(torch.get_num_threads()):  # which an actor changes: it expects a process of its own
@@ -128,7 +128,7 @@ class SerialEngine:
                 while self.frames < frames and self.statistics.seconds < deadline:
                     try:
                         advance()
-                    except Exception as error:
+                    except (Exception, SystemExit) as error:
                         raise _failure(error) from error
                     advance, now = self._round, time.monotonic()
                     if now >= next_tick:
@@ -284,7 +284,7 @@ class SerialEngine:
                 pass
         except UserError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _failure(error) from error
         finally:
             self.statistics.resume_clock()
@@ -364,12 +364,12 @@ def _reading_sampler(paths: Mapping[int, Path]) -> Iterator[None]:
     """Around what reads the saved environments of policy 0's checkpoint: what it raises becomes a UserError with its name."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         why = f"{type(error).__name__}: {error}"
         raise UserError(
             f"the environments of checkpoint {paths[0]} cannot be put back ({why}); with another num_workers they begin anew"
         ) from error
 
 
-def _failure(error: Exception) -> ComponentFailure:
+def _failure(error: BaseException) -> ComponentFailure:
     return ComponentFailure(f"{type(error).__name__}: {error}", traceback.format_exc())

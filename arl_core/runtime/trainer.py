@@ -217,7 +217,7 @@ class Trainer:
         """
         self._check_usable()
         if self._training is not None:
-            raise UserError("train was called while it runs, by its callback or another thread: return False to end the call")
+            raise UserError("train was called while it runs, by its callback or another thread: return False to end it")
         self._training = threading.get_ident()
         try:
             return self._train_and_tell(frames, seconds, observer, additional)
@@ -244,9 +244,8 @@ class Trainer:
 
     def _run_info(self) -> RunInfo:
         path = self.directory.path.absolute() if self.directory is not None else None
-        cfg = self.cfg
-        config = cfg.model_dump(mode="json")
-        return RunInfo(path.name if path else "", path, self.env.id, cfg.algo, cfg.seed, self.frames, config)
+        cfg, name = self.cfg, path.name if path else ""
+        return RunInfo(name, path, self.env.id, cfg.algo, cfg.seed, self.frames, cfg.model_dump(mode="json"))
 
     def _train(self, frames: int, seconds: float, observer: Observer | None, additional: bool, signals: EndSignals) -> Outcome:
         stopped, end_s = False, 0.0
@@ -297,11 +296,10 @@ class Trainer:
     def _finish(self, outcome: Outcome) -> Outcome:
         """Write the last checkpoint and the summary. A signal meanwhile waits for them; a second one does not."""
         try:
-            if self._engine is not None and self.directory is not None:
-                if self.snapshot is not None:
-                    self._keep_best(self.snapshot, last=True)
-                self._engine.save()
-                self._saves = self._engine.saves
+            if self.snapshot is not None:
+                self._keep_best(self.snapshot, last=True)
+            self.engine.save()
+            self._saves = self.engine.saves
         except (ComponentFailure, UserError) as failure:
             self._fail(failure if isinstance(failure, ComponentFailure) else ComponentFailure(str(failure)))
             return Outcome.FAILURE
@@ -342,6 +340,12 @@ class Trainer:
     def load_state_dicts(self, states: Mapping[int, Mapping[str, Tensor]]) -> None:
         """Have policies act with these weights from the very next frame. Raises ValueError, and changes nothing, where any does
         not fit."""
+        self._adopt(states)
+        if self._engine is not None:
+            self._engine.load_weights({policy: self._weights_of(policy) for policy in states})
+
+    def _adopt(self, states: Mapping[int, Mapping[str, Tensor]]) -> None:
+        """`load_state_dicts` without the engine."""
         if self._engine or self._training:
             self._check_turn()
         for policy, state in states.items():
@@ -349,15 +353,13 @@ class Trainer:
         for policy, state in states.items():
             self.models[policy].load_state_dict(dict(state))
             self._checkpoints.pop(policy, None)
-        if self._engine is not None:
-            self._engine.load_weights({policy: self._weights_of(policy) for policy in states})
 
     def load_checkpoints(self, found: Mapping[int, tuple[Path, Mapping[str, Any]]]) -> None:
         """Have policies go on from checkpoints, files that were read as states. Raises UserError, and changes nothing, where
         any does not fit."""
         for path, state in found.values():
             check_checkpoint(self.plan.recipe, path, state)
-        self.load_state_dicts({policy: state["learner"]["model"] for policy, (_, state) in found.items()})
+        self._adopt({policy: state["learner"]["model"] for policy, (_, state) in found.items()})
         if self._engine is not None:
             self._engine.load_checkpoints({policy: path for policy, (path, _) in found.items()})
         else:
@@ -375,9 +377,7 @@ class Trainer:
         if os.getpid() != self._process:
             return
         if self._training is not None:
-            raise UserError(
-                "close was called while train runs, by its callback or another thread: return False to end the call"
-            )
+            raise UserError("close was called while train runs, by its callback or another thread: return False to end it")
         self._is_closed = True
         self._end_engine()
         if self._nurseries is not None:
@@ -386,5 +386,5 @@ class Trainer:
             self.directory.close()
 
 
-def _announce(number: int) -> None:
-    log.warning("signal %d: finishing; again to stop at once", number)
+def _announce(what: str) -> None:
+    log.warning("%s: finishing; again to stop at once", what)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import contextlib
 import ctypes
+import io
 import os
 import pickle
 import signal
@@ -20,13 +21,15 @@ import sys
 import threading
 import time
 import traceback
+import uuid
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from arl_core.files import fill_standard_descriptors, readable
 from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.memory import keep_memory
+from arl_core.runtime.strays import MARK, end_strays, mark_ours
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -52,10 +55,18 @@ def import_path() -> list[str]:
 # --------------------------------------------------------------------------- the trainer's side
 
 
-class Zygote:
-    """A handle on one nursery process. Raises ComponentFailure where that is gone: what it had started has ended with it."""
+def _place(stream: TextIO | None, output: int | None) -> int | None:
+    """Where a process prints that would print to `stream`, as `Popen` takes it."""
+    if stream is None:
+        return subprocess.DEVNULL  # a file of the user's has its descriptor, perhaps
+    return output if stream.isatty() else None
 
-    def __init__(self, preload: Sequence[str]) -> None:
+
+class Zygote:
+    """A handle on one nursery process. Raises ComponentFailure where that is gone: what it had started has ended with it.
+    `output`: where it and those print what would go to a terminal."""
+
+    def __init__(self, preload: Sequence[str], output: int | None = None) -> None:
         fill_standard_descriptors()  # the socket must not be one of them
         parent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         code = (
@@ -66,12 +77,13 @@ class Zygote:
         # numerical libraries start their threads at import, and threads do not survive the start of a child;
         # the processes compute on one thread each, the learner on as many as torch_threads says
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        self._mark = environment[MARK] = f"{uuid.uuid4().hex}."
         self._process = subprocess.Popen(
             [sys.executable, "-c", code],
             pass_fds=[child.fileno()],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if sys.__stdout__ is None else None,  # a file of the user's has its descriptor, perhaps
-            stderr=subprocess.DEVNULL if sys.__stderr__ is None else None,
+            stdout=_place(sys.__stdout__, output),
+            stderr=_place(sys.__stderr__, output),
             env=environment,
             start_new_session=True,
         )
@@ -126,15 +138,18 @@ class Zygote:
         if self._socket.fileno() < 0:
             return
         self._socket.close()
+        if not self.pids:  # it has nobody to end: it may import still, for seconds
+            self._process.kill()
         try:
             self._process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel ends it when it comes to it
                 self._process.wait(timeout=timeout_s)
-        for pid in self.pids:  # if the nursery was killed, its children's children may still be there
-            if self._process.returncode != 0:
+        if self._process.returncode != 0:  # if the nursery was killed, its children's children may still be there
+            for pid in self.pids:
                 self.kill(pid)
+            end_strays([self._mark])
         self.pids.clear()
 
     def _request(self, message: tuple[Any, ...], fds: Sequence[int] = ()) -> Any:
@@ -185,6 +200,9 @@ def serve(fd: int, preload: Sequence[str]) -> None:
     """The nursery's main loop."""
     for number in (signal.SIGINT, signal.SIGTERM):  # a scheduler's comes to every process: the trainer ends us
         signal.signal(number, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)  # a pipe to a terminal, perhaps
     keep_memory()
     connection = socket.socket(fileno=fd)
     trainer = os.getppid()
@@ -215,6 +233,7 @@ def serve(fd: int, preload: Sequence[str]) -> None:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+        end_strays([os.environ[MARK]])
     os._exit(0)
 
 
@@ -262,17 +281,19 @@ def _send(connection: socket.socket, kind: str, value: Any) -> None:
 
 
 def _report_exits(connection: socket.socket, children: set[int]) -> None:
+    """Report who has ended, and end what its environments have started and not ended."""
+    crashed = []
     while children:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
+        pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
-            return
+            break
         children.discard(pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)  # what its environments have started and not ended
+            os.killpg(pid, signal.SIGKILL)
         _send(connection, "exit", (pid, os.waitstatus_to_exitcode(status)))
+        if status:  # an end as planned closes environments; what they forgot ends with the run
+            crashed.append(f"{os.environ[MARK]}{pid}.")
+    end_strays(crashed)
 
 
 def _answer(
@@ -318,6 +339,7 @@ def _run_child(name: str, target: str, kwargs: bytes, shared: Mapping[str, list[
     with contextlib.suppress(PermissionError):
         os.setpgid(0, 0)
     _end_with_parent(name, parent)
+    mark_ours()
     module, _, attribute = target.partition(":")
     return int(getattr(import_module(module), attribute)(fds=shared, **pickle.loads(kwargs)) or 0)
 

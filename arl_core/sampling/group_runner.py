@@ -204,9 +204,7 @@ class GroupRunner:
         """New weights were set from outside: what was sampled with the old ones is discarded, the environments stay."""
         if self.slot >= 0:
             if self.t:
-                frames = self._account(self.slot, self.t)
-                self._frames[:, 0] += frames
-                self._frames[:, 1] += frames
+                self._frames[:, 1] += self._account(self.slot, self.t)
                 for array in self._obs.values():
                     array[self.slot, 0] = array[self.slot, self.t]
             self._epochs[:, self.slot] = self._epoch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,16 @@ model.close()
     assert done.returncode == 0, done.stderr
     assert "ulimit -n" in done.stdout, done.stderr
     assert "num_workers" in done.stdout
+
+
+@pytest.mark.parametrize("limit", [8, 20, 22])
+def test_a_limit_of_open_files_that_lets_hardly_anything_be_opened(limit: int, tmp_path: Path) -> None:
+    command = f"ulimit -n {limit}; {sys.executable} -m arl_core run --env py:tiny_envs:Bandit {' '.join(RUN)} --num_workers 8"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert re.fullmatch(r"error: the run needs 26 more open files[^\n]*ulimit -n[^\n]*\n", done.stderr)
 
 
 @pytest.mark.slow

@@ -7,15 +7,23 @@ import logging
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from run_support import RUN, arl, descendants, small
+from run_support import RUN, SMALL, arl, descendants, small
 from tiny_envs import Bandit, Faulty, HangsUp, Told
 
 from arl_core import APPO, UserError
+from arl_core.config import Layer
+from arl_core.envs.faults import EnvironmentFault
+from arl_core.registry import resolve_run
+from arl_core.runtime.evaluate import evaluate_cast
+from arl_core.runtime.trainer import Outcome, Trainer
+from arl_core.sampling.playing import Cast
 
 
 def fails(what: str, where: str, at: int, **fields: Any) -> str:
@@ -123,6 +131,18 @@ class Leaves(Bandit):
 
     def __init__(self) -> None:
         sys.exit(3)
+
+
+@pytest.mark.parametrize("serial", [False, True])
+def test_a_vectorised_group_that_ends_the_process_is_named(serial: bool) -> None:
+    fields = {**SMALL, "num_workers": 1, "num_envs_per_worker": 4, "max_worker_restarts": 0, "serial": serial}
+    resolved, env = resolve_run(Layer("test", {"env": "py:tiny_envs:Bandit", **fields}))
+    with closing(Trainer(resolved, replace(env, vector_maker="tiny_envs:leaving_group"))) as trainer:
+        assert trainer.train(10**6) == Outcome.FAILURE
+        assert str(trainer.failure).removeprefix("rollout-0: ") == "SystemExit: the maze is shut"
+        cast = Cast(trainer.models, trainer.plan.agent_policies)
+        with pytest.raises(EnvironmentFault, match="ended the process: SystemExit: the maze is shut"):
+            evaluate_cast(cast, trainer.env, trainer.cfg, episodes=100, deterministic=True)
 
 
 @pytest.mark.parametrize("serial", [False, True])

@@ -308,8 +308,9 @@ def test_a_restart_that_is_interrupted_leaves_nobody_waiting() -> None:
         assert model.train(300) == 0
 
 
-def test_what_environments_start_ends_with_them() -> None:
-    with small(Parent) as model:
+@pytest.mark.parametrize("own_session", [False, True])
+def test_what_environments_start_ends_with_them(own_session: bool) -> None:
+    with small(partial(Parent, own_session)) as model:
         model.train(100)
         worker = psutil.Process(pids_of(model)["rollout-0"])
         children = worker.children()

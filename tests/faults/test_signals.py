@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
-from run_support import RUN, alive, arl, descendants, eventually, start_arl
+from run_support import RUN, alive, arl, descendants, environment, eventually, start_arl
 
 from arl_core.learning.checkpoint import checkpoints, load_file
 
@@ -43,13 +44,21 @@ def shared_memory() -> set[str]:
     return set(os.listdir("/dev/shm")) if Path("/dev/shm").is_dir() else set()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_once_saves_and_says_how_to_go_on(number: signal.Signals, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "times"),
+    [
+        (signal.SIGINT, 130, 1),
+        (signal.SIGTERM, 143, 1),
+        (signal.SIGHUP, 129, 2),  # a terminal that is closed: its shell and the kernel send one each
+    ],
+)
+def test_once_saves_and_says_how_to_go_on(number: signal.Signals, code: int, times: int, tmp_path: Path) -> None:
     run = start_arl(*ENDLESS, "--save_every_sec", "0.1", cwd=tmp_path)
     under_way(tmp_path, run)
     below = processes(run)
     assert len(below) >= 3
-    run.send_signal(number)
+    for _ in range(times):
+        run.send_signal(number)
     out, err = run.communicate(timeout=15)
     assert run.returncode == code, (out, err)
     assert "Traceback" not in out + err
@@ -59,6 +68,44 @@ def test_once_saves_and_says_how_to_go_on(number: signal.Signals, code: int, tmp
     newest = checkpoints(tmp_path / "runs" / "r" / "checkpoints" / "p0")[0]
     assert load_file(newest)["learner"]["frames"] == summary["frames"] > 0
     assert not any(alive(process) for process in below)
+
+
+def test_nohup_is_respected(tmp_path: Path) -> None:
+    command = ["nohup", sys.executable, "-m", "arl_core", *ENDLESS, "--serial", "--save_every_sec", "0.1"]
+    run = subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    under_way(tmp_path, run)
+    run.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    run.terminate()
+    out, err = run.communicate(timeout=15)
+    assert run.returncode == 143, (out, err)
+
+
+@pytest.mark.parametrize("serial", [False, True])
+def test_ctrl_c_saves_a_run_in_another_thread_too(serial: bool, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        f"""
+import signal, threading
+from run_support import small
+from tiny_envs import Bandit
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the test was started with
+model = small(Bandit, serial={serial}, train_dir="runs", experiment="r", save_every_sec=0.1)
+thread = threading.Thread(target=model.train, args=(10**9,))
+thread.start()
+thread.join()
+"""
+    )
+    run = subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    under_way(tmp_path, run)
+    below = processes(run)
+    assert eventually(lambda: run.poll() is not None or run.send_signal(signal.SIGINT) or time.sleep(4.0))
+    _, err = run.communicate(timeout=10)
+    assert "the program ends: finishing" in err
+    summary = json.loads((tmp_path / "runs" / "r" / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    newest = checkpoints(tmp_path / "runs" / "r" / "checkpoints" / "p0")[0]
+    assert load_file(newest)["learner"]["frames"] == summary["frames"] > 0
+    assert eventually(lambda: not any(alive(process) for process in below), 5.0)
 
 
 @pytest.mark.parametrize("inference", ["local", "central"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
 from run_support import RUN, environment
+from screen import Screen
 
 from arl_core.learning.checkpoint import checkpoints, load_file
 
@@ -32,3 +36,27 @@ def test_a_run_is_trained_and_saved_all_the_same(words: str, streams: str, said:
     assert summary["status"] == "success"
     newest = checkpoints(tmp_path / "runs/r/checkpoints/p0")[0]
     assert load_file(newest)["learner"]["frames"] == summary["frames"] >= 500
+
+
+def test_what_environments_print_is_shown_above_the_panel(tmp_path: Path) -> None:
+    """On a terminal both would write over each other."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (40, 100))
+    command = [sys.executable, "-m", "arl_core", "run", "--env", "py:tiny_envs:Warns", *RUN, "--train_for_env_steps", "1500"]
+    variables = environment(TERM="xterm")
+    variables.pop("CI", None)
+    run = subprocess.Popen(command, cwd=tmp_path, env=variables, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # the last writer has left
+        while part := os.read(ours, 65536):
+            said += part
+    os.close(ours)
+    assert run.wait(30) == 0
+    screen = Screen(100)
+    screen.write(said.decode())
+    visible = screen.visible()
+    lines = [line for n in range(200, 1600, 200) for line in (f"step {n}", f"joint {n} is out of range")]
+    assert visible[: len(lines)] == lines
+    assert "local inference" in said.decode()  # there was a panel
+    assert "local inference" not in "".join(visible)

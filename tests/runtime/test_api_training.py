@@ -242,7 +242,9 @@ def test_save_and_load(model: APPO, tmp_path: Path) -> None:
     model.train(500)
     assert not same(model.get_parameters()[0], weights)
     for source in (file, str(in_folder), tmp_path / "folder"):
+        version = model._trainer.engine.counts()["optimiser_steps"]
         model.set_parameters({0: source})
+        assert model._trainer.engine.counts()["optimiser_steps"] == version + 1  # published once
         assert same(model.get_parameters()[0], weights)
         assert model._trainer.engine.frames == frames
         assert model._trainer.engine.balance().exact

@@ -65,7 +65,7 @@ def test_a_callback_may_not_train_or_close(what: str, serial: bool) -> None:
         model.train(10) if what == "train" else model.close()
 
     with small(Bandit, serial=serial) as model:
-        with pytest.raises(UserError, match=f"{what} was called while .* return False to end the call"):
+        with pytest.raises(UserError, match=f"{what} was called while .* return False to end it"):
             model.train(10**6, callback=callback)
         assert model.train(200) == Outcome.SUCCESS
 

@@ -19,6 +19,8 @@ from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
 from arl_core.testing.processes import child_environment
 
+both = pytest.mark.parametrize("own_session", [False, True])  # of the program that a process starts
+
 
 @pytest.fixture
 def zygote() -> Iterator[Zygote]:
@@ -54,47 +56,56 @@ def test_no_end_is_lost_while_others_start(zygote: Zygote) -> None:
     assert not zygote.pids
 
 
-def test_kill_ends_one_and_what_it_started_and_no_other(zygote: Zygote, tmp_path: Path) -> None:
-    other = zygote.spawn("other", "zygote_targets:sleep", {})
-    pid = zygote.spawn("parent", "zygote_targets:start_child", {"file": str(tmp_path / "child")})
-    assert eventually(lambda: (tmp_path / "child").exists())
-    grandchild = psutil.Process(int((tmp_path / "child").read_text()))
+def grandchild_of(zygote: Zygote, folder: Path, own_session: bool) -> tuple[int, psutil.Process]:
+    """A process of the nursery's, and a program that it has started."""
+    file = folder / f"child-{len(zygote.pids)}"
+    pid = zygote.spawn("parent", "zygote_targets:start_child", {"file": str(file), "own_session": own_session})
+    assert eventually(file.exists)
+    return pid, psutil.Process(int(file.read_text()))
+
+
+@both
+def test_kill_ends_one_and_what_it_started_and_no_other(zygote: Zygote, own_session: bool, tmp_path: Path) -> None:
+    other, its = grandchild_of(zygote, tmp_path, own_session)
+    pid, grandchild = grandchild_of(zygote, tmp_path, own_session)
     zygote.kill(pid)
     assert ends(zygote) == [Exit(pid, -signal.SIGKILL)]
     assert eventually(lambda: not alive(grandchild))
     assert alive(psutil.Process(other))
+    assert alive(its)
     zygote.kill(pid)  # of one that is gone: nothing
 
 
-def test_a_crash_takes_the_grandchildren_too(zygote: Zygote, tmp_path: Path) -> None:
-    pid = zygote.spawn("parent", "zygote_targets:start_child", {"file": str(tmp_path / "child"), "then": "exit"})
+@both
+def test_a_crash_takes_the_grandchildren_too(zygote: Zygote, own_session: bool, tmp_path: Path) -> None:
+    kwargs = {"file": str(tmp_path / "child"), "then": "exit", "own_session": own_session}
+    pid = zygote.spawn("parent", "zygote_targets:start_child", kwargs)
     assert ends(zygote) == [Exit(pid, 5)]
     grandchild = int((tmp_path / "child").read_text())
     assert eventually(lambda: not psutil.pid_exists(grandchild))
 
 
-def test_close_is_idempotent_and_leaves_nobody(zygote: Zygote, tmp_path: Path) -> None:
+@both
+def test_close_is_idempotent_and_leaves_nobody(zygote: Zygote, own_session: bool, tmp_path: Path) -> None:
     zygote.spawn("sleeper", "zygote_targets:sleep", {})
     zygote.spawn("deaf", "zygote_targets:sleep", {"ignore_signals": True})
-    zygote.spawn("parent", "zygote_targets:start_child", {"file": str(tmp_path / "child")})
-    assert eventually(lambda: (tmp_path / "child").exists())
-    grandchild = psutil.Process(int((tmp_path / "child").read_text()))
+    _, grandchild = grandchild_of(zygote, tmp_path, own_session)
     before = descendants()
     zygote.close()
     zygote.close()
     assert eventually(lambda: not any(alive(process) for process in (*before, grandchild)))
 
 
-def test_killing_the_nursery_ends_all_and_is_noticed(zygote: Zygote, tmp_path: Path) -> None:
-    pid = zygote.spawn("parent", "zygote_targets:start_child", {"file": str(tmp_path / "child")})
-    assert eventually(lambda: (tmp_path / "child").exists())
-    grandchild = psutil.Process(int((tmp_path / "child").read_text()))
+@both
+def test_killing_the_nursery_ends_all_and_is_noticed(zygote: Zygote, own_session: bool, tmp_path: Path) -> None:
+    pid, grandchild = grandchild_of(zygote, tmp_path, own_session)
     os.kill(zygote._process.pid, signal.SIGKILL)
     assert eventually(lambda: not psutil.pid_exists(pid))
     assert ends(zygote) == [Exit(pid, -signal.SIGKILL)]
-    assert eventually(lambda: not alive(grandchild))
     with pytest.raises(ComponentFailure):
         zygote.spawn("late", "zygote_targets:sleep", {})
+    zygote.close()
+    assert eventually(lambda: not alive(grandchild))
 
 
 def test_more_descriptors_than_one_message_carries(zygote: Zygote) -> None:
@@ -136,6 +147,17 @@ def test_sigterm_is_the_trainers_business_but_for_what_environments_start(zygote
     os.kill(zygote._process.pid, signal.SIGTERM)
     zygote.spawn("a", "zygote_targets:end_children", {})
     assert [exit_.code for exit_ in ends(zygote)] == [0]
+
+
+def test_imports_are_not_waited_for_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "endless.py").write_text("import time; open('begun', 'w'); time.sleep(600)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    zygote = Zygote(["endless"])
+    assert eventually((tmp_path / "begun").exists)
+    begin = time.monotonic()
+    zygote.close()
+    assert time.monotonic() - begin < 3.0
 
 
 def test_a_nursery_that_still_imports_ends_with_the_trainer(tmp_path: Path) -> None:
@@ -290,3 +312,19 @@ def test_nothing_is_printed_into_files_that_have_the_numbers_of_streams(tmp_path
     command = f"{sys.executable} {file} >&- 2>&-"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment(), timeout=30, check=False)
     assert (done.returncode, (tmp_path / "own.txt").read_text()) == (0, "trained")
+
+
+@both
+def test_killing_the_trainer_ends_all(own_session: bool, tmp_path: Path) -> None:
+    kwargs = {"file": str(tmp_path / "child"), "own_session": own_session}
+    code = "import time; from arl_core.runtime.zygote import Zygote\n"
+    code += f"made = Zygote([]); made.spawn('parent', 'zygote_targets:start_child', {kwargs!r}); time.sleep(600)"
+    trainer = subprocess.Popen([sys.executable, "-c", code], env=environment())
+    try:
+        assert eventually((tmp_path / "child").exists)
+        below = descendants(trainer.pid)
+        assert len(below) == 3
+    finally:
+        trainer.kill()
+        trainer.wait()
+    assert eventually(lambda: not any(alive(process) for process in below), 5.0)

@@ -131,11 +131,28 @@ class Where(Bandit):
 
 
 class Parent(Bandit):
-    """Starts a process of its own when its own process is one of a run's."""
+    """Starts a program when its own process is one of a run's."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_session: bool = False) -> None:
         if IN_WORKER:
-            self.child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            program = [sys.executable, "-c", "import time; time.sleep(600)"]
+            self.child = subprocess.Popen(program, start_new_session=own_session)
+
+
+def leaving_group(*, options: Any, contexts: Any, **_: Any) -> Any:
+    """Bandits whose group ends the process at its fifth step, as a program that was not written for this does."""
+    from arl_core.envs.group import SingleEnvGroup
+
+    class Leaving(SingleEnvGroup):
+        steps = 0
+
+        def recv_into(self, views: Any) -> Any:
+            self.steps += 1
+            if self.steps == 5:
+                sys.exit("the maze is shut")
+            return super().recv_into(views)
+
+    return Leaving([Bandit() for _ in contexts], contexts)
 
 
 def recorded() -> gym.Env:
@@ -298,6 +315,20 @@ class Sluggish(Bandit):
 
     def step(self, action: Any) -> Any:
         time.sleep(0.3 * IN_WORKER)
+        return super().step(action)
+
+
+class Warns(Bandit):
+    """Warns, and prints, at every 200th step in a run's processes."""
+
+    steps = 0
+
+    def step(self, action: Any) -> Any:
+        time.sleep(0.001 * IN_WORKER)
+        Warns.steps += 1
+        if IN_WORKER and self.steps % 200 == 0:
+            print(f"step {self.steps}")
+            sys.stderr.write(f"joint {self.steps} is out of range\n")
         return super().step(action)
 
 

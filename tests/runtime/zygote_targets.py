@@ -47,8 +47,8 @@ def sleep(*, fds: Any, ignore_signals: bool = False) -> int:
     return 0
 
 
-def start_child(*, fds: Any, file: str, then: str = "sleep") -> int:
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+def start_child(*, fds: Any, file: str, then: str = "sleep", own_session: bool = False) -> int:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=own_session)
     partial = Path(file + ".partial")
     partial.write_text(str(child.pid))
     partial.rename(file)

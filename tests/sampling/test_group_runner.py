@@ -189,14 +189,14 @@ def test_restart_keeps_the_observation_and_counts_what_it_discards(make_world: A
     runner.restart_slot()
     assert not runner.stale()
     assert (runner.slot, runner.t) == (0, 0)
-    assert world.arena["group.frames"][0][0, :2].tolist() == [valid, valid]
+    assert world.arena["group.frames"][0][0, :2].tolist() == [0, valid]  # one word: whole, wherever we are killed
     np.testing.assert_array_equal(world.arena["obs.obs"][0, 0], present)
     assert [env.life for env in runner.group.envs] == life  # type: ignore[attr-defined]
     rows = fill_slot(world, runner, actor)
     assert rows["slot.weights_epoch"] == 1
     np.testing.assert_array_equal(rows["rewards"][:, 2], [step[0] for step in expected_steps(2, 8)][3:])
     total = int(world.arena["group.frames"][0][0, 0])
-    assert total == valid + int(rows["valid"].sum())
+    assert total == int(rows["valid"].sum())
 
 
 def test_episodes_go_on_over_a_restart(make_world: Any) -> None:

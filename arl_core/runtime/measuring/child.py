@@ -73,7 +73,7 @@ def child_main(*, fds: Mapping[str, Sequence[int]], request: PartsRequest) -> in
         answer = measure_parts(request)
     except UserError as error:
         answer = UserError(str(error))
-    except Exception as error:  # noqa: BLE001  # environments raise anything: the asker tells of it
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # environments raise anything: the asker tells of it
         answer = ComponentFailure(f"{type(error).__name__}: {error}", traceback.format_exc())
     with open(fds["parts"][-1], "wb") as pipe:
         pipe.write(pickle.dumps(answer).hex().encode() + b"\n")
