@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from arl_core.config.layers import Layer, canonical_field, nearest
@@ -71,10 +71,15 @@ def overrides_of(record: PluginRecord, family: EnvFamily, env: str, algo: str) -
     merged: dict[str, Any] = {**({"encoder": family.encoder} if family.encoder else {}), **(values or {})}
     if isinstance(merged.get("encoder"), str):
         merged["encoder"] = owned_name(record, merged["encoder"])
-    for name in merged:
-        if canonical_field(name, record.owner) in NAMING_FIELDS:
-            raise fault(record, f"{record.owner}: arl_param_overrides must not set '{name}'")
+    check_settable(record, "arl_param_overrides", merged)
     return Layer(record.owner, merged) if merged else None
+
+
+def check_settable(record: PluginRecord, what: str, defaults: Iterable[str]) -> None:
+    """Raise UserError where `defaults`, of `what` in a plugin, are of fields that no default can set."""
+    for name in defaults:
+        if canonical_field(name, record.owner) in NAMING_FIELDS:
+            raise fault(record, f"{record.owner}: {what} must not set '{name}'")
 
 
 def owned_name(record: PluginRecord, name: str) -> str:
@@ -116,6 +121,8 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
     for spec in specs:
         if spec.name == plain:
             check_makers(record, f"{what} '{name}'", spec)
+            if isinstance(spec, AlgorithmSpec):
+                check_settable(record, f"the defaults of {what} '{name}'", spec.defaults)
             return spec
     described = [spec.name for spec in specs]
     hint = nearest(plain, described) or ("" if slash else _of_namesake(plain, hook, kind, selection))

@@ -68,7 +68,8 @@ def _defaults(
     layers = [Layer(f"algorithm {spec.name}", dict(spec.defaults))]
     overrides = param_overrides(resolved, algo, selection)
     if overrides is not None:
-        kept = {name: value for name, value in overrides.values.items() if model is None or name != "encoder"}
+        has_network = model is not None or "model" in spec.defaults
+        kept = {name: value for name, value in overrides.values.items() if not has_network or name != "encoder"}
         layers.append(Layer(overrides.origin, kept))
     if layout is None or (overrides is not None and overrides.only(frozenset(layout.values)).values):
         return layers

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from arl_core.config.layers import Layer, merge_layers
 from arl_core.interfaces import AlgorithmSpec, LossSpec, ModelSpec
+from arl_core.registry.catalog import check_settable
 from arl_core.testing.processes import Ended
 from arl_core.testing.results import Check, CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import Subject
@@ -44,6 +45,7 @@ class PartCase(NamedTuple):
 def defaults(case: PartCase) -> Result:
     """An algorithm's defaults are fields with valid values."""
     values = case.spec.defaults if isinstance(case.spec, AlgorithmSpec) else {}
+    check_settable(case.subject.record, f"the defaults of algorithm '{case}'", values)
     merge_layers([Layer(f"algorithm '{case}'", values)])
     return ok(", ".join(sorted(values)) or "changes no defaults")
 

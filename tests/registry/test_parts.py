@@ -98,7 +98,11 @@ def arl_models():
 
 @hookimpl
 def arl_algorithms():
-    return [AlgorithmSpec("parts/reinforce", f"{__name__}:Reinforce", defaults={"with_vtrace": False, "gae_lambda": 1.0})]
+    return [
+        AlgorithmSpec("parts/reinforce", f"{__name__}:Reinforce", defaults={"with_vtrace": False, "gae_lambda": 1.0}),
+        AlgorithmSpec("parts/tabular", f"{__name__}:Reinforce", defaults={"model": "parts/table"}),
+        AlgorithmSpec("parts/usurper", f"{__name__}:Reinforce", defaults={"gamma": 0.9, "env": "maze"}),
+    ]
 
 
 @hookimpl
@@ -284,6 +288,7 @@ def test_mistakes_are_one_line(parts: Any) -> None:
     run = ["run", "--env", "gym:CartPole-v1", "--train_for_env_steps", "100"]
     cases = {
         ("--algo", "parts/reinforse"): "no algorithm 'parts/reinforse'. Did you mean 'parts/reinforce'?",
+        ("--algo", "parts/usurper"): "arl-plugin-parts 0.1: the defaults of algorithm 'parts/usurper' must not set 'env'",
         ("--model", "parts/tabel"): "no model 'parts/tabel'. Did you mean 'parts/table'?",
         ("--model", "parts/narrow"): "model 'parts/narrow' gives parameters of shape (2, 3) for two rows, not (2, 2)",
         ("--model", "parts/table", "--encoder", "mlp"): "model 'parts/table' is a whole network: it takes no encoder ('mlp')",
@@ -309,6 +314,19 @@ for arguments in {list(cases)!r}:
         assert code == "2 ", (arguments, text)
         assert message in text
         assert len(text.strip().splitlines()) <= 2, text
+
+
+def test_a_network_that_an_algorithm_sets_takes_the_place_of_the_familys_encoder(parts: Any) -> None:
+    parts.corridor()
+    result = parts.python(
+        """
+        from arl_core.config import Layer
+        from arl_core.registry import resolve_run
+        config = resolve_run(Layer("keyword", {"env": "corridor", "algo": "parts/tabular"}), environ={})[0].config
+        result = [config.model, config.encoder]
+        """
+    )
+    assert result == ["parts/table", None]
 
 
 def test_they_are_shown(parts: Any) -> None:

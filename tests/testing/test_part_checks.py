@@ -27,6 +27,7 @@ def test_models_losses_and_algorithms_are_trained(install_parts: Install) -> Non
     ("old", "new", "rule", "says"),
     [
         ('"gamma": 0.98', '"gama": 0.98', "algorithm.defaults", "Did you mean 'gamma'?"),
+        ('"gamma": 0.98', '"env": "maze"', "algorithm.defaults", "must not set 'env'"),
         ("self, obs_space, num_params, cfg", "self, obs_space", "descriptions.code", "is called as (..., ..., ...)"),
         ("return self.scale.square()", "return 1 / 0 * self.scale", "part.trains", "ZeroDivisionError"),
         ("class Algorithm(PolicyGradient):", "class Algorithm:", "part.trains", "with gym:CartPole-v1 the run ended"),
