@@ -213,6 +213,107 @@ def test_wrappers_must_keep_the_api(install_plugin: Install) -> None:
     assert (rude.outcome, rude.message.startswith("gymnasium says: ")) == ("fail", True)
 
 
+TAMED_HOOKS = """
+from arl_core.hookspecs import hookimpl
+from arl_core.interfaces import WrapperSpec
+
+@hookimpl
+def arl_wrappers():
+    here = "arl_tamed.wrappers"
+    return [
+        WrapperSpec(f"tamed/{name}", f"{here}:{single}", vector_maker=f"{here}:{group}")
+        for name, single, group in [
+            ("counted", "Counted", "CountedGroup"), ("uncounted", "Counted", "Same"), ("forgets", "Counted", "Forgets"),
+            ("small", "Small", "small_group"), ("picky", "Picky", "Same"),
+        ]
+    ]
+"""
+TAMED_WRAPPERS = """
+import gymnasium
+import numpy as np
+from arl_core.envs.wrappers.base import ObservedGroup, WrappedGroup
+from arl_core.interfaces import UserError
+
+
+class Counted(gymnasium.Wrapper):
+    def reset(self, **given):
+        self.steps = 0
+        return self.env.reset(**given)
+
+    def step(self, action):
+        self.steps += 1
+        observation, reward, *others = self.env.step(action)
+        return observation, reward * self.steps, *others
+
+
+class Same(WrappedGroup):
+    def __init__(self, group, space):
+        super().__init__(group)
+
+
+class CountedGroup(Same):
+    def reset_into(self, obs):
+        self.steps = np.zeros(self.num_envs)
+        super().reset_into(obs)
+
+    def recv_into(self, views):
+        ends = super().recv_into(views)
+        self.steps = np.where(views.valid, self.steps + 1, 0)
+        views.rewards[:] *= self.steps
+        return ends
+
+
+class Forgets(CountedGroup):  # that an episode begins anew
+    def recv_into(self, views):
+        ends = Same.recv_into(self, views)
+        self.steps += views.valid
+        views.rewards[:] *= self.steps
+        return ends
+
+
+class Small(gymnasium.ObservationWrapper):
+    def __init__(self, env):
+        super().__init__(env)
+        height, width, _ = env.observation_space.shape
+        self.observation_space = gymnasium.spaces.Box(0, 255, (height // 2, width // 2, 3), np.uint8)
+
+    def observation(self, observation):
+        return observation[::2, ::2]
+
+
+class SmallGroup(ObservedGroup):
+    def _write(self, obs, valid):
+        obs["obs"][...] = self._inner["obs"][:, ::2, ::2]
+
+
+def small_group(group, space):
+    height, width, channels = group.obs_specs["obs"].shape
+    specs = {"obs": group.obs_specs["obs"]._replace(shape=(height // 2, width // 2, channels))}
+    return SmallGroup(group, specs, ["obs"])
+
+
+class Picky(gymnasium.Wrapper):
+    def __init__(self, env):
+        raise UserError("hexagonal boards only")
+"""
+
+
+def test_a_plugin_of_wrappers_alone_is_checked_around_plain_environments(fake_distribution: Callable[..., Path]) -> None:
+    files = {"arl_tamed/__init__.py": "", "arl_tamed/plugin.py": TAMED_HOOKS, "arl_tamed/wrappers.py": TAMED_WRAPPERS}
+    fake_distribution("arl-tamed", plugins={"tamed": "arl_tamed.plugin"}, files=files)
+    results = {check.id: check.result() for check in plugin_checks("tamed") if check.id.startswith("wrapper.")}
+    assert results["wrapper.api[tamed/counted]"].message == "around gym:CartPole-v1"
+    assert results["wrapper.api[tamed/small]"].message == "around py:arl_core.testing.plain:Pictures"
+    assert all(results[f"wrapper.vector[tamed/{name}]"].message.endswith("in 4 environments") for name in ("counted", "small"))
+    uncounted, forgets = (results[f"wrapper.vector[tamed/{name}]"] for name in ("uncounted", "forgets"))
+    assert (uncounted.outcome, forgets.outcome) == ("fail", "fail")
+    assert uncounted.message == "step 2: rewards of environment 0: 1.0 and 2.0 (vectorised and single)"
+    assert re.fullmatch(r"step \d+: rewards of environment \d: .* and 1.0 \(vectorised and single\)", forgets.message)
+    picky = results["wrapper.api[tamed/picky]"]
+    told = "the plugin has no environment to wrap, and plain ones do not fit: hexagonal boards only"
+    assert (picky.outcome, picky.message) == ("skip", told)
+
+
 class Locked(gymnasium.Env[Any, Any]):
     """Raises where the mask is not obeyed."""
 
