@@ -116,7 +116,8 @@ class Auxiliaries:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state. Raises RuntimeError or ValueError where it does not fit."""
         own = list(self._losses)
-        saved = state.get("names", own)  # not in checkpoints of before they were written
+        saved = state.get("names", own)  # not in checkpoints of before they were written, and once as typed, "dist::name"
+        saved = [name.rpartition("::")[2] for name in saved]
         if saved != own:
             raise ValueError(f"they are {', '.join(saved)}, this run's are {', '.join(own)}")
         self._modules.load_state_dict(state["modules"])

@@ -161,7 +161,7 @@ from train_parts import model
 
 NOVELTY, TWIN = {"name": "parts/novelty"}, {"name": "parts/twin"}
 RUNS = {"none": [], "one": [NOVELTY], "twin": [TWIN], "both": [NOVELTY, TWIN],
-        "wide": [{"name": "parts/novelty", "options": {"features": 8}}]}
+        "wide": [{"name": "parts/novelty", "options": {"features": 8}}], "same": [{"name": "arl-plugin-parts::parts/novelty"}]}
 
 if __name__ == "__main__":
     serial = json.loads(sys.argv[1])
@@ -296,6 +296,7 @@ def test_mistakes_are_one_line(parts: Any) -> None:
         ("--losses", '[{"name": "parts/novelti"}]'): "no loss 'parts/novelti'. Did you mean 'parts/novelty'?",
         ("--losses", "parts/novelti"): "no loss 'parts/novelti'. Did you mean 'parts/novelty'?",
         ("--losses", "parts"): "no loss 'parts'. Plugin 'parts' has: parts/novelty",
+        ("--losses", "parts/novelty,parts/twin,arl-plugin-parts::parts/novelty"): "losses: 'parts/novelty' is there twice",
         ("--losses", '[{"nam": "x"}]'): 'losses: expected {"name": ..., "options": {...}}',
         ("--algo", "part/reinforce"): "no algorithm 'part/reinforce': no plugin 'part' is installed. Did you mean 'parts'?",
     }

@@ -35,6 +35,13 @@ def test_owners_in_order(tmp_path: Path) -> None:
     assert env.id == "gym:CartPole-v1"
 
 
+def test_a_plugin_is_asked_by_the_algorithms_own_name() -> None:
+    plain, spelt = (
+        resolve_run(CARTPOLE, Layer("keyword", {"algo": name}), environ={})[0] for name in ("appo", "arl-core::appo")
+    )
+    assert spelt.config.learning_rate == plain.config.learning_rate == _PARAMS["gym:CartPole-v1"]["learning_rate"]
+
+
 def test_an_environments_plugin_stands_above_the_algorithm(fakes: Any) -> None:
     fakes.corridor()
     module = fakes.folder / "arl_plugin_corridor.py"
