@@ -153,15 +153,14 @@ def _vector_form(
     return spec.vector_maker, tuple(forms), ""
 
 
-def own_option(env: str, name: str, selection: PluginSelection = ALL) -> str:
-    """`family.option` where the environment `env` has an option `name`; "" where it has not, or nobody knows. For hints."""
+def own_options(env: str, selection: PluginSelection = ALL) -> list[str]:
+    """The options of the environment `env`, `family.option`, as far as they are known. For hints."""
     try:
         family, _ = describe_family(env, selection)
         model = options_model(family)
     except UserError:
-        return ""
-    plain = name.replace("-", "_")
-    return f"{family.name}.{plain}" if model is not None and plain in model.model_fields else ""
+        return []
+    return [f"{family.name}.{name}" for name in model.model_fields] if model is not None else []
 
 
 def describe_family(name: str, selection: PluginSelection = ALL) -> tuple[EnvFamily, str]:

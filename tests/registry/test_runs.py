@@ -143,9 +143,14 @@ def test_environment_variables() -> None:
     environ = {"ARL_WORKER_NUM_SPLITS": "none", "ARL_ENV_OPTIONS": "{size: 3}", "ARL_ENCODER_TYPE": "none", "HOME": "/"}
     layer = environment_layer(environ)
     assert layer.values == {"worker_num_splits": None, "env_options": {"size": 3}, "encoder": "none"}
-    with pytest.raises(UserError) as caught:
-        environment_layer({"ARL_GAMA": "1"})
-    assert str(caught.value) == "environment variable ARL_GAMA: no such configuration field. Did you mean 'ARL_GAMMA'?"
+    hints = {
+        "ARL_GAMA": "Did you mean 'ARL_GAMMA'?",
+        "ARL_OBSERVATION": "Options of the environment: ARL_ENV_OPTIONS='{name: value}'",
+    }
+    for name, hint in hints.items():
+        with pytest.raises(UserError) as caught:
+            environment_layer({name: "1"})
+        assert str(caught.value) == f"environment variable {name}: no such configuration field. {hint}"
 
 
 @pytest.mark.parametrize(
