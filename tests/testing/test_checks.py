@@ -369,6 +369,14 @@ def test_metadata(rule: str, metadata: dict[str, Any], says: str, install_plugin
         assert "pip install -e ." in result.cure
 
 
+def test_prefixes_that_continue_each_other_are_noted(install_plugin: Install) -> None:
+    install_plugin("meta", prefixes={"maze-meta-": "meta"})
+    result = check_of("arl-plugin-meta", "metadata.prefixes").result()
+    assert (result.outcome, result.message) == ("ok", "maze-meta-... is meta")
+    (note,) = result.notes
+    assert note == "'maze-...' is 'maze' of arl-plugin-maze: where a name begins with both, the longer one counts"
+
+
 def test_two_claimants_are_a_conflict_and_both_are_checked(install_plugin: Install, fake_distribution: Install) -> None:
     install_plugin("twice")
     fake_distribution("acme-twice", plugins={"twice": "acme"}, files={"acme.py": ""})
