@@ -333,9 +333,10 @@ def check_group(plan: RunPlan) -> None:
     try:
         theirs: Mapping[str, ArraySpec] = group.obs_specs
         if dict(theirs) != dict(plan.shape.obs):
+            makers = ", ".join(filter(None, [plan.env.dist or "its author", *plan.env.vector_wrappers]))
             raise UserError(
                 f"environment '{plan.env.id}': its vectorised form observes {dict(theirs)}, "
-                f"its single form {dict(plan.shape.obs)}; report this to {plan.env.dist or 'its author'}"
+                f"its single form {dict(plan.shape.obs)}; report this to {makers}"
             )
         if plan.decorrelation is not None and not ends_episodes(group):
             log.warning(

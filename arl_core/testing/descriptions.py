@@ -237,6 +237,8 @@ def _variant_names(subject: Subject) -> list[str]:
 def resolution(subject: Subject) -> Result:
     """Every variant resolves to what a worker receives, which pickles and round-trips through JSON."""
     names = _variant_names(subject)
+    if not provides_environments(subject.plugin):
+        return skip("provides no environments")
     if not names:
         return skip("has no variants to resolve; name one: arl plugins check NAME:VARIANT")
     for name in names:

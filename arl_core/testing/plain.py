@@ -19,7 +19,7 @@ PLAIN = (
 class Pictures(gymnasium.Env[Any, Any]):
     """Random images in random episodes; the same for the same seed, whatever the actions."""
 
-    observation_space: spaces.Space[Any] = spaces.Box(0, 255, (12, 16, 3), np.uint8)
+    observation_space: spaces.Space[Any] = spaces.Box(0, 255, (40, 48, 3), np.uint8)
     action_space: spaces.Space[Any] = spaces.Discrete(3)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -37,7 +37,7 @@ class Pictures(gymnasium.Env[Any, Any]):
         return self._picture()
 
     def _picture(self) -> Any:
-        return self.np_random.integers(0, 256, (12, 16, 3), np.uint8)
+        return self.np_random.integers(0, 256, (40, 48, 3), np.uint8)
 
 
 class Mixture(Pictures):

@@ -40,20 +40,24 @@ class WrapperCase:
     @cached_property
     def bare(self) -> ResolvedEnv:
         """The environment to wrap: the plugin's own, or the first plain one that the wrapper can be played with. Raises
-        UserError where there is none."""
+        UserError where it refuses some and fits none, CheckFailed where it fails around all."""
         if self.subject.variants:
             return replace(self.subject.variants[0].resolved, wrappers=(), vector_maker=None, vector_wrappers=())
-        refusals = []
+        refusals, failures = [], []
         for name in PLAIN:
             wrapped = self.around(bare := resolve_env(name))
             try:
                 with closing(build_env(wrapped, _CONTEXT)) as env:
                     play(env, seed=1, steps=3)
                 return bare
-            except Exception as error:  # noqa: BLE001  # it is made for others
-                refusals.append(str(error) if isinstance(error, UserError) else cause(error))
-        told = "; ".join(dict.fromkeys(refusals))
-        raise UserError(f"the plugin has no environment to wrap, and plain ones do not fit: {told}")
+            except UserError as error:
+                refusals.append(str(error))
+            except Exception as error:  # noqa: BLE001  # it may be made for others
+                failures.append(f"{name}: {cause(error)}")
+        if not refusals:
+            cure = "refuse an environment that it is not made for with arl_core.interfaces.UserError"
+            raise CheckFailed(f"it fails around every plain environment; {failures[0]}", cure)
+        raise UserError(f"the plugin has no environment to wrap, and it refuses plain ones: {refusals[0]}")
 
     def around(self, bare: ResolvedEnv) -> ResolvedEnv:
         """`bare` in this wrapper alone, in both its forms. Raises UserError where it needs options that nothing gives."""

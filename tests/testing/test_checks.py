@@ -224,7 +224,7 @@ def arl_wrappers():
         WrapperSpec(f"tamed/{name}", f"{here}:{single}", vector_maker=f"{here}:{group}")
         for name, single, group in [
             ("counted", "Counted", "CountedGroup"), ("uncounted", "Counted", "Same"), ("forgets", "Counted", "Forgets"),
-            ("small", "Small", "small_group"), ("picky", "Picky", "Same"),
+            ("small", "Small", "small_group"), ("picky", "Picky", "Same"), ("untrue", "Untrue", "Same"),
         ]
     ]
 """
@@ -292,6 +292,11 @@ def small_group(group, space):
     return SmallGroup(group, specs, ["obs"])
 
 
+class Untrue(gymnasium.ObservationWrapper):
+    def observation(self, observation):
+        return {"obs": observation, "more": 1}
+
+
 class Picky(gymnasium.Wrapper):
     def __init__(self, env):
         raise UserError("hexagonal boards only")
@@ -310,8 +315,66 @@ def test_a_plugin_of_wrappers_alone_is_checked_around_plain_environments(fake_di
     assert uncounted.message == "step 2: rewards of environment 0: 1.0 and 2.0 (vectorised and single)"
     assert re.fullmatch(r"step \d+: rewards of environment \d: .* and 1.0 \(vectorised and single\)", forgets.message)
     picky = results["wrapper.api[tamed/picky]"]
-    told = "the plugin has no environment to wrap, and plain ones do not fit: hexagonal boards only"
+    told = "the plugin has no environment to wrap, and it refuses plain ones: hexagonal boards only"
     assert (picky.outcome, picky.message) == ("skip", told)
+    untrue = results["wrapper.api[tamed/untrue]"]
+    assert (untrue.outcome, "around every plain environment; gym:CartPole-v1: " in untrue.message) == ("fail", True)
+    assert untrue.cure.endswith("with arl_core.interfaces.UserError")
+
+
+ENCODING_HOOKS = """
+from arl_core.hookspecs import hookimpl
+from arl_core.interfaces import EncoderSpec
+
+@hookimpl
+def arl_encoders():
+    names = ("Vectors", "Short", "Broken", "Shy")
+    return [EncoderSpec(f"encoding/{name.lower()}", f"arl_encoding.networks:{name}") for name in names]
+"""
+ENCODING_NETWORKS = """
+from torch import nn
+from arl_core.interfaces import UserError
+
+class Vectors(nn.Module):
+    def __init__(self, obs_space, cfg):
+        super().__init__()
+        (size,) = obs_space["obs"].shape
+        self.layer = nn.Linear(size, 8)
+        self.output_size = 8
+
+    def forward(self, obs):
+        return self.layer(obs["obs"])
+
+class Short(Vectors):
+    def __init__(self, obs_space, cfg):
+        super().__init__(obs_space, cfg)
+        self.output_size = 7
+
+class Broken(Vectors):
+    def forward(self, obs):
+        return self.layers(obs["obs"])
+
+class Shy(Vectors):
+    def __init__(self, obs_space, cfg):
+        raise UserError("graphs only")
+"""
+
+
+def test_a_plugin_of_encoders_alone_is_checked_on_plain_observations(fake_distribution: Callable[..., Path]) -> None:
+    files = {
+        "arl_encoding/__init__.py": "",
+        "arl_encoding/plugin.py": ENCODING_HOOKS,
+        "arl_encoding/networks.py": ENCODING_NETWORKS,
+    }
+    fake_distribution("arl-encoding", plugins={"encoding": "arl_encoding.plugin"}, files=files)
+    results = {check.id: check.result() for check in plugin_checks("encoding") if check.id.startswith("encoder.")}
+    vectors = "gym:CartPole-v1: 40 parameters -> 8; gym:Pendulum-v1: 32 parameters -> 8"
+    assert results["encoder.shape[encoding/vectors]"].message == vectors
+    assert results["encoder.weights[encoding/vectors]"].outcome == "ok"
+    assert results["encoder.shape[encoding/short]"].message == "it gives [24, 8] for 24 rows, not [24, 7], for gym:CartPole-v1"
+    broken = results["encoder.shape[encoding/broken]"]
+    assert (broken.outcome, "fails on every plain observation space: AttributeError: " in broken.message) == ("fail", True)
+    assert results["encoder.shape[encoding/shy]"].outcome == "skip"
 
 
 class Locked(gymnasium.Env[Any, Any]):
