@@ -22,7 +22,7 @@ from arl_core.config.schema import RunConfig
 from arl_core.hookspecs import EXTENSION_HOOKS, HOOK_NAMES, described_type
 from arl_core.interfaces import EnvFamily, UserError, WrapperRef
 from arl_core.registry.catalog import family_description, overrides_of, provides_environments
-from arl_core.registry.discovery import PluginRecord, header_lines, prefixes
+from arl_core.registry.discovery import PluginRecord, header_lines, own_prefixes
 from arl_core.registry.loading import load
 from arl_core.registry.names import records_of
 from arl_core.registry.options import import_model, options_model
@@ -93,7 +93,7 @@ def _plugin(record: PluginRecord, selection: PluginSelection, parts: dict[str, A
         "status": status,
         "error": error,
         "module": record.target,
-        "prefixes": [p.text for p in prefixes(selection) if (p.family, p.dist) == (record.name, record.dist)],
+        "prefixes": own_prefixes(record, selection),
         "family": parts["family"] if parts else None,
         "extension": parts["extension"] if parts else [],
     }
@@ -112,12 +112,17 @@ def provided(record: PluginRecord) -> dict[str, Any]:
 def _family(record: PluginRecord) -> dict[str, Any]:
     family = family_description(record)
     start = f"{record.dist}::" if record.status == "conflict" else ""
+    begins = tuple(own_prefixes(record))
     variants = [
         {
             "id": f"{start}{family.name}:{spec.id}",
             "summary": spec.summary,
             "default": spec.id == family.default_variant,
-            "also_called": [alias for alias, variant in family.aliases.items() if variant == spec.id],
+            "also_called": [
+                alias if alias.startswith(begins) else f"{start}{family.name}:{alias}"  # as --env takes it
+                for alias, variant in family.aliases.items()
+                if variant == spec.id
+            ],
             "vectorised": spec.vector_maker is not None,
             "max_episode_steps": spec.max_episode_steps,
         }

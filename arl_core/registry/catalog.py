@@ -37,6 +37,8 @@ def family_description(record: PluginRecord) -> EnvFamily:
             return family
     if not families and plugin.hooks & set(EXTENSION_HOOKS):
         raise UserError(f"'{record.name}' ({record.owner}) is an extension, not an environment: --extensions {record.name}")
+    if not provides_environments(plugin):
+        raise UserError(f"'{record.name}' ({record.owner}) has no environments. What it has: arl plugins show {record.name}")
     names = ", ".join(family.name for family in families) or "none"
     raise fault(
         record,
@@ -125,7 +127,7 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
                 check_settable(record, f"the defaults of {what} '{name}'", spec.defaults)
             return spec
     described = [spec.name for spec in specs]
-    hint = nearest(plain, described) or ("" if slash else _of_namesake(plain, hook, kind, selection))
+    hint = ("" if slash else _of_namesake(plain, hook, kind, selection)) or nearest(plain, described)
     listing = f" {record.owner} has: {', '.join(described)}" if described else f" {record.owner} has none"
     raise UserError(f"no {what} '{name}'.{hint or listing}")
 

@@ -300,7 +300,10 @@ def _network(recipe: ModelRecipe) -> PolicyNetwork:
         who = f"encoder '{cfg.encoder or 'auto'}'" if cfg.model is None else f"model '{cfg.model}'"
         seen = network_space(recipe.obs_space).spaces
         shapes = ", ".join(f"{key} {network_shape(space)}" for key, space in seen.items())
-        raise UserError(f"{who} cannot be used for observations {shapes}: {type(error).__name__}: {error}") from error
+        from arl_core.registry.loading import place_of  # it imports pluggy, which no worker needs
+
+        told = f"{type(error).__name__}: {error}{place_of(error)}"
+        raise UserError(f"{who} cannot be used for observations {shapes}: {told}") from error
     if cfg.use_rnn and not model.state_size:
         raise UserError(f"model '{cfg.model}' has no memory, with use_rnn either: leave it out")
     return model.train()

@@ -30,10 +30,11 @@ from arl_core.registry.catalog import (
     family_description,
     owned_name,
     provides_environments,
-    wrapper_spec,
 )
+from arl_core.registry.discovery import PREFIX_GROUP, own_prefixes
 from arl_core.registry.loading import cause
 from arl_core.registry.options import import_model, options_model
+from arl_core.registry.resolve import family_wrapper
 from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import ALGORITHM, Subject
 
@@ -213,8 +214,9 @@ def variants(subject: Subject) -> Result:
     if family.encoder is not None:
         encoder_maker(owned_name(subject.record, family.encoder))
     for reference in family.wrappers:
-        wrapper_spec(owned_name(subject.record, reference.name))
-    return ok(f"{len(ids)} variants, {len(family.aliases)} aliases", _unexplained(family))
+        family_wrapper(subject.record, reference)
+    notes = (*_unexplained(family), *_unreached(subject, family))
+    return ok(f"{len(ids)} variants, {len(family.aliases)} aliases", notes)
 
 
 def _known(target: str | None, ids: Iterable[str], what: str, family: EnvFamily) -> None:
@@ -226,6 +228,13 @@ def _unexplained(family: EnvFamily) -> tuple[str, ...]:
     silent = [family.name] if not family.summary else []
     silent += [f"{family.name}:{spec.id}" for spec in family.variants if not spec.summary]
     return (f"no summary: {', '.join(silent[:4])}{' ...' if len(silent) > 4 else ''}",) if silent else ()
+
+
+def _unreached(subject: Subject, family: EnvFamily) -> tuple[str, ...]:
+    begins = tuple(own_prefixes(subject.record))
+    alone = [alias for alias in family.aliases if not alias.startswith(begins)]
+    cure = f'declare how they begin in [project.entry-points."{PREFIX_GROUP}"]'
+    return (f"--env {alone[0]} is unknown, {family.name}:{alone[0]} is not: {cure}",) if alone else ()
 
 
 def _variant_names(subject: Subject) -> list[str]:

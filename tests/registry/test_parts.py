@@ -289,6 +289,7 @@ def test_mistakes_are_one_line(parts: Any) -> None:
     cases = {
         ("--algo", "parts/reinforse"): "no algorithm 'parts/reinforse'. Did you mean 'parts/reinforce'?",
         ("--algo", "parts/usurper"): "arl-plugin-parts 0.1: the defaults of algorithm 'parts/usurper' must not set 'env'",
+        ("--encoder", "parts"): "no encoder 'parts'. Plugin 'parts' has: parts/dropping",
         ("--model", "parts/tabel"): "no model 'parts/tabel'. Did you mean 'parts/table'?",
         ("--model", "parts/narrow"): "model 'parts/narrow' gives parameters of shape (2, 3) for two rows, not (2, 2)",
         ("--model", "parts/table", "--encoder", "mlp"): "model 'parts/table' is a whole network: it takes no encoder ('mlp')",

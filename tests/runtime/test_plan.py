@@ -194,9 +194,12 @@ def test_a_network_that_has_no_memory_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("maker", "message"),
-    [("tiny_envs:broken_encoder", "KeyError: 'pixels'"), ("tiny_envs:narrow_encoder", "RuntimeError: mat1 and mat2 shapes"),
-     ("tiny_envs:none", "AttributeError")],
-)  # fmt: skip
+    [
+        ("tiny_envs:broken_encoder", r"KeyError: 'pixels' \(tiny_envs\.py:\d+ in broken_encoder\)"),
+        ("tiny_envs:narrow_encoder", "RuntimeError: mat1 and mat2 shapes"),
+        ("tiny_envs:none", "AttributeError"),
+    ],
+)
 def test_an_encoder_that_fails_is_named(maker: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "arl")
     resolved, env = resolve_run(Layer("test", {"env": Bandit, "device": "cpu"}))

@@ -41,6 +41,7 @@ class Broken(NamedTuple):
 
 
 IMPORTS = "from typing import Any\n"
+SCALED = 'wrappers=(__import__("arl_core.interfaces").interfaces.WrapperRef("reward-scale", {"scael": 1}),)'
 HOOKS = [
     Broken("import.light", "plugin.py", IMPORTS, f"{IMPORTS}import gymnasium\n", "imports gymnasium"),
     Broken("import.budget", "plugin.py", IMPORTS, f"{IMPORTS}import time\ntime.sleep(0.6)\n", "took 0.6"),
@@ -61,6 +62,7 @@ HOOKS = [
     Broken("descriptions.options", "options.py", 'default=0.0, ge', "ge", "NAMEOptions.wind has no default"),
     Broken("descriptions.options", "options.py", ', description="where an episode begins"', "", "has no description"),
     Broken("descriptions.variants", "plugin.py", 'variant="short"', 'variant="shrt"', "'shrt'. Did you mean 'short'?"),
+    Broken("descriptions.variants", "plugin.py", 'variant="short"', f'variant="short", {SCALED}', "has no option 'scael'"),
     Broken("descriptions.variants", "plugin.py", 'encoder="NAME/relative"', 'encoder="NAME/rel"', "no encoder 'NAME/rel'"),
     Broken("overrides.valid", "plugin.py", '"gamma"', '"gama"', "Did you mean 'gamma'?"),
     Broken("overrides.valid", "plugin.py", "3e-3", "-3e-3", "learning_rate"),
@@ -438,6 +440,12 @@ def test_prefixes_that_continue_each_other_are_noted(install_plugin: Install) ->
     assert (result.outcome, result.message) == ("ok", "maze-meta-... is meta")
     (note,) = result.notes
     assert note == "'maze-...' is 'maze' of arl-plugin-maze: where a name begins with both, the longer one counts"
+
+
+def test_a_historical_name_that_no_prefix_reaches_is_noted(install_plugin: Install) -> None:
+    install_plugin("aka", {"plugin.py": ('default_variant="short"', 'default_variant="short", aliases={"Aka-v0": "short"}')})
+    (note,) = check_of("aka", "descriptions.variants").result().notes
+    assert note.startswith("--env Aka-v0 is unknown, aka:Aka-v0 is not: declare how they begin in [project.entry-points.")
 
 
 def test_two_claimants_are_a_conflict_and_both_are_checked(install_plugin: Install, fake_distribution: Install) -> None:
