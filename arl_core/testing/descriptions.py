@@ -231,10 +231,12 @@ def _unexplained(family: EnvFamily) -> tuple[str, ...]:
 
 
 def _unreached(subject: Subject, family: EnvFamily) -> tuple[str, ...]:
-    begins = tuple(own_prefixes(subject.record))
-    alone = [alias for alias in family.aliases if not alias.startswith(begins)]
+    """Who declares prefixes knows that the other aliases are variants by another name."""
+    if not family.aliases or own_prefixes(subject.record):
+        return ()
+    alias = next(iter(family.aliases))
     cure = f'declare how they begin in [project.entry-points."{PREFIX_GROUP}"]'
-    return (f"--env {alone[0]} is unknown, {family.name}:{alone[0]} is not: {cure}",) if alone else ()
+    return (f"--env {alias} is unknown, {family.name}:{alias} is not: {cure}",)
 
 
 def _variant_names(subject: Subject) -> list[str]:
