@@ -283,6 +283,9 @@ def _network(recipe: ModelRecipe) -> PolicyNetwork:
     import torch
 
     cfg, specs = recipe.cfg, obs_specs(recipe.obs_space)
+    for key in specs:
+        if key.endswith(f".{ACTION_MASK}"):  # a wrapper has put it there, perhaps
+            log.warning("observation '%s' masks no actions: a mask is the key %s of the observation itself", key, ACTION_MASK)
     try:
         model = recipe.build().eval()
         recipe.obs_space.seed(0)
