@@ -5,10 +5,8 @@ Listing hooks are taken from the specifications, so a new one appears here by it
 
 from __future__ import annotations
 
-import contextlib
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
+from arl_core.cli.apart import apart
 from arl_core.cli.helptext import kind
 from arl_core.cli.output import shown
 from arl_core.config.layers import canonical_field, core_defaults
@@ -23,7 +22,7 @@ from arl_core.config.schema import RunConfig
 from arl_core.hookspecs import EXTENSION_HOOKS, HOOK_NAMES, described_type
 from arl_core.interfaces import EnvFamily, UserError, WrapperRef
 from arl_core.registry.catalog import family_description, overrides_of, provides_environments
-from arl_core.registry.discovery import PluginRecord, header_lines, prefixes
+from arl_core.registry.discovery import PluginRecord, header_lines, own_prefixes
 from arl_core.registry.loading import load
 from arl_core.registry.names import records_of
 from arl_core.registry.options import import_model, options_model
@@ -49,21 +48,16 @@ def describe_distribution(records: list[PluginRecord], selection: PluginSelectio
     headers = _headers(first)
     summary, home = headers.get("summary", ""), headers.get("home-page", "")
     pages = {key: url for key in HOMES if (url := headers.get(f"project-url {key}"))}
-    plugins = [_plugin(record, selection) for record in records]
-    loaded = [
-        record for record, plugin in zip(records, plugins, strict=True) if not plugin["error"] or record.status == "conflict"
-    ]
-    modules = {record.target: record for record in loaded}
-    listed = {
-        title: [item for record in modules.values() for item in _listed(record, hook)] for title, hook in LISTINGS.items()
-    }
+    usable = [record for record in records if record.usable]
+    told = dict(zip(usable, apart("arl_core.cli.describe:provided", usable), strict=True))
+    modules = {record.target: parts["listed"] for record, (parts, _) in told.items() if parts}
     return {
         "distribution": first.dist,
         "version": first.version,
         "summary": summary,
         "home_page": home or next(iter(pages.values()), ""),
-        "plugins": plugins,
-        **listed,
+        "plugins": [_plugin(record, selection, *told.get(record, (None, ""))) for record in records],
+        **{title: [item for listed in modules.values() for item in listed[title]] for title in LISTINGS},
     }
 
 
@@ -72,15 +66,7 @@ def described(command: str, named: Sequence[str], selection: PluginSelection) ->
     so, and where nothing is named."""
     if not named:
         raise UserError(f"{command}: name a plugin or a distribution, such as maze (arl plugins list has them)")
-    with output_is_ours():
-        return describe_distribution(find_records(named[0], selection), selection)
-
-
-@contextlib.contextmanager
-def output_is_ours() -> Iterator[None]:
-    """What plugins print while they are imported goes to standard error: standard output is the command's."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
+    return describe_distribution(find_records(named[0], selection), selection)
 
 
 def _headers(record: PluginRecord) -> dict[str, str]:
@@ -99,30 +85,44 @@ def _headers(record: PluginRecord) -> dict[str, str]:
     return headers
 
 
-def _plugin(record: PluginRecord, selection: PluginSelection) -> dict[str, Any]:
-    """One entry point: its status (known by now: it is imported if it is usable) and the family behind it."""
-    told: dict[str, Any] = {"name": record.name, "status": record.status, "error": record.error, "module": record.target}
-    told["prefixes"] = [p.text for p in prefixes(selection) if (p.family, p.dist) == (record.name, record.dist)]
-    told |= {"family": None, "extension": []}
-    if record.usable:
-        try:
-            plugin = load(record)
-            told["extension"] = [hook for hook in EXTENSION_HOOKS if hook in plugin.hooks]
-            told["family"] = _family(record) if provides_environments(plugin) else None
-        except UserError as error:
-            told |= {"status": "broken", "error": str(error)}
-    return told
+def _plugin(record: PluginRecord, selection: PluginSelection, parts: dict[str, Any] | None, error: str) -> dict[str, Any]:
+    """One entry point: its status (known by now: it was imported if it is usable) and the family behind it."""
+    status, error = ("broken", error) if error else (record.status, record.error)
+    return {
+        "name": record.name,
+        "status": status,
+        "error": error,
+        "module": record.target,
+        "prefixes": own_prefixes(record, selection),
+        "family": parts["family"] if parts else None,
+        "extension": parts["extension"] if parts else [],
+    }
+
+
+def provided(record: PluginRecord) -> dict[str, Any]:
+    """What a plugin provides, as data. Imports it; raises UserError where that fails."""
+    plugin = load(record)
+    return {
+        "extension": [hook for hook in EXTENSION_HOOKS if hook in plugin.hooks],
+        "family": _family(record) if provides_environments(plugin) else None,
+        "listed": {title: _listed(record, hook) for title, hook in LISTINGS.items()},
+    }
 
 
 def _family(record: PluginRecord) -> dict[str, Any]:
     family = family_description(record)
     start = f"{record.dist}::" if record.status == "conflict" else ""
+    begins = tuple(own_prefixes(record))
     variants = [
         {
             "id": f"{start}{family.name}:{spec.id}",
             "summary": spec.summary,
             "default": spec.id == family.default_variant,
-            "also_called": [alias for alias, variant in family.aliases.items() if variant == spec.id],
+            "also_called": [
+                alias if alias.startswith(begins) else f"{start}{family.name}:{alias}"  # as --env takes it
+                for alias, variant in family.aliases.items()
+                if variant == spec.id
+            ],
             "vectorised": spec.vector_maker is not None,
             "max_episode_steps": spec.max_episode_steps,
         }

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from arl_core.cli.describe import output_is_ours
+from arl_core.cli.apart import apart
 from arl_core.cli.flags import parse
 from arl_core.cli.output import print_json, print_table
 from arl_core.cli.surroundings import NO_PLUGINS_FLAG, surrounding_selection
-from arl_core.interfaces import EnvFamily, UserError
+from arl_core.interfaces import EnvFamily
 from arl_core.registry.catalog import family_description, provides_environments
 from arl_core.registry.discovery import PluginRecord, plugin_records
 from arl_core.registry.loading import load
@@ -30,60 +30,69 @@ class Environment(NamedTuple):
 
     id: str
     summary: str
-    record: PluginRecord
     open_ended: bool = False
-    names: tuple[str, ...] = ()
+    names: Sequence[str] = ()
     is_default: bool = False
+
+
+class Family(NamedTuple):
+    """A plugin's family, and those of its environments that match."""
+
+    record: PluginRecord
+    summary: str
+    environments: list[Environment]
 
 
 def command(arguments: list[str]) -> int:
     """List environments. Returns the exit code."""
     parsed = parse(arguments, {"json": True, **NO_PLUGINS_FLAG}, positional=("PATTERN",))
     pattern = parsed.positional[0] if parsed.positional else None
-    found: list[list[Environment]] = []  # by family
-    failed: list[tuple[PluginRecord, str]] = []
-    with output_is_ours():
-        for record in plugin_records(surrounding_selection(parsed)):
-            if record.usable:
-                try:
-                    found.append(_environments(record, pattern))
-                except UserError as error:
-                    failed.append((record, str(error)))
-            elif record.status != "blocked":  # which the user wanted
-                failed.append((record, record.error))
+    records = plugin_records(surrounding_selection(parsed))
+    usable = [record for record in records if record.usable]
+    answers = apart("arl_core.cli.envs:matching", usable, pattern=pattern)
+    told = dict(zip(usable, answers, strict=True))
+    told |= {record: (None, record.error) for record in records if not record.usable and record.status != "blocked"}
+    found = [_family(record, *told[record][0]) for record in records if record in told and told[record][0]]
+    failed = [(record, told[record][1]) for record in records if record in told and told[record][1]]
     if parsed.values.get("json"):
-        print_json(_as_data([environment for family in found for environment in family], failed))
+        print_json(_as_data(found, failed))
         return 0
     if pattern is None:
-        _print_families([family for family in found if family])
+        _print_families(found)
     else:
-        _print_environments([environment for family in found for environment in family], pattern)
+        _print_environments(found, pattern)
     _print_failed(failed)
     return 0
 
 
-def _environments(record: PluginRecord, pattern: str | None) -> list[Environment]:
-    """A plugin's environments that match. Those of an open-ended family are searched, not listed."""
+def matching(record: PluginRecord, pattern: str | None) -> tuple[str, list[Environment]] | None:
+    """The summary of a plugin's family, and its environments that match; None where it has none. Those of an open-ended family
+    are searched, not listed. Imports the plugin; raises UserError where that fails."""
     if not provides_environments(load(record)):
-        return []
+        return None
     matches = _matcher(pattern)
     family = family_description(record)
     start = f"{record.dist}::{family.name}:" if record.status == "conflict" else f"{family.name}:"
-    candidates = [*_variants(family, start, record)]
+    candidates = [*_variants(family, start)]
     if pattern is not None:
         known = listed_variants(family, record)
-        candidates += (Environment(f"{start}{name}", note, record, names=(start + name,)) for name, note in known.items())
-    return [environment for environment in candidates if any(map(matches, environment.names))]
+        candidates += (Environment(f"{start}{name}", note, names=(start + name,)) for name, note in known.items())
+    return family.summary, [environment for environment in candidates if any(map(matches, environment.names))]
 
 
-def _variants(family: EnvFamily, start: str, record: PluginRecord) -> Iterator[Environment]:
+def _family(record: PluginRecord, summary: str, environments: list[list[Any]]) -> Family:
+    """What `matching` said, as it comes from another process."""
+    return Family(record, summary, [Environment(*environment) for environment in environments])
+
+
+def _variants(family: EnvFamily, start: str) -> Iterator[Environment]:
     for spec in family.variants:
         aliases = (alias for alias, variant in family.aliases.items() if variant == spec.id)
         is_default = spec.id == family.default_variant
         summary = f"{spec.summary or family.summary}{' (default)' if is_default else ''}".strip()
-        yield Environment(f"{start}{spec.id}", summary, record, names=(start + spec.id, *aliases), is_default=is_default)
+        yield Environment(f"{start}{spec.id}", summary, names=(start + spec.id, *aliases), is_default=is_default)
     if family.resolver is not None:
-        yield Environment(f"{start}NAME", family.summary, record, open_ended=True, names=(start,))
+        yield Environment(f"{start}NAME", family.summary, open_ended=True, names=(start,))
 
 
 def _matcher(pattern: str | None) -> Callable[[str], bool]:
@@ -95,33 +104,39 @@ def _matcher(pattern: str | None) -> Callable[[str], bool]:
     return lambda text: folded in text.casefold()
 
 
-def _as_data(found: list[Environment], failed: list[tuple[PluginRecord, str]]) -> dict[str, Any]:
+def _as_data(found: list[Family], failed: list[tuple[PluginRecord, str]]) -> dict[str, Any]:
     def named(record: PluginRecord) -> dict[str, str]:
         return {"distribution": record.dist, "version": record.version}
 
     return {
-        "environments": [{"id": e.id, "summary": e.summary, **named(e.record), "open_ended": e.open_ended} for e in found],
+        "environments": [
+            {"id": e.id, "summary": e.summary, **named(family.record), "open_ended": e.open_ended}
+            for family in found
+            for e in family.environments
+        ],
         "failed": [{"name": record.name, **named(record), "error": error} for record, error in failed],
     }
 
 
-def _print_families(families: list[list[Environment]]) -> None:
-    if not families:
+def _print_families(found: list[Family]) -> None:
+    rows = []
+    for _, family_summary, environments in found:
+        if environments:
+            name = environments[0].id.rpartition(":")[0]
+            default = next((e.id.removeprefix(f"{name}:") for e in environments if e.is_default), "-")
+            count = "any" if any(e.open_ended for e in environments) else str(len(environments))
+            rows.append((name, count, default, family_summary))
+    if not rows:
         print("no environments")
         return
-    rows = []
-    for environments in families:
-        name = environments[0].id.rpartition(":")[0]
-        default = next((e.id.removeprefix(f"{name}:") for e in environments if e.is_default), "-")
-        count = "any" if any(e.open_ended for e in environments) else str(len(environments))
-        rows.append((name, count, default, family_description(environments[0].record).summary))
     print_table(("family", "variants", "default", "summary"), rows, fold=True)
     print("\nTheir environments: arl envs PATTERN, for example arl envs cartpole")
 
 
-def _print_environments(found: list[Environment], pattern: str) -> None:
-    if found:
-        print_table(("environment", "distribution", "summary"), [(e.id, e.record.owner, e.summary) for e in found], fold=True)
+def _print_environments(found: list[Family], pattern: str) -> None:
+    rows = [(e.id, family.record.owner, e.summary) for family in found for e in family.environments]
+    if rows:
+        print_table(("environment", "distribution", "summary"), rows, fold=True)
     else:
         print(f"no environment matches '{pattern}'")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 TRUE = {"true", "yes", "on", "1"}
@@ -18,10 +18,11 @@ def mistake(message: str) -> Exception:
 
 @dataclass
 class Parsed:
-    """What was typed: flags by their names with underscores, options by (family, name), and what is no flag."""
+    """What was typed: flags by their names with underscores, options by (family, name), None where no value followed, and what
+    is no flag."""
 
     values: dict[str, str | bool] = field(default_factory=dict)
-    options: dict[tuple[str, str], str] = field(default_factory=dict)
+    options: dict[tuple[str, str], str | None] = field(default_factory=dict)
     positional: list[str] = field(default_factory=list)
     help: bool = False
 
@@ -32,14 +33,14 @@ def parse(
     *,
     legacy: Mapping[str, str] | None = None,
     positional: Sequence[str] = (),
-    hint: Callable[[str], str] | None = None,
+    own: Callable[[], Collection[str]] = list,
 ) -> Parsed:
     """Parse `arguments`; `flags` maps each flag to whether it is a switch, `legacy` older spellings to flags.
 
     `positional` names what may stand without a flag: such a word after a switch is not the switch's value. The last of
-    repeated flags wins. `hint` may know better than the nearest flag what an unknown one means. Raises UserError.
+    repeated flags wins. `own` gives an environment's options, "family.option", which an unknown flag may mean too. Raises
+    UserError.
     """
-    meant = hint or (lambda _: "")
     parsed = Parsed()
     rest = list(arguments)
     while rest:
@@ -51,10 +52,10 @@ def parse(
             attached = text if equals else None
             if "." in name:
                 family, _, option = name.partition(".")
-                parsed.options[family, option.replace("-", "_")] = _option_value(attached, rest)
+                parsed.options[family, option.replace("-", "_")] = _value(attached, rest)
             else:
                 may_follow = len(parsed.positional) < len(positional)
-                _flag(parsed, name, attached, rest, flags, legacy or {}, meant, may_follow=may_follow)
+                _flag(parsed, name, attached, rest, flags, legacy or {}, own, may_follow=may_follow)
         elif token.startswith("-") and len(token) > 1:
             raise mistake(f"no flag {token}.{_nearest_flag(token.lstrip('-'), flags)}")
         elif len(parsed.positional) < len(positional):
@@ -72,7 +73,7 @@ def _flag(
     rest: list[str],
     flags: Mapping[str, bool],
     legacy: Mapping[str, str],
-    meant: Callable[[str], str],
+    own: Callable[[], Collection[str]],
     *,
     may_follow: bool,
 ) -> None:
@@ -97,7 +98,7 @@ def _flag(
     from arl_core.config.layers import check_moot
 
     check_moot(negated, f"--{typed}: ")
-    raise mistake(f"no flag --{typed}.{meant(plain) or _nearest_flag(plain, flags)}")
+    raise mistake(f"no flag --{typed}.{_nearest_flag(plain, [*own(), *flags])}")
 
 
 def _value(attached: str | None, rest: list[str]) -> str | None:
@@ -107,11 +108,6 @@ def _value(attached: str | None, rest: list[str]) -> str | None:
     if rest and (not rest[0].startswith("-") or _is_number(rest[0]) or rest[0] == "-"):
         return rest.pop(0)
     return None
-
-
-def _option_value(attached: str | None, rest: list[str]) -> str:
-    value = _value(attached, rest)
-    return "true" if value is None else value
 
 
 def _switch(name: str, text: str | None) -> bool:
@@ -147,8 +143,10 @@ def whole(parsed: Parsed, name: str, least: int) -> int | None:
     return int(text) if name in parsed.values else None
 
 
-def _nearest_flag(name: str, flags: Mapping[str, bool]) -> str:
+def _nearest_flag(name: str, flags: Iterable[str]) -> str:
+    """The nearest flag. Options, "family.option", are called by their own names."""
     from arl_core.config.layers import nearest
 
-    hint = nearest(name, flags)
-    return hint.replace("'", "--", 1).replace("'", "") if hint else " See --help"
+    full = {flag.rpartition(".")[2]: flag for flag in flags}
+    _, found, rest = nearest(name, full).partition("'")
+    return f" Did you mean --{full[rest.partition(found)[0]]}?" if found else " See --help"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns the exit code: 0, 1 after a failure, 2 for a user's mistake (told in one line), 130, 143 or 129
     when interrupted, 141 when the reader of standard output has left."""
     _complete_streams()
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)  # a plugin that crashes the interpreter while it is looked at shows where
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()  # here, where a reader that has left is still an exception that we see

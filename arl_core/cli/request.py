@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from arl_core.cli.flags import Parsed, parse
 from arl_core.config.layers import Layer, ResolvedConfig, merge_layers
 from arl_core.config.schema import LEGACY_NAMES, RunConfig
-from arl_core.config.sources import Text, environment_layer, field_value, yaml_layer
+from arl_core.config.sources import NO_VALUE, Text, environment_layer, field_value, yaml_layer
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.registry.names import family_of
 from arl_core.registry.selection import SELECTION_FIELDS, PluginSelection, selection_of
@@ -38,7 +38,7 @@ def parse_request(arguments: list[str], switches: tuple[str, ...], named: tuple[
     and those that take a value (`named`)."""
     flags = {name: field.annotation is bool for name, field in RunConfig.model_fields.items()}
     own = {**dict.fromkeys(("config", *named), False), **dict.fromkeys(("no_plugins", *switches), True)}
-    parsed = parse(arguments, {**flags, **own}, legacy=LEGACY_NAMES, hint=partial(_own_flag, arguments))
+    parsed = parse(arguments, {**flags, **own}, legacy=LEGACY_NAMES, own=partial(_own_flags, arguments))
     fields = {
         name: field_value(name, value, f"--{name}") if isinstance(value, str) else value
         for name, value in parsed.values.items()
@@ -51,14 +51,12 @@ def parse_request(arguments: list[str], switches: tuple[str, ...], named: tuple[
     return Request(parsed, fields, others, file if isinstance(file, str) else None)
 
 
-def _own_flag(arguments: Sequence[str], name: str) -> str:
-    """A hint where the environment that the words name has an option of the name of a flag that does not exist."""
-    from arl_core.registry.resolve import own_option
+def _own_flags(arguments: Sequence[str]) -> list[str]:
+    """For a hint: the options of the environments that the words name."""
+    from arl_core.registry.resolve import own_options
 
     words = [word for argument in arguments for word in argument.split("=", 1)]
-    named = [following for word, following in pairwise(words) if word == "--env"]
-    found = [option for env in named if (option := own_option(env, name) or own_option(env, name.removeprefix("no_")))]
-    return f" Did you mean --{found[-1]}?" if found else ""
+    return [option for word, env in pairwise(words) if word == "--env" for option in own_options(env)]
 
 
 def named_field(request: Request, name: str, saved: Layer | None = None) -> Any:
@@ -92,9 +90,11 @@ def resolve_request(request: Request, saved: Layer | None = None) -> tuple[Resol
     return resolve_run(*layers, config_file=request.config_file, saved=saved)
 
 
-def own_layer(options: Mapping[tuple[str, str], str], env: str, family: str) -> Layer:
+def own_layer(options: Mapping[tuple[str, str], str | None], env: str, family: str) -> Layer:
     """`--maze.size 5` as an option of the environment, which must be maze's. Raises UserError."""
     for prefix, name in options:
         if prefix != family:
             raise UserError(f"--{prefix}.{name}: the environment is '{env}', its options are written --{family}.NAME")
-    return Layer(ORIGIN, {"env_options": {name: Text(value) for (_, name), value in options.items()}})
+    return Layer(
+        ORIGIN, {"env_options": {name: NO_VALUE if value is None else Text(value) for (_, name), value in options.items()}}
+    )

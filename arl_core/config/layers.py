@@ -75,8 +75,10 @@ def _meant(name: str, value: Any) -> str:
     family, dot, option = name.partition(".")
     if dot and f"{family}_{option}" not in RunConfig.model_fields:
         value = {option: value}
-    elif dot or not isinstance(value, Mapping) or nearest(name, RunConfig.model_fields):
-        return nearest(name, RunConfig.model_fields)
+    elif (near := nearest(name, RunConfig.model_fields)) or value is None:
+        return near
+    elif not isinstance(value, Mapping):
+        value = {name: value}
     options = ", ".join(f"{key}: {each}" for key, each in value.items())
     return f" Environment options stand under env_options: {{{options}}}"
 

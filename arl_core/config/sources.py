@@ -26,6 +26,9 @@ class Text(str):
     __slots__ = ()
 
 
+NO_VALUE = Text("true")  # this very object: an option of an environment was named, and no value followed
+
+
 def typed(text: str, annotation: Any, where: str) -> Any:
     """What `text` means for a field of type `annotation`.
 
@@ -34,6 +37,8 @@ def typed(text: str, annotation: Any, where: str) -> Any:
     which begins with `where`.
     """
     kinds = alternatives(annotation)
+    if text is NO_VALUE and bool not in kinds and Any not in kinds:
+        raise UserError(f"--{where} needs a value")
     if str in kinds:
         return str(text)
     choices = {str(choice): choice for kind in kinds for choice in choices_of(kind)}
@@ -175,8 +180,9 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
         name = LEGACY_NAMES.get(lower, lower)
         check_moot(name, f"environment variable {variable}: ")
         if name not in RunConfig.model_fields:
-            choices = (ENVIRONMENT_PREFIX + field.upper() for field in RunConfig.model_fields)
-            raise UserError(f"environment variable {variable}: no such configuration field.{nearest(variable, choices)}")
+            hint = nearest(name.upper(), map(str.upper, RunConfig.model_fields)).replace("'", f"'{ENVIRONMENT_PREFIX}", 1)
+            own = f" Options of the environment: {ENVIRONMENT_PREFIX}ENV_OPTIONS='{{name: value}}'"
+            raise UserError(f"environment variable {variable}: no such configuration field.{hint or own}")
         values[name] = field_value(name, environ[variable], f"environment variable {variable}")
     return Layer("environment variables", values)
 

@@ -54,7 +54,7 @@ def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext], beat: Cal
         with what_to_install(resolved):
             group: EnvGroup = load_object(resolved.vector_maker)(contexts=contexts, **arguments)
         if any(resolved.vector_wrappers):
-            group = _wrap_group(group, resolved, contexts[0])
+            group = wrap_group(group, resolved, contexts[0])
     except (UserError, EnvironmentFault):
         raise
     except (Exception, SystemExit) as error:
@@ -62,7 +62,8 @@ def build_group(resolved: ResolvedEnv, contexts: Sequence[EnvContext], beat: Cal
     return group
 
 
-def _wrap_group(group: EnvGroup, resolved: ResolvedEnv, context: EnvContext) -> EnvGroup:
+def wrap_group(group: EnvGroup, resolved: ResolvedEnv, context: EnvContext) -> EnvGroup:
+    """`group` in the vector forms of the environment's wrappers."""
     try:
         spaces = inner_spaces(resolved, context)
         for maker, (_, options), space in zip(resolved.vector_wrappers, resolved.wrappers, spaces, strict=True):

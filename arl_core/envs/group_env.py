@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from arl_core.envs.spaces import ActionLayout
+from arl_core.envs.state import rng_from_array, rng_to_array
 from arl_core.interfaces import EnvContext, EnvGroup, StepViews
 from arl_core.spaces import joined, key_of, walk
 
@@ -77,6 +79,23 @@ class GroupEnv(gymnasium.Env[Any, Any]):
         self.group.send(columns)
         ends = self.group.recv_into(self._views)
         return {} if ends is None else {name: float(values[0]) for name, values in ends.metrics.items()}
+
+    def get_state(self) -> dict[str, NDArray[Any]] | None:
+        """The group's, and what begins further ones; None where the group cannot be saved (see `envs.state`)."""
+        state = None if self.group is None else self.group.get_state()
+        if state is None:
+            return None
+        own = {"rng": rng_to_array(self.np_random), "ended": np.array(self._ended)}
+        return own | {f"group.{key}": value for key, value in state.items()}
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Return to a saved state. Raises ValueError where the group says that it does not fit."""
+        if self.group is None:
+            self._begin(self._context.seed)
+        assert self.group is not None
+        self.group.set_state({key.removeprefix("group."): value for key, value in state.items() if key.startswith("group.")})
+        self.np_random = rng_from_array(state["rng"])
+        self._ended = bool(state["ended"])
 
     def close(self) -> None:
         """Release the group."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +17,19 @@ from arl_core.learning.optimizers import FlatOptimizer, make_optimizer
 from arl_core.models.flat import flatten_module
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe, initial_weights
+
+log = logging.getLogger("arl")
+
+
+def made(what: str, recipe: ModelRecipe, maker: str, *arguments: Any, **options: Any) -> Any:
+    """What the `maker` of a plugin's part makes. Raises UserError that names the part where it raises, or ends, anything."""
+    try:
+        return recipe.load(maker)(*arguments, **options)
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        log.info("%s", traceback.format_exc().rstrip())
+        raise UserError(f"{what} ({maker}) cannot be made: {type(error).__name__}: {error}") from error
 
 
 def check_scalar(loss: Any, whose: str) -> None:
@@ -33,7 +48,7 @@ class Auxiliaries:
         self._losses: dict[str, AuxiliaryLoss] = {}
         with initial_weights(cfg.seed + 1):  # not the network's stream: its weights do not depend on what is added here
             for name, maker, options in recipe.parts.losses:
-                loss = recipe.load(maker)(model, recipe.obs_space, recipe.action_space, cfg, **options)
+                loss = made(f"loss '{name}'", recipe, maker, model, recipe.obs_space, recipe.action_space, cfg, **options)
                 if not isinstance(loss, AuxiliaryLoss):
                     raise UserError(f"loss '{name}' is {type(loss).__name__}, not an AuxiliaryLoss")
                 self._losses[name] = loss
@@ -101,7 +116,8 @@ class Auxiliaries:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a saved state. Raises RuntimeError or ValueError where it does not fit."""
         own = list(self._losses)
-        saved = state.get("names", own)  # not in checkpoints of before they were written
+        saved = state.get("names", own)  # not in checkpoints of before they were written, and once as typed, "dist::name"
+        saved = [name.rpartition("::")[2] for name in saved]
         if saved != own:
             raise ValueError(f"they are {', '.join(saved)}, this run's are {', '.join(own)}")
         self._modules.load_state_dict(state["modules"])

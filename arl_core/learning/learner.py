@@ -17,7 +17,7 @@ from arl_core.interfaces import UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.weights import WeightsBoard
-from arl_core.learning.auxiliary import Auxiliaries, check_scalar
+from arl_core.learning.auxiliary import Auxiliaries, check_scalar, made
 from arl_core.learning.optimizers import make_optimizer
 from arl_core.learning.schedules import LearningRate
 from arl_core.learning.snapshots import SnapshotPool
@@ -39,7 +39,7 @@ class LearnerFault(RuntimeError):
 
 def _algorithm(recipe: ModelRecipe) -> Algorithm:
     """The run's algorithm. Raises UserError for what is none."""
-    algorithm: Algorithm = recipe.load(recipe.parts.algorithm)()
+    algorithm: Algorithm = made(f"algorithm '{recipe.cfg.algo}'", recipe, recipe.parts.algorithm)
     if not all(callable(getattr(algorithm, name, None)) for name in ("prepare", "loss")):
         kind = type(algorithm).__name__
         raise UserError(f"algorithm '{recipe.cfg.algo}' is {kind}, without prepare and loss: derive it from PolicyGradient")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from arl_core.config.layers import Layer, canonical_field, nearest
@@ -39,6 +39,8 @@ def family_description(record: PluginRecord) -> EnvFamily:
             return family
     if not families and plugin.hooks & set(EXTENSION_HOOKS):
         raise UserError(f"'{record.name}' ({record.owner}) is an extension, not an environment: --extensions {record.name}")
+    if not provides_environments(plugin):
+        raise UserError(f"'{record.name}' ({record.owner}) has no environments. What it has: arl plugins show {record.name}")
     names = ", ".join(family.name for family in families) or "none"
     raise fault(
         record,
@@ -73,10 +75,15 @@ def overrides_of(record: PluginRecord, family: EnvFamily, env: str, algo: str) -
     merged: dict[str, Any] = {**({"encoder": family.encoder} if family.encoder else {}), **(values or {})}
     if isinstance(merged.get("encoder"), str):
         merged["encoder"] = owned_name(record, merged["encoder"])
-    for name in merged:
-        if canonical_field(name, record.owner) in NAMING_FIELDS:
-            raise fault(record, f"{record.owner}: arl_param_overrides must not set '{name}'")
+    check_settable(record, "arl_param_overrides", merged)
     return Layer(record.owner, merged) if merged else None
+
+
+def check_settable(record: PluginRecord, what: str, defaults: Iterable[str]) -> None:
+    """Raise UserError where `defaults`, of `what` in a plugin, are of fields that no default can set."""
+    for name in defaults:
+        if canonical_field(name, record.owner) in NAMING_FIELDS:
+            raise fault(record, f"{record.owner}: {what} must not set '{name}'")
 
 
 def owned_name(record: PluginRecord, name: str) -> str:
@@ -120,9 +127,11 @@ def named_spec(what: str, hook: str, kind: type[S], name: str, selection: Plugin
     for spec in specs:
         if spec.name == plain:
             check_makers(record, f"{what} '{name}'", spec)
+            if isinstance(spec, AlgorithmSpec):
+                check_settable(record, f"the defaults of {what} '{name}'", spec.defaults)
             return spec
     described = [spec.name for spec in specs]
-    hint = nearest(plain, described) or ("" if slash else _of_namesake(plain, hook, kind, selection))
+    hint = ("" if slash else _of_namesake(plain, hook, kind, selection)) or nearest(plain, described)
     listing = f" {record.owner} has: {', '.join(described)}" if described else f" {record.owner} has none"
     by_name = "" if kind is WrapperSpec else "is py:my_module:attr, or "
     own = f". One of your own {by_name}comes from a plugin: arl plugins new NAME (docs/hooks/{hook}.md)"

@@ -80,6 +80,11 @@ def prefixes(selection: PluginSelection = ALL, *, usable: bool = True) -> tuple[
     return tuple(sorted(kept, key=lambda prefix: (-len(prefix.text), prefix.text, prefix.family, prefix.dist)))
 
 
+def own_prefixes(record: PluginRecord, selection: PluginSelection = ALL) -> list[str]:
+    """The beginnings of historical names that are `record`'s, longest first."""
+    return [p.text for p in prefixes(selection) if (p.family, p.dist) == (record.name, record.dist)]
+
+
 def refresh() -> None:
     """Forget what was read: for a process in which distributions come and go."""
     _scan.cache_clear()

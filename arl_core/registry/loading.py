@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -20,6 +22,8 @@ from arl_core.registry.described import misfit
 from arl_core.registry.discovery import PluginRecord
 
 T = TypeVar("T")
+_CORE = str(Path(__file__).parents[1])
+_LIBRARIES = ("/gymnasium/", "/numpy/", "/torch/", "/pydantic/", "/pluggy/", "/importlib/", "<frozen ")
 
 
 @dataclass(frozen=True)
@@ -171,3 +175,10 @@ def cause(error: BaseException) -> str:
     """An exception on one line: its type and what it says, shortened."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {textwrap.shorten(text, 300)}" if text else type(error).__name__
+
+
+def place_of(error: BaseException) -> str:
+    """ " (file.py:7 in function)" of the plugin's code that raised it, or "" where nobody's but ours did."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_CORE)]
+    own = [frame for frame in frames if not any(library in frame.filename for library in _LIBRARIES)] or frames
+    return f" ({Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name})" if own else ""

@@ -80,7 +80,8 @@ def of_part(what: str, given: dict[str, Any], model: str | None, makers: Mapping
 
 
 def _one_line(error: ValidationError, owner: str, prefix: str, model: type[BaseModel]) -> str:
-    first, *others = error.errors(include_url=False)
+    # what is not known first: it may be what is missing, misspelt
+    first, *others = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     alike = [each for each in others if each["loc"][:1] == first["loc"][:1]]
     if alike and len(_forms(model, first["loc"][0])) > 1:  # none of its forms fits: pydantic names each in the location
         first = next((each for each in alike if "Did you mean" in complaint(each)), first)

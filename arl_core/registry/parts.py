@@ -20,6 +20,9 @@ def run_parts(cfg: RunConfig, selection: PluginSelection = ALL) -> RunParts:
     """The code that the configuration's names mean. Raises UserError for a name that means none, or options that do not fit."""
     algorithm = algorithm_spec(cfg.algo, selection).maker
     losses = tuple(_loss(entry, selection) for entry in cfg.losses)
+    names = [name for name, _, _ in losses]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise UserError(f"losses: '{twice[0]}' is there twice")
     return _parts(cfg, selection, algorithm, losses)
 
 
@@ -50,9 +53,10 @@ def refuse_local_parts(cfg: RunConfig, fields: Sequence[str], origin_of: Callabl
 
 
 def _loss(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[str, str, Mapping[str, JSON]]:
+    """Its own name, which is the same with and without "dist::": by it a checkpoint knows its losses."""
     name, options = named_entry("losses", entry)
     what = f"loss '{name}'"
     spec = named_spec("loss", "arl_losses", LossSpec, name, selection)
     # a loss imports torch: not where its options can be checked without it
     makers: dict[str | None, int] = {} if spec.options else {spec.maker: 4}
-    return name, spec.maker, of_part(what, options, spec.options, makers)
+    return spec.name, spec.maker, of_part(what, options, spec.options, makers)

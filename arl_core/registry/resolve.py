@@ -41,7 +41,7 @@ def resolve_env(
         check_keywords(local.creator, values, f"environment '{family.name}:{spec.id}'")
     is_local = local.code is not None or family.name == "py"
     applied = [ref for ref in family.wrappers if all(values.get(name) == value for name, value in ref.when.items())]
-    chosen = [_wrapper(entry, selection) for entry in (*(_entry(record, ref) for ref in applied), *wrappers)]
+    chosen = [family_wrapper(record, ref, selection) for ref in applied] + [_wrapper(entry, selection) for entry in wrappers]
     vector_maker, vector_wrappers, single_because = _vector_form(spec, applied, [wrapper for wrapper, _ in chosen])
     return ResolvedEnv(
         id=f"{family.name}:{spec.id}",
@@ -124,13 +124,15 @@ def _as_json(kwargs: Mapping[str, JSON], record: PluginRecord) -> dict[str, JSON
     return kwargs
 
 
-def _entry(record: PluginRecord, ref: WrapperRef) -> Mapping[str, Any]:
-    """A family's own wrapper in the form in which a run gives further ones."""
-    return {"name": owned_name(record, ref.name), "options": ref.options}
+def family_wrapper(
+    record: PluginRecord, ref: WrapperRef, selection: PluginSelection = ALL
+) -> tuple[WrapperSpec, dict[str, JSON]]:
+    """What a family's own wrapper means, and its options checked. Raises UserError."""
+    return _wrapper({"name": owned_name(record, ref.name), "options": ref.options}, selection)
 
 
 def _wrapper(entry: Mapping[str, Any], selection: PluginSelection) -> tuple[WrapperSpec, dict[str, JSON]]:
-    """What a family's reference or an entry of the run's means: the wrapper, and its options checked."""
+    """What an entry of the run's `wrappers` means, as `family_wrapper`."""
     name, options = named_entry("wrappers", entry)
     spec = wrapper_spec(name, selection)
     return spec, of_part(f"wrapper '{name}'", options, spec.options, {spec.maker: 1, spec.vector_maker: 2})
@@ -153,15 +155,14 @@ def _vector_form(
     return spec.vector_maker, tuple(forms), ""
 
 
-def own_option(env: str, name: str, selection: PluginSelection = ALL) -> str:
-    """`family.option` where the environment `env` has an option `name`; "" where it has not, or nobody knows. For hints."""
+def own_options(env: str, selection: PluginSelection = ALL) -> list[str]:
+    """The options of the environment `env`, `family.option`, as far as they are known. For hints."""
     try:
         family, _ = describe_family(env, selection)
         model = options_model(family)
     except UserError:
-        return ""
-    plain = name.replace("-", "_")
-    return f"{family.name}.{plain}" if model is not None and plain in model.model_fields else ""
+        return []
+    return [f"{family.name}.{name}" for name in model.model_fields] if model is not None else []
 
 
 def describe_family(name: str, selection: PluginSelection = ALL) -> tuple[EnvFamily, str]:

@@ -69,9 +69,10 @@ def _defaults(
     """What the algorithm sets, and above it the environment's plugin; a whole network takes the place of its encoder."""
     spec = algorithm_spec(algo, selection)
     layers = [Layer(f"algorithm {spec.name}", dict(spec.defaults))]
-    overrides = param_overrides(resolved, algo, selection)
+    overrides = param_overrides(resolved, spec.name, selection)
     if overrides is not None:
-        kept = {name: value for name, value in overrides.values.items() if model is None or name != "encoder"}
+        has_network = model is not None or "model" in spec.defaults
+        kept = {name: value for name, value in overrides.values.items() if not has_network or name != "encoder"}
         layers.append(Layer(overrides.origin, kept))
     if layout is None or (overrides is not None and overrides.only(frozenset(layout.values)).values):
         return layers

@@ -9,7 +9,7 @@ from arl_core.config import RunConfig
 from arl_core.config.foreign import FOREIGN_NAMES
 from arl_core.config.layers import canonical_field, nearest
 from arl_core.interfaces import UserError
-from arl_core.registry.resolve import own_option
+from arl_core.registry.resolve import own_options
 
 _ARGUMENTS = frozenset({"env", "encoder", "encoder_subtype", "num_envs_per_worker", "num_workers"})
 
@@ -32,9 +32,10 @@ def _field(name: str, where: str, value: Any, env: Any) -> str:
     try:
         return canonical_field(name, where, value)
     except UserError:
-        option = own_option(env, str(name)) if isinstance(env, str) else ""
-        if not option:
+        options = [option.partition(".") for option in own_options(env)] if isinstance(env, str) else []
+        plain = str(name).replace("-", "_")
+        family = next((family for family, _, option in options if option == plain), None)
+        if family is None:
             raise
-        family, _, plain = option.partition(".")
         instead = f"policy_kwargs={{'env_options': {{'{plain}': {value!r}}}}}"
         raise UserError(f"{where}: '{name}' is an option of the environment {family}: {instead}") from None

@@ -283,6 +283,9 @@ def _network(recipe: ModelRecipe) -> PolicyNetwork:
     import torch
 
     cfg, specs = recipe.cfg, obs_specs(recipe.obs_space)
+    for key in specs:
+        if key.endswith(f".{ACTION_MASK}"):  # a wrapper has put it there, perhaps
+            log.warning("observation '%s' masks no actions: a mask is the key %s of the observation itself", key, ACTION_MASK)
     try:
         model = recipe.build().eval()
         recipe.obs_space.seed(0)
@@ -300,7 +303,10 @@ def _network(recipe: ModelRecipe) -> PolicyNetwork:
         who = f"encoder '{cfg.encoder or 'auto'}'" if cfg.model is None else f"model '{cfg.model}'"
         seen = network_space(recipe.obs_space).spaces
         shapes = ", ".join(f"{key} {network_shape(space)}" for key, space in seen.items())
-        raise UserError(f"{who} cannot be used for observations {shapes}: {type(error).__name__}: {error}") from error
+        from arl_core.registry.loading import place_of  # it imports pluggy, which no worker needs
+
+        told = f"{type(error).__name__}: {error}{place_of(error)}"
+        raise UserError(f"{who} cannot be used for observations {shapes}: {told}") from error
     if cfg.use_rnn and not model.state_size:
         raise UserError(f"model '{cfg.model}' has no memory, with use_rnn either: leave it out")
     return model.train()
@@ -333,9 +339,10 @@ def check_group(plan: RunPlan) -> None:
     try:
         theirs: Mapping[str, ArraySpec] = group.obs_specs
         if dict(theirs) != dict(plan.shape.obs):
+            makers = ", ".join(filter(None, [plan.env.dist or "its author", *plan.env.vector_wrappers]))
             raise UserError(
                 f"environment '{plan.env.id}': its vectorised form observes {dict(theirs)}, "
-                f"its single form {dict(plan.shape.obs)}; report this to {plan.env.dist or 'its author'}"
+                f"its single form {dict(plan.shape.obs)}; report this to {makers}"
             )
         if plan.decorrelation is not None and not ends_episodes(group):
             log.warning(

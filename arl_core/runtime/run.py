@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import shlex
 import sys
 from pathlib import Path
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 def run(resolved: ResolvedConfig, env: ResolvedEnv, *, resume: bool) -> int:
     """Train as configured. Returns the exit code: 0, 1 after a failure, 130, 143 or 129 after SIGINT, SIGTERM or SIGHUP."""
-    if sys.__stderr__ is not None:
-        faulthandler.enable(sys.__stderr__)  # an environment that crashes the interpreter while it is looked at shows where
     cfg = resolved.config
     nurseries = Nurseries(collect=stdout_is_live())
     if not cfg.serial:

@@ -338,13 +338,13 @@ def _run_child(name: str, target: str, kwargs: bytes, shared: Mapping[str, list[
         signal.signal(number, signal.SIG_DFL)
     with contextlib.suppress(PermissionError):
         os.setpgid(0, 0)
-    _end_with_parent(name, parent)
+    end_with_parent(name, parent)
     mark_ours()
     module, _, attribute = target.partition(":")
     return int(getattr(import_module(module), attribute)(fds=shared, **pickle.loads(kwargs)) or 0)
 
 
-def _end_with_parent(name: str, parent: int) -> None:
+def end_with_parent(name: str, parent: int) -> None:
     """Linux ends us with our parent by itself; elsewhere components look at their parent whenever they wait."""
     if sys.platform != "linux":
         return

@@ -30,10 +30,11 @@ from arl_core.registry.catalog import (
     family_description,
     owned_name,
     provides_environments,
-    wrapper_spec,
 )
+from arl_core.registry.discovery import PREFIX_GROUP, own_prefixes
 from arl_core.registry.loading import cause
 from arl_core.registry.options import import_model, options_model
+from arl_core.registry.resolve import family_wrapper
 from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import ALGORITHM, Subject
 
@@ -213,8 +214,9 @@ def variants(subject: Subject) -> Result:
     if family.encoder is not None:
         encoder_maker(owned_name(subject.record, family.encoder))
     for reference in family.wrappers:
-        wrapper_spec(owned_name(subject.record, reference.name))
-    return ok(f"{len(ids)} variants, {len(family.aliases)} aliases", _unexplained(family))
+        family_wrapper(subject.record, reference)
+    notes = (*_unexplained(family), *_unreached(subject, family))
+    return ok(f"{len(ids)} variants, {len(family.aliases)} aliases", notes)
 
 
 def _known(target: str | None, ids: Iterable[str], what: str, family: EnvFamily) -> None:
@@ -228,6 +230,15 @@ def _unexplained(family: EnvFamily) -> tuple[str, ...]:
     return (f"no summary: {', '.join(silent[:4])}{' ...' if len(silent) > 4 else ''}",) if silent else ()
 
 
+def _unreached(subject: Subject, family: EnvFamily) -> tuple[str, ...]:
+    """Who declares prefixes knows that the other aliases are variants by another name."""
+    if not family.aliases or own_prefixes(subject.record):
+        return ()
+    alias = next(iter(family.aliases))
+    cure = f'declare how they begin in [project.entry-points."{PREFIX_GROUP}"]'
+    return (f"--env {alias} is unknown, {family.name}:{alias} is not: {cure}",)
+
+
 def _variant_names(subject: Subject) -> list[str]:
     described = [spec.id for spec in subject.family.variants] if subject.family else []
     return list(dict.fromkeys([*described, *(variant.name for variant in subject.variants)]))
@@ -237,6 +248,8 @@ def _variant_names(subject: Subject) -> list[str]:
 def resolution(subject: Subject) -> Result:
     """Every variant resolves to what a worker receives, which pickles and round-trips through JSON."""
     names = _variant_names(subject)
+    if not provides_environments(subject.plugin):
+        return skip("provides no environments")
     if not names:
         return skip("has no variants to resolve; name one: arl plugins check NAME:VARIANT")
     for name in names:

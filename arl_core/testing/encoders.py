@@ -1,9 +1,10 @@
-"""What a plugin's encoders must do, on the observations of its own environments."""
+"""What a plugin's encoders must do, on the observations of its own environments or, where it has none, of plain ones."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from contextlib import closing
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -14,12 +15,16 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from arl_core.config.schema import RunConfig
+from arl_core.envs.make import build_env
 from arl_core.envs.spaces import obs_specs, obs_writer
-from arl_core.interfaces import EncoderSpec, UserError, load_object
+from arl_core.interfaces import EncoderSpec, EnvContext, UserError, load_object
 from arl_core.models.preprocess import Preprocessor
 from arl_core.models.spaces import network_space
 from arl_core.registry.catalog import encoder_maker
+from arl_core.registry.loading import cause
+from arl_core.registry.resolve import resolve_env
 from arl_core.testing.choices import with_choices
+from arl_core.testing.plain import PLAIN
 from arl_core.testing.playing import sampled_action
 from arl_core.testing.results import CheckFailed, Result, ok, rule, skip
 from arl_core.testing.subject import Subject
@@ -49,21 +54,34 @@ class EncoderCase:
 
     @cached_property
     def built(self) -> list[tuple[Seen, nn.Module]]:
-        """The encoder on every space that it accepts. It refuses one with UserError."""
-        found = []
+        """The encoder on every space that it accepts. It refuses one with UserError; one of a plain environment with any error,
+        but not all of them."""
+        found, refused, failed = [], False, ""
         for seen in self._seen.all:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
-                try:
-                    module = load_object(self.spec.maker)(network_space(seen.space), seen.cfg)
-                except UserError as error:
-                    if self._is_default_for(seen):
-                        raise CheckFailed(f"it refuses {seen.origin}, though it is its default encoder: {error}") from error
-                    continue
-            if not isinstance(module, nn.Module):
-                raise CheckFailed(f"{self.spec.maker} made {type(module).__name__}, not a torch.nn.Module")
-            found.append((seen, module))
+            try:
+                found.append((seen, self._made(seen)))
+            except UserError as error:  # noqa: PERF203  # there are few
+                refused = True
+                if self._is_default_for(seen):
+                    raise CheckFailed(f"it refuses {seen.origin}, though it is its default encoder: {error}") from error
+            except Exception as error:
+                if self.subject.variants or isinstance(error, CheckFailed):
+                    raise
+                failed = failed or f"{cause(error)}, for {seen.origin}"
+        if failed and not found and not refused:
+            raise CheckFailed(f"it fails on every plain observation space: {failed}")
         return found
+
+    def _made(self, seen: Seen) -> nn.Module:
+        """The encoder for a space, which has been seen to take rows of it where that is a plain one."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            module = load_object(self.spec.maker)(network_space(seen.space), seen.cfg)
+        if not isinstance(module, nn.Module):
+            raise CheckFailed(f"{self.spec.maker} made {type(module).__name__}, not a torch.nn.Module")
+        if not self.subject.variants:
+            module(seen.rows)
+        return module
 
     def _is_default_for(self, seen: Seen) -> bool:
         encoder = seen.cfg.encoder
@@ -90,7 +108,13 @@ class SpacesSeen:
                 cfg = self._subject.config(variant.resolved)
                 found.append(Seen(str(variant), env.observation_space, cfg, _observations(env, cfg)))
             env.close()
-        return found
+        return found if variants else [self._plain(name) for name in PLAIN]
+
+    def _plain(self, name: str) -> Seen:
+        resolved = resolve_env(name)
+        with closing(build_env(resolved, EnvContext(run_seed=1, index=0, seed=1))) as env:
+            cfg = self._subject.config(resolved)
+            return Seen(name, env.observation_space, cfg, _observations(env, cfg))
 
 
 def _observations(env: gymnasium.Env[Any, Any], cfg: RunConfig) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from arl_core.config.sources import Text
@@ -40,6 +41,9 @@ class Step(NamedTuple):
     truncated: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     metrics: Mapping[str, NDArray[np.float64]]
+
+
+Actions = Callable[[Step], NDArray[Any]]
 
 
 class Recorder:
@@ -87,11 +91,15 @@ def recorded(variant: Variant, rows: int, *, vectorised: bool) -> Iterator[Recor
         group.close()  # idempotent
 
 
-def _actions(variant: Variant, group: Recorder) -> Callable[[Step], NDArray[Any]]:
-    """Random action columns [E, A] after a step, the same for every group that is compared; masks are obeyed."""
+def _actions(variant: Variant, group: Recorder) -> Actions:
     env = variant.build()
     space = env.agent_action_space if isinstance(env, JointEnv) else env.action_space
     env.close()
+    return drawn_actions(space, group)
+
+
+def drawn_actions(space: spaces.Space[Any], group: Recorder) -> Actions:
+    """Random action columns [E, A] after a step, the same for every group that is compared; masks are obeyed."""
     drawn = RandomActions(space, [np.random.default_rng([row, 1]) for row in range(group.group.num_envs)])
     return lambda last: drawn.draw(last.obs.get(ACTION_MASK))
 
@@ -122,25 +130,29 @@ def vector_equals_single(variant: Variant) -> Result:
     if variant.resolved.vector_maker is None:
         return skip("has no vector_maker")
     with recorded(variant, ROWS, vectorised=True) as one, recorded(variant, ROWS, vectorised=False) as other:
-        actions = _actions(variant, one)
-        left, right = one.reset(), other.reset()
-        episodes = np.zeros(ROWS, np.int64)
-        began = time.monotonic()
-        for step in range(EQUAL_STEPS + 1):
-            parted = difference(left, right)
-            if parted:
-                raise CheckFailed(f"step {step}: {parted} (vectorised and single)")
-            if episodes.min() >= EQUAL_EPISODES or time.monotonic() - began > EQUAL_LIMIT_S:
-                break
-            columns = actions(left)
-            left, right = one.step(columns), other.step(columns)
-            episodes += left.terminated | left.truncated
-        _begin_anew_alike(one, other, actions, left)
+        return compared(one, other, _actions(variant, one))
+
+
+def compared(one: Recorder, other: Recorder, actions: Actions) -> Result:
+    """Step a vectorised group of `ROWS` beside single environments. Raises CheckFailed where they part."""
+    left, right = one.reset(), other.reset()
+    episodes = np.zeros(ROWS, np.int64)
+    began = time.monotonic()
+    for step in range(EQUAL_STEPS + 1):
+        parted = difference(left, right)
+        if parted:
+            raise CheckFailed(f"step {step}: {parted} (vectorised and single)")
+        if episodes.min() >= EQUAL_EPISODES or time.monotonic() - began > EQUAL_LIMIT_S:
+            break
+        columns = actions(left)
+        left, right = one.step(columns), other.step(columns)
+        episodes += left.terminated | left.truncated
+    _begin_anew_alike(one, other, actions, left)
     notes = () if episodes.any() else (f"no episode ended in {step} steps: endings were not compared",)
     return ok(f"{step} steps, {int(episodes.sum())} episodes in {ROWS} environments", notes)
 
 
-def _begin_anew_alike(one: Recorder, other: Recorder, actions: Callable[[Step], NDArray[Any]], last: Step) -> None:
+def _begin_anew_alike(one: Recorder, other: Recorder, actions: Actions, last: Step) -> None:
     """`end_episodes`, where the vectorised form has it, resets those rows in the next step and no others."""
     if not ends_episodes(one.group):
         return
@@ -169,7 +181,7 @@ def saved_state(variant: Variant) -> Result:
     return ok(" and ".join(forms))
 
 
-def _continues(group: Recorder, copy: Recorder, actions: Callable[[Step], NDArray[Any]]) -> bool:
+def _continues(group: Recorder, copy: Recorder, actions: Actions) -> bool:
     """Compare a group with its copy; False where it cannot be saved."""
     last = group.reset()
     for _ in range(37):

@@ -96,7 +96,13 @@ def effective_prefixes(subject: Subject) -> Result:
     for text, family in declared.items():
         if (text, family) not in effective:
             raise CheckFailed(f"'{text}...' does not reach '{family}': it is another distribution's, or the prefix is reserved")
-    return ok(", ".join(f"{text}... is {family}" for text, family in sorted(declared.items())))
+    others = [prefix for prefix in prefixes() if prefix.dist != record.dist]
+    notes = tuple(
+        f"'{other.text}...' is '{other.family}' of {other.dist}: where a name begins with both, the longer one counts"
+        for other in others
+        if any(other.text.startswith(text) or text.startswith(other.text) for text in declared)
+    )
+    return ok(", ".join(f"{text}... is {family}" for text, family in sorted(declared.items())), notes)
 
 
 METADATA = (status, entry_point_name, entry_point_target, requires_core, readable_version, effective_prefixes)

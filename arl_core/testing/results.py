@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, Literal, TypeVar
 from unittest import SkipTest
 
 from arl_core.interfaces import UserError
-from arl_core.registry.loading import cause
+from arl_core.registry.loading import cause, place_of
 
 S = TypeVar("S")
-
-_CORE = str(Path(__file__).parents[1])
-_LIBRARIES = ("/gymnasium/", "/numpy/", "/torch/", "/pydantic/", "/pluggy/", "/importlib/", "<frozen ")
 
 
 @dataclass(frozen=True)
@@ -121,7 +116,4 @@ def _told(error: BaseException) -> str:
     """An exception on one line, with the place in the plugin's code that raised it."""
     if isinstance(error, UserError):
         return str(error)
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_CORE)]
-    own = [frame for frame in frames if not any(library in frame.filename for library in _LIBRARIES)] or frames
-    place = f" ({Path(own[-1].filename).name}:{own[-1].lineno} in {own[-1].name})" if own else ""
-    return f"{cause(error)}{place}"
+    return f"{cause(error)}{place_of(error)}"

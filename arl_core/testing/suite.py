@@ -39,7 +39,7 @@ def _built(subject: Subject) -> Iterator[Stage]:
     from arl_core.testing.environments import ENVIRONMENTS
     from arl_core.testing.groups import GROUPS, option_values
     from arl_core.testing.training import trains
-    from arl_core.testing.wrappers import keeps_the_api, wrapper_cases
+    from arl_core.testing.wrappers import WRAPPERS, wrapper_cases
 
     for variant in subject.variants:
         environments = [rule.of(variant) for rule in ENVIRONMENTS]
@@ -47,7 +47,7 @@ def _built(subject: Subject) -> Iterator[Stage]:
     if subject.variants:
         yield Stage([option_values.of(subject)])
     for wrapper in wrapper_cases(subject):
-        yield Stage([keeps_the_api.of(wrapper)])
+        yield Stage([rule.of(wrapper) for rule in WRAPPERS])
     for encoder in encoder_cases(subject):
         yield Stage([rule.of(encoder) for rule in ENCODERS])
     if subject.variants:

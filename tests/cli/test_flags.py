@@ -47,7 +47,7 @@ def test_options_of_a_family() -> None:
     words = "--maze.new-maze-each-episode --maze.size 5 --maze.shift -1 --maze.kind=a=b --serial"
     parsed = parse(words.split(), FLAGS)
     assert parsed.options == {
-        ("maze", "new_maze_each_episode"): "true",
+        ("maze", "new_maze_each_episode"): None,
         ("maze", "size"): "5",
         ("maze", "shift"): "-1",
         ("maze", "kind"): "a=b",

@@ -55,6 +55,8 @@ def test_help_imports_nothing_heavy(words: str) -> None:
             "--agent_policies: not JSON or YAML: expected ',' or '}', but got '<stream end>', got '{red:0'",
         ),
         ("run --gama 1", "no flag --gama. Did you mean --gamma?"),
+        ("config --env maze --maze.observation --seed 3", "--maze.observation needs a value"),
+        ("config --env maze --observaton pixels", "no flag --observaton. Did you mean --maze.observation?"),
         ("config --env maze --max-steps 5", "no flag --max-steps. Did you mean --maze.max_steps?"),
         ("run --env=maze --no-compass", "no flag --no-compass. See --help"),
         ("run --env gym:CartPole-v1 --serial maybe", "--serial: expected true or false, got 'maybe'"),
@@ -140,6 +142,10 @@ def test_a_mistake_is_one_line_and_exit_2(
             "maze.observation: grid",
             "run.yaml: no configuration field 'maze.observation'. "
             "Environment options stand under env_options: {observation: grid}",
+        ),
+        (
+            "env: maze\nobservation: grid",
+            "run.yaml: no configuration field 'observation'. Environment options stand under env_options: {observation: grid}",
         ),
         ("env_option: {a: 1}", "run.yaml: no configuration field 'env_option'. Did you mean 'env_options'?"),
         ("plugins.block: [x]", "run.yaml: no configuration field 'plugins.block'. Did you mean 'plugins_block'?"),

@@ -122,3 +122,42 @@ def test_an_action_goes_into_columns_and_back(space: spaces.Space[Any]) -> None:
         (back,) = layout.to_env(columns)
         flat = (spaces.utils.flatten(space, value) for value in (action, back))
         np.testing.assert_array_equal(*flat)
+
+
+def cart_pole(seed: int) -> GroupEnv:
+    plain = gymnasium.make("CartPole-v1").unwrapped
+    spaces_of = plain.observation_space, plain.action_space
+    return GroupEnv(lambda context: SingleEnvGroup([plain], [context]), EnvContext(0, 0, seed), *spaces_of)
+
+
+def played(env: GroupEnv, steps: int, ended: bool) -> tuple[list[Any], bool]:
+    """What is seen in some steps to the left, where the last one may have ended an episode; whether the last of these has."""
+    seen: list[Any] = []
+    for _ in range(steps):
+        if ended:
+            seen.append(env.reset()[0])
+        observation, _, ended, _, _ = env.step(0)
+        seen.append(observation)
+    return seen, ended
+
+
+@pytest.mark.parametrize("steps", range(6, 14))  # at one of them an episode ends
+def test_it_is_saved_where_its_group_can_be(steps: int) -> None:
+    one, other = cart_pole(5), cart_pole(6)
+    one.reset()
+    _, ended = played(one, steps, ended=False)
+    state = one.get_state()
+    assert state is not None
+    other.set_state(state)
+    assert np.array_equal(played(one, 60, ended)[0], played(other, 60, ended)[0])
+    for env in (one, other):
+        env.reset()
+    anew = [env.reset()[0] for env in (one, other)]  # in the middle of an episode: in a new group
+    assert np.array_equal(*anew)
+
+
+def test_it_is_not_saved_where_its_group_cannot_be() -> None:
+    env = GroupEnv(group_of_one, EnvContext(0, 0, 5), OBSERVATIONS, ACTIONS)
+    assert env.get_state() is None
+    env.reset()
+    assert env.get_state() is None

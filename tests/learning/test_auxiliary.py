@@ -113,3 +113,25 @@ def test_what_is_no_algorithm_is_named(make_school: Any) -> None:
     parts = replace(school.recipe.parts, algorithm="builtins:dict")
     with pytest.raises(UserError, match="algorithm 'appo' is dict, without prepare and loss: derive it from PolicyGradient"):
         Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu")
+
+
+def refused(*_: Any) -> None:
+    raise SystemExit("no licence")
+
+
+def broken(*_: Any) -> None:
+    raise KeyError("x")
+
+
+@pytest.mark.parametrize(("maker", "why"), [("refused", "SystemExit: no licence"), ("broken", "KeyError: 'x'")])
+def test_a_maker_that_fails_or_exits_is_named(make_school: Any, maker: str, why: str) -> None:
+    school = make_school()
+    code = f"{__name__}:{maker}"
+    parts = school.recipe.parts
+    for what, chosen in {
+        "loss 'test/it'": replace(parts, losses=(("test/it", code, {}),)),
+        "algorithm 'appo'": replace(parts, algorithm=code),
+    }.items():
+        with pytest.raises(UserError) as told:
+            Learner(replace(school.recipe, parts=chosen), school.learner.board, "cpu")
+        assert str(told.value) == f"{what} ({code}) cannot be made: {why}"

@@ -107,6 +107,13 @@ def test_broken_plugins_harm_no_other(told: dict[str, str]) -> None:
     assert (told["corridor"], told["gym"]) == ("corridor:short", "gym:CartPole-v1")
 
 
+def test_a_plugin_without_environments_is_told_as_such(fakes: Any) -> None:
+    fakes.module("nets", f"{HOOK}@hookimpl\ndef arl_encoders(): return []")
+    fakes.dist("arl-nets", plugins={"nets": "nets"})
+    told = fakes.messages("nets")["nets"]
+    assert told == "error: 'nets' (arl-nets 1.0) has no environments. What it has: arl plugins show nets"
+
+
 def test_installing_a_plugin_changes_no_run_that_does_not_name_it(fakes: Any) -> None:
     code = """
         import dataclasses

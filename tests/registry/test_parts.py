@@ -98,7 +98,11 @@ def arl_models():
 
 @hookimpl
 def arl_algorithms():
-    return [AlgorithmSpec("parts/reinforce", f"{__name__}:Reinforce", defaults={"with_vtrace": False, "gae_lambda": 1.0})]
+    return [
+        AlgorithmSpec("parts/reinforce", f"{__name__}:Reinforce", defaults={"with_vtrace": False, "gae_lambda": 1.0}),
+        AlgorithmSpec("parts/tabular", f"{__name__}:Reinforce", defaults={"model": "parts/table"}),
+        AlgorithmSpec("parts/usurper", f"{__name__}:Reinforce", defaults={"gamma": 0.9, "env": "maze"}),
+    ]
 
 
 @hookimpl
@@ -157,7 +161,7 @@ from train_parts import model
 
 NOVELTY, TWIN = {"name": "parts/novelty"}, {"name": "parts/twin"}
 RUNS = {"none": [], "one": [NOVELTY], "twin": [TWIN], "both": [NOVELTY, TWIN],
-        "wide": [{"name": "parts/novelty", "options": {"features": 8}}]}
+        "wide": [{"name": "parts/novelty", "options": {"features": 8}}], "same": [{"name": "arl-plugin-parts::parts/novelty"}]}
 
 if __name__ == "__main__":
     serial = json.loads(sys.argv[1])
@@ -284,6 +288,8 @@ def test_mistakes_are_one_line(parts: Any) -> None:
     run = ["run", "--env", "gym:CartPole-v1", "--train_for_env_steps", "100"]
     cases = {
         ("--algo", "parts/reinforse"): "no algorithm 'parts/reinforse'. Did you mean 'parts/reinforce'?",
+        ("--algo", "parts/usurper"): "arl-plugin-parts 0.1: the defaults of algorithm 'parts/usurper' must not set 'env'",
+        ("--encoder", "parts"): "no encoder 'parts'. Plugin 'parts' has: parts/dropping",
         ("--model", "parts/tabel"): "no model 'parts/tabel'. Did you mean 'parts/table'?",
         ("--model", "parts/narrow"): "model 'parts/narrow' gives parameters of shape (2, 3) for two rows, not (2, 2)",
         ("--model", "parts/table", "--encoder", "mlp"): "model 'parts/table' is a whole network: it takes no encoder ('mlp')",
@@ -291,6 +297,7 @@ def test_mistakes_are_one_line(parts: Any) -> None:
         ("--losses", '[{"name": "parts/novelti"}]'): "no loss 'parts/novelti'. Did you mean 'parts/novelty'?",
         ("--losses", "parts/novelti"): "no loss 'parts/novelti'. Did you mean 'parts/novelty'?",
         ("--losses", "parts"): "no loss 'parts'. Plugin 'parts' has: parts/novelty",
+        ("--losses", "parts/novelty,parts/twin,arl-plugin-parts::parts/novelty"): "losses: 'parts/novelty' is there twice",
         ("--losses", '[{"nam": "x"}]'): 'losses: expected {"name": ..., "options": {...}}',
         ("--algo", "part/reinforce"): "no algorithm 'part/reinforce': no plugin 'part' is installed. Did you mean 'parts'?",
     }
@@ -309,6 +316,19 @@ for arguments in {list(cases)!r}:
         assert code == "2 ", (arguments, text)
         assert message in text
         assert len(text.strip().splitlines()) <= 2, text
+
+
+def test_a_network_that_an_algorithm_sets_takes_the_place_of_the_familys_encoder(parts: Any) -> None:
+    parts.corridor()
+    result = parts.python(
+        """
+        from arl_core.config import Layer
+        from arl_core.registry import resolve_run
+        config = resolve_run(Layer("keyword", {"env": "corridor", "algo": "parts/tabular"}), environ={})[0].config
+        result = [config.model, config.encoder]
+        """
+    )
+    assert result == ["parts/table", None]
 
 
 def test_they_are_shown(parts: Any) -> None:

@@ -71,6 +71,18 @@ def renamed_variant(fakes: Any) -> None:
     source.write_text(source.read_text().replace('"short"', '"brief"'))
 
 
+def test_a_run_stays_what_it_is_where_a_longer_prefix_comes_to_claim_its_historical_name(fakes: Any) -> None:
+    fakes.corridor()
+    named = ["corridor-short" if word == "corridor" else word for word in RUN]
+    assert fakes.arl(*named).returncode == 0
+    fakes.module("shop", "")
+    fakes.dist("arl-plugin-shop", plugins={"shop": "shop"}, prefixes={"corridor-sh": "shop"})
+    assert "environment 'shop'" in fakes.arl("run", *named[1:], "--experiment", "new").stderr
+    done = fakes.arl(*RESUME, "80")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((fakes.folder / "train_dir" / "r" / "config.json").read_text())["env"]["id"] == "corridor:short"
+
+
 def test_a_configuration_that_is_nested_too_deeply_is_none(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[" * 200_000)
     with pytest.raises(UserError, match=r"is not a run directory: config.json: RecursionError: "):

@@ -35,6 +35,13 @@ def test_owners_in_order(tmp_path: Path) -> None:
     assert env.id == "gym:CartPole-v1"
 
 
+def test_a_plugin_is_asked_by_the_algorithms_own_name() -> None:
+    plain, spelt = (
+        resolve_run(CARTPOLE, Layer("keyword", {"algo": name}), environ={})[0] for name in ("appo", "arl-core::appo")
+    )
+    assert spelt.config.learning_rate == plain.config.learning_rate == _PARAMS["gym:CartPole-v1"]["learning_rate"]
+
+
 def test_an_environments_plugin_stands_above_the_algorithm(fakes: Any) -> None:
     fakes.corridor()
     module = fakes.folder / "arl_plugin_corridor.py"
@@ -136,9 +143,14 @@ def test_environment_variables() -> None:
     environ = {"ARL_WORKER_NUM_SPLITS": "none", "ARL_ENV_OPTIONS": "{size: 3}", "ARL_ENCODER_TYPE": "none", "HOME": "/"}
     layer = environment_layer(environ)
     assert layer.values == {"worker_num_splits": None, "env_options": {"size": 3}, "encoder": "none"}
-    with pytest.raises(UserError) as caught:
-        environment_layer({"ARL_GAMA": "1"})
-    assert str(caught.value) == "environment variable ARL_GAMA: no such configuration field. Did you mean 'ARL_GAMMA'?"
+    hints = {
+        "ARL_GAMA": "Did you mean 'ARL_GAMMA'?",
+        "ARL_OBSERVATION": "Options of the environment: ARL_ENV_OPTIONS='{name: value}'",
+    }
+    for name, hint in hints.items():
+        with pytest.raises(UserError) as caught:
+            environment_layer({name: "1"})
+        assert str(caught.value) == f"environment variable {name}: no such configuration field. {hint}"
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 from tiny_envs import Bandit, DictBandit
@@ -194,9 +195,12 @@ def test_a_network_that_has_no_memory_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("maker", "message"),
-    [("tiny_envs:broken_encoder", "KeyError: 'pixels'"), ("tiny_envs:narrow_encoder", "RuntimeError: mat1 and mat2 shapes"),
-     ("tiny_envs:none", "AttributeError")],
-)  # fmt: skip
+    [
+        ("tiny_envs:broken_encoder", r"KeyError: 'pixels' \(tiny_envs\.py:\d+ in broken_encoder\)"),
+        ("tiny_envs:narrow_encoder", "RuntimeError: mat1 and mat2 shapes"),
+        ("tiny_envs:none", "AttributeError"),
+    ],
+)
 def test_an_encoder_that_fails_is_named(maker: str, message: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "arl")
     resolved, env = resolve_run(Layer("test", {"env": Bandit, "device": "cpu"}))
@@ -204,6 +208,29 @@ def test_an_encoder_that_fails_is_named(maker: str, message: str, caplog: pytest
     with pytest.raises(UserError, match=f"encoder 'auto' cannot be used for observations obs .*{message}"):
         make_plan(resolved.config, env, parts)
     assert "Traceback" in caplog.text
+
+
+class Nested(gym.ObservationWrapper[Any, Any, Any]):
+    """A mask where none is looked for."""
+
+    def __init__(self) -> None:
+        super().__init__(Bandit())
+        mask = gym.spaces.MultiBinary(2)
+        self.observation_space = gym.spaces.Dict(
+            {"inner": gym.spaces.Dict({"obs": self.env.observation_space, "action_mask": mask})}
+        )
+
+    def observation(self, observation: Any) -> Any:
+        return {"inner": {"obs": observation, "action_mask": np.ones(2, np.int8)}}
+
+
+def test_a_mask_that_masks_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    resolved, env = resolve_run(Layer("test", {"env": Nested, "device": "cpu"}))
+    make_plan(resolved.config, env, run_parts(resolved.config))
+    assert (
+        "observation 'inner.action_mask' masks no actions: a mask is the key action_mask of the observation itself"
+        in caplog.text
+    )
 
 
 def test_an_encoder_that_fails_is_told_the_shapes_that_it_was_given() -> None:

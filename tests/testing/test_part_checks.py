@@ -27,8 +27,11 @@ def test_models_losses_and_algorithms_are_trained(install_parts: Install) -> Non
     ("old", "new", "rule", "says"),
     [
         ('"gamma": 0.98', '"gama": 0.98', "algorithm.defaults", "Did you mean 'gamma'?"),
+        ('"gamma": 0.98', '"env": "maze"', "algorithm.defaults", "must not set 'env'"),
         ("self, obs_space, num_params, cfg", "self, obs_space", "descriptions.code", "is called as (..., ..., ...)"),
         ("return self.scale.square()", "return 1 / 0 * self.scale", "part.trains", "ZeroDivisionError"),
+        ("out[:, -1], None", "out[:, -1:], None", "part.trains", "gives values of shape (2, 1) for two rows"),
+        ("out[:, -1], None", "out[:, -1, 0], None", "part.trains", "cannot be used for observations obs (4,): IndexError"),
         ("class Algorithm(PolicyGradient):", "class Algorithm:", "part.trains", "with gym:CartPole-v1 the run ended"),
     ],
 )  # fmt: skip
@@ -45,6 +48,17 @@ def test_a_broken_part_is_found(old: str, new: str, rule: str, says: str, instal
 def test_a_part_may_refuse_the_plain_environment(install_parts: Install) -> None:
     refusal = 'from arl_core.interfaces import UserError; raise UserError("images only")'
     install_parts("picky", "super().__init__()\n        self.layer", f"super().__init__(); {refusal}; self.layer")
-    check = next(check for check in plugin_checks("picky") if check.id == "part.trains[picky/model]")
-    assert check.result().outcome == "skip"
-    assert "images only" in check.result().message
+    result = next(check for check in plugin_checks("picky") if check.id == "part.trains[picky/model]").result()
+    assert result.outcome == "skip"
+    assert "images only" in result.message
+
+
+def test_a_part_for_images_is_trained_with_images(install_parts: Install) -> None:
+    first = "self.layer = nn.Linear(sum(leaf.shape[0] for leaf in obs_space.values()), num_params + 1)"
+    mine = """from arl_core.interfaces import UserError
+        if len(obs_space["obs"].shape) != 3:
+            raise UserError("images only")
+        self.layer = nn.Sequential(nn.Flatten(), nn.Linear(40 * 48 * 3, num_params + 1))"""
+    install_parts("seeing", first, mine)
+    result = next(check for check in plugin_checks("seeing") if check.id == "part.trains[seeing/model]").result()
+    assert result.message.startswith("py:arl_core.testing.plain:Pictures: "), result

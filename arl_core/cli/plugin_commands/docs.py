@@ -70,10 +70,7 @@ def _family(family: dict[str, Any], prefixes: Iterable[str]) -> list[str]:
     if family["open_ended"]:
         lines += ["", f"Any variant can be named: `--env {name}:NAME`."]
     begins = tuple(prefixes)
-    rows = [
-        (f"`{v['id']}`", _codes(a if a.startswith(begins) else f"{name}:{a}" for a in v["also_called"]), _variant(name, v))
-        for v in family["variants"]
-    ]
+    rows = [(f"`{v['id']}`", _codes(v["also_called"]), _variant(name, v)) for v in family["variants"]]
     lines += _table(None, ("`--env`", "also", ""), rows)
     notes = [f"Names that begin with {_codes(begins)} are {name}'s too."] if begins else []
     notes += [f"Wrapper: `{wrapper_text(wrapper)}`." for wrapper in family["wrappers"]]
