@@ -1,5 +1,7 @@
+import sys
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import PolicySnapshot, Snapshot
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests of this folder import what they share
 
 
 @pytest.fixture
