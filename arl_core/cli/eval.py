@@ -26,7 +26,7 @@ USAGE = """usage: arl eval RUN_DIR [--episodes N] [--no-deterministic] [--seed N
   --episodes N         how many episodes to play (default: 10)
   --deterministic      the most probable action (default), or --no-deterministic: sampled ones
   --seed N             of the evaluation's environments (default: one of their own, apart from training's)
-  --json               the numbers as JSON
+  --json               the numbers as JSON, with the returns and lengths of all episodes
   --picture FILE.png   also save a picture of an episode
   --checkpoint WHICH   the newest weights (latest, the default), the best (save_best_metric), or a file or folder
   --policy N           of a run of several policies: all agents are played by this one (default: each by its own)
@@ -72,6 +72,7 @@ def command(arguments: list[str]) -> int:
             checkpoint=str(parsed.values.get("checkpoint", "latest")),
             policy=policy,
             env=env,
+            per_episode=bool(parsed.values.get("json")),
         )
     except EnvironmentFault as fault:  # its author's affair: how it came to this, in their code
         traceback.print_exception(fault.__cause__)

@@ -234,13 +234,19 @@ class APPO:
     # ----------------------------------------------------------------- playing
 
     def evaluate(
-        self, episodes: int = 10, deterministic: bool = True, seed: int | None = None, policy: int | None = None
-    ) -> dict[str, float | int]:
+        self,
+        episodes: int = 10,
+        deterministic: bool = True,
+        seed: int | None = None,
+        policy: int | None = None,
+        per_episode: bool = False,
+    ) -> dict[str, Any]:
         """Play episodes on environments of their own, with the present weights and frozen normalisers. Every agent is played by
         its policy, or all by `policy`; each has a return of its own.
 
         Returns `episodes`, `return_mean`, `return_std`, `return_min`, `return_max` (sums of the environment's own rewards),
-        `length_mean` (steps) and the means of what the environment reports. Raises UserError.
+        `length_mean` (steps) and the means of what the environment reports; with `per_episode` also `returns` and `lengths`, a
+        list each, an entry an episode (and agent) in the order in which they ended. Raises UserError.
         """
         trainer = self._trainer
         trainer.read_weights()
@@ -252,7 +258,7 @@ class APPO:
             Cast(trainer.models, agents), self.resolved_env, self.config,
             episodes=episodes, deterministic=deterministic, seed=seed,
         )  # fmt: skip
-        return result.summary()
+        return {**result.summary(), **(result.per_episode() if per_episode else {})}
 
     def predict(
         self,

@@ -218,14 +218,17 @@ def evaluate_run(
     checkpoint: str = "latest",
     policy: int | None = None,
     env: str | None = None,
-) -> dict[str, float | int | str]:
+    per_episode: bool = False,
+) -> dict[str, Any]:
     """Evaluate the weights that `checkpoint` names (as `find_checkpoint`), `layers` over the saved configuration. Each agent is
-    played by its policy, or all by `policy`. `picture` writes an episode's last frame as a PNG; `env` is that of `load_policy`.
-    Raises UserError."""
+    played by its policy, or all by `policy`. `picture` writes an episode's last frame as a PNG; `env` is that of `load_policy`,
+    `per_episode` that of `APPO.evaluate`. Raises UserError."""
     run = _SavedRun(run_dir, *layers, env=env)
     cast, file = run.cast(checkpoint, policy)
     result = evaluate_cast(cast, run.env, run.cfg, episodes=episodes, deterministic=deterministic, seed=seed)
-    values: dict[str, float | int | str] = {"env": run.env.id, "checkpoint": file.name, **result.summary()}
+    values: dict[str, Any] = {"env": run.env.id, "checkpoint": file.name, **result.summary()}
+    if per_episode:
+        values |= result.per_episode()
     if picture is not None:
         pixels = play_picture(cast, run.env, run.cfg, deterministic=deterministic, seed=seed)
         try:

@@ -41,6 +41,10 @@ class Evaluation:
             **means,
         }
 
+    def per_episode(self) -> dict[str, list[Any]]:
+        """The figures of each, in the order in which they ended."""
+        return {"returns": list(self.returns), "lengths": list(self.lengths)}
+
     def _by_policy(self) -> dict[str, float]:
         """Mean return of each policy, where several play."""
         policies = np.array(self.policies)

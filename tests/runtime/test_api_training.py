@@ -349,7 +349,9 @@ def test_evaluate_is_reproducible_and_changes_nothing(model: APPO) -> None:
     assert first["length_mean"] == first["return_mean"]  # CartPole: 1 a step
     assert model.evaluate(episodes=5, deterministic=False) == model.evaluate(episodes=5, deterministic=False)
     assert model.evaluate(episodes=20, seed=5, deterministic=False) != model.evaluate(episodes=20, seed=6, deterministic=False)
-    assert model.evaluate(episodes=70)["episodes"] == 70  # more than environments that play at once
+    many = model.evaluate(episodes=70, per_episode=True)  # more than environments that play at once
+    assert many["episodes"] == len(many["returns"]) == len(many["lengths"]) == 70
+    assert (many["return_mean"], many["length_mean"]) == (np.mean(many["returns"]), np.mean(many["lengths"]))
     with pytest.raises(UserError, match="episodes"):
         model.evaluate(episodes=0)
     assert model._trainer.engine.balance() == before
