@@ -25,7 +25,7 @@ test: $(VENV)/.ready-dev
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
 
-RUNS := tests/end_to_end tests/faults tests/runtime
+RUNS := tests/end_to_end tests/faults tests/runtime tests/examples tests/multi_agent
 PYTEST = COVERAGE_FILE=.coverage.$@ $(BIN)/python -m pytest -q -m "not slow" --cov --cov-report= -p no:cacheprovider
 test-runs: $(VENV)/.ready-dev
 	$(PYTEST) $(RUNS)
