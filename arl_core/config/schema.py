@@ -123,7 +123,7 @@ class SamplingFields(BaseModel):
     serial: bool = Field(False, description="everything in one process, in a fixed order; bit-reproducible")
     sampler_only: bool = Field(False, description="sample and discard: measures the sampler, trains nothing")
     cpu_affinity: bool = Field(False, description="pin each rollout worker to one processor")
-    niceness: int = Field(5, ge=0, le=19, description="niceness added to rollout workers: learners come first")
+    niceness: int = Field(5, ge=0, le=19, description="niceness added to rollout workers and evaluator: learners come first")
     torch_threads: int | None = Field(
         None, ge=1, le=limits.MAX_THREADS, description="CPU threads of learner and evaluate; default: 1, more where that helps"
     )

@@ -1,6 +1,6 @@
 """The evaluator: a process that plays episodes of its own with the published weights while training goes on.
 
-It yields to everyone else (the lowest priority, one thread, few environments), and plays one evaluation at a time.
+It has one thread, few environments and the niceness of rollout workers, and plays one evaluation at a time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from arl_core.sampling.replica import action_seed
 
 FIRST_INDEX = 1 << 19  # of its environments: their streams are neither the training's nor those of `arl eval`
 MAX_ROWS = 8
-NICENESS = 19
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Evaluator:
     """The loop of the evaluator's process."""
 
     def __init__(self, link: ComponentLink, spec: EvaluatorSpec) -> None:
-        os.nice(NICENESS)
+        os.nice(spec.recipe.cfg.niceness)
         torch.set_num_threads(1)
         self.link = link
         self.play = FrozenPlay(spec, link.arena, link.control.beat)
