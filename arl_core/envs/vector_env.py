@@ -17,7 +17,8 @@ from arl_core.envs.group_env import GroupEnv
 from arl_core.envs.make import constructor_arguments
 from arl_core.envs.spaces import ActionLayout, obs_specs
 from arl_core.envs.state import load_env_state, save_env_state
-from arl_core.interfaces import JSON, ArraySpec, EnvContext, EpisodeEnds, StepViews, UserError, load_object
+from arl_core.envs.wrappers.base import WrappedGroup
+from arl_core.interfaces import JSON, ArraySpec, EnvContext, EnvGroup, EpisodeEnds, StepViews, UserError, load_object
 from arl_core.spaces import leaves_of, value_at
 
 
@@ -141,6 +142,13 @@ class VectorOfOne(GroupEnv):
         assert isinstance(self.group, VectorEnvGroup)
         pictures: Any = self.group.env.render()
         return None if pictures is None else pictures[0]
+
+
+def has_one_seed(group: EnvGroup) -> bool:
+    """Whether the environments of `group` share one stream, so that alone each would play other episodes."""
+    while isinstance(group, WrappedGroup):
+        group = group.group
+    return isinstance(group, VectorEnvGroup)
 
 
 def _unfit(env: VectorEnv[Any, Any, Any], mode: Any, wanted: int) -> str:

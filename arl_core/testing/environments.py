@@ -83,13 +83,16 @@ def api(variant: Variant) -> Result:
 
 
 def gymnasium_says(env: gymnasium.Env[Any, Any], *, thoroughly: bool) -> tuple[str, ...]:
-    """What gymnasium warns of, in `check_env` if `thoroughly`, and in a hundred steps. Raises CheckFailed for errors."""
+    """What gymnasium warns of, in `check_env` if `thoroughly`, and in a hundred steps. Raises CheckFailed for errors, and
+    UserError as it comes."""
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             if thoroughly:
                 check_env(obeying_mask(env.unwrapped), skip_render_check=True)
             play(PassiveEnvChecker(_Inside(env)), seed=1, steps=100)
+    except UserError:
+        raise
     except (AssertionError, TypeError, ValueError, KeyError) as error:
         raise CheckFailed(f"gymnasium says: {' '.join(str(error).split())}") from error
     return tuple(dict.fromkeys(_plain_text(w) for w in caught if not any(e in str(w.message) for e in _EXPECTED)))
