@@ -55,7 +55,7 @@ class MaskFromInfo(Wrapper):
 
     def _mask(self, info: dict[str, Any]) -> NDArray[np.int8]:
         if self._key not in info:
-            raise ValueError(f"wrapper 'mask-from-info': info has no '{self._key}', only {sorted(info)}")
+            raise UserError(f"wrapper 'mask-from-info': info has no '{self._key}', only {sorted(info)}")
         given = info[self._key]
         if isinstance(given, np.ndarray) and given.shape == (self._size,):
             mask = given
