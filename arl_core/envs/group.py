@@ -264,6 +264,8 @@ class SingleEnvGroup:
         try:
             observation = observed(self.envs[i].reset(seed=seed))
             self._check(observation)
+        except UserError:  # it refuses what was asked for
+            raise
         except (Exception, SystemExit) as error:
             raise self._fault(i, "reset", error) from error
         self._beat()

@@ -145,6 +145,8 @@ class MultiAgentGroup:
                 raise ValueError("reset() left no agents")
             self._live[i] = False
             self._welcome(i, observations, rows)
+        except UserError:  # it refuses what was asked for
+            raise
         except (Exception, SystemExit) as error:
             raise self._fault(i, "reset", error) from error
         self._elapsed[i] = 0

@@ -105,6 +105,8 @@ class VectorEnvGroup:
         """Within: what the environments raise becomes an EnvironmentFault, which names the first of them."""
         try:
             yield
+        except UserError:
+            raise
         except (Exception, SystemExit) as error:
             with_others = f"{where} of {self.num_envs} environments together"
             raise EnvironmentFault(failed(self._context, with_others, error)) from error

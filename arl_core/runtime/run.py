@@ -100,6 +100,10 @@ def _train(
             outcome = trainer.train(cfg.train_for_env_steps, cfg.train_for_seconds, observe)
             if outcome is not Outcome.FAILURE and trainer.snapshot is not None:
                 observe(trainer.snapshot, trainer.engine.statistics.episodes)
+        except UserError:
+            if trainer.snapshot is None and not resume:  # an environment refused to begin: there is no run to describe
+                (directory.path / "config.json").unlink(missing_ok=True)
+            raise
         finally:
             board.close()
         return _ending(trainer, outcome, directory.path, begin)

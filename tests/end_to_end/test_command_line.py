@@ -170,7 +170,9 @@ def test_serial_run_and_picture(tmp_path: Path) -> None:
     assert "cannot write the picture" in failed.stderr
 
 
-@pytest.mark.parametrize("words", [("--device", "cuda:99"), ("--encoder", "nature"), ("--model", "nobody/none")])
+@pytest.mark.parametrize(
+    "words", [("--device", "cuda:99"), ("--encoder", "nature"), ("--model", "nobody/none"), ("--wrappers", "mask-from-info")]
+)
 def test_a_mistake_leaves_no_directory(words: tuple[str, ...], tmp_path: Path) -> None:
     for name in ((), ("--experiment", "x")):
         done = arl("run", *NAMED, "--train_dir", "runs", *name, *words, cwd=tmp_path)
