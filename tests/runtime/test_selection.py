@@ -170,7 +170,7 @@ def test_weights_are_evaluated_while_they_are_trained(serial: bool) -> None:
         assert values["eval/return_mean"] == last["return_mean"]
         if not serial:
             process = psutil.Process(pids_of(model)["evaluator-0"])
-            assert process.nice() == 19
+            assert process.nice() == psutil.Process().nice() + model.config.niceness
 
 
 def test_an_evaluation_is_that_of_the_frozen_weights(serial: bool) -> None:
