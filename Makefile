@@ -10,27 +10,30 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DIST   ?= dist
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: run test test-runs test-parts test-all test-newest check format setup setup-dev bench dist clean
+.PHONY: run test test-runs test-rest test-plugins test-all test-newest check format setup setup-dev bench dist clean
 
 run: $(VENV)/.ready
 	$(BIN)/arl run --env maze --experiment maze-demo-$$(date +%Y%m%d-%H%M%S) --train-dir train_dir
 	$(BIN)/arl eval $$(ls -td train_dir/maze-demo-* | head -1) --episodes 20 --picture maze.png
 	@echo "The solved path: maze.png"
 
-# Two halves side by side: whole runs with their processes, and everything else. Each is printed when it ends.
+# Three parts side by side, as much of each is waiting: whole runs with their processes, everything else, and the plugins. Each is
+# printed when it ends.
 test: $(VENV)/.ready-dev
 	@rm -f .coverage*
-	@echo "Testing, some minutes: two halves side by side, each is printed when it ends."
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-runs test-parts
+	@echo "Testing, some minutes: three parts side by side, each is printed when it ends."
+	@$(MAKE) --no-print-directory -j3 --output-sync=target test-runs test-rest test-plugins
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
 
-RUNS := tests/end_to_end tests/faults tests/runtime tests/examples tests/multi_agent
+RUNS := tests/end_to_end tests/faults tests/runtime
 PYTEST = COVERAGE_FILE=.coverage.$@ $(BIN)/python -m pytest -q -m "not slow" --cov --cov-report= -p no:cacheprovider
 test-runs: $(VENV)/.ready-dev
 	$(PYTEST) $(RUNS)
-test-parts: $(VENV)/.ready-dev
-	$(PYTEST) tests plugins $(RUNS:%=--ignore=%)
+test-rest: $(VENV)/.ready-dev
+	$(PYTEST) tests $(RUNS:%=--ignore=%)
+test-plugins: $(VENV)/.ready-dev
+	$(PYTEST) plugins
 
 test-all: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered

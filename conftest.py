@@ -2,5 +2,5 @@
 
 import os
 
-# The halves of `make test` share the cores: threads of torch that wait for each other there take many times as long as one.
+# The parts of `make test` share the cores: threads of torch that wait for each other there take many times as long as one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
