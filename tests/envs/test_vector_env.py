@@ -16,7 +16,7 @@ from gymnasium.wrappers import TimeLimit
 
 from arl_core.envs.faults import EnvironmentFault
 from arl_core.envs.group import SingleEnvGroup
-from arl_core.envs.vector_env import VectorEnvGroup, make_single
+from arl_core.envs.vector_env import VectorEnvGroup, VectorOfOne, make_single
 from arl_core.interfaces import EnvContext, UserError
 
 ENVS = 4
@@ -167,17 +167,28 @@ def test_faults_name_the_environments(answer: Callable[[Any], Any], told: str) -
         step(group, views)
 
 
-def test_one_of_them_is_a_gymnasium_environment() -> None:
-    env = make_single(
+def one_cart_pole(render_mode: str | None = None) -> VectorOfOne:
+    return make_single(
         options=None,
-        context=EnvContext(run_seed=0, index=0, seed=3, render_mode="rgb_array"),
+        context=EnvContext(run_seed=0, index=0, seed=3, render_mode=render_mode),
         target="gymnasium.envs.classic_control.cartpole:CartPoleVectorEnv",
         arguments={"max_episode_steps": 5},
     )
+
+
+def test_one_of_them_is_a_gymnasium_environment() -> None:
+    env = one_cart_pole()
     first, _ = env.reset()
     assert env.observation_space.contains(first)
     ends = [env.step(1)[2:4] for _ in range(5)]
     assert ends == [(False, False)] * 4 + [(False, True)]
+    env.close()
+
+
+def test_one_of_them_is_drawn() -> None:
+    pytest.importorskip("pygame")
+    env = one_cart_pole("rgb_array")
+    env.reset()
     picture = env.render()
     assert picture.shape == (400, 600, 3)
     assert len(np.unique(picture)) > 3
