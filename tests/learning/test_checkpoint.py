@@ -7,6 +7,7 @@ import pickle
 import resource
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -300,5 +301,6 @@ def test_a_process_killed_at_every_operation_of_a_save_leaves_a_checkpoint(folde
         if status == 0:
             break
     # killed before: opening, writing half, writing the rest, syncing, renaming | syncing the folder, removing the oldest
-    assert newest == [2, 2, 2, 2, 2, 3, 3, 3]
-    assert last_words == [*[-signal.SIGKILL] * 7, 0]
+    seen = 2 if sys.version_info >= (3, 11) else 1  # pathlib of 3.10 removes by a reference of its own, which is not counted
+    assert newest == [2, 2, 2, 2, 2, *[3] * seen, 3]
+    assert last_words == [*[-signal.SIGKILL] * (5 + seen), 0]
