@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from run_support import eventually
 
 from arl_core.runtime.output import Output
@@ -38,4 +39,8 @@ def test_what_never_ends_a_line_is_not_kept() -> None:
 def test_nobody_need_be_shown_anything() -> None:
     output = Output()
     os.write(output.writer, b"unseen")
+    ends = output.writer, output._reader
     output.close()
+    for descriptor in ends:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
