@@ -33,8 +33,6 @@ def load_object(reference: str) -> Any:
 
 
 # --------------------------------------------------------------------------- what plugins describe
-
-
 @dataclass(frozen=True)
 class WrapperRef:
     """A wrapper by its registered name, with its options. It applies where the environment's options equal `when`.
@@ -157,8 +155,6 @@ class LossSpec:
 
 
 # --------------------------------------------------------------------------- what crosses into a worker
-
-
 @dataclass(frozen=True)
 class RunParts:
     """The code that a configuration's names mean, as "module:attribute"."""
@@ -205,8 +201,6 @@ class EnvContext:
 
 
 # --------------------------------------------------------------------------- what extensions are told
-
-
 @dataclass(frozen=True, eq=False)
 class RunInfo:
     """One call of `train`: the same object, an extension's own, in all of its hooks until it ends, so it may be a key."""
@@ -232,13 +226,20 @@ class RunResult:
 
 
 # --------------------------------------------------------------------------- the way of a frame
-
-
 class ArraySpec(NamedTuple):
     """Shape (of one row, without batch axes) and NumPy dtype name."""
 
     shape: tuple[int, ...]
     dtype: str
+
+
+class FrameStacking(NamedTuple):
+    """An observation array that is the last `frames` frames, oldest first, joined on `axis`; before the first of an episode
+    are copies of it, or zeros. An environment says so in `frame_stacks`, key -> FrameStacking: frames are then stored once."""
+
+    frames: int
+    axis: int
+    copies_first: bool
 
 
 class StepViews(NamedTuple):

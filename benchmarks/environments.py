@@ -47,7 +47,7 @@ def alone(name: str, num_envs: int) -> float:
     """Steps a second of one group on one core; of several agents, each agent's."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     group = build_group(resolve_env(name), make_contexts(1, 0, num_envs))
-    _, space, agents = probe_spaces(resolve_env(name), defaults(name))
+    _, space, agents, _ = probe_spaces(resolve_env(name), defaults(name))
     rows = num_envs * max(len(agents), 1)
     obs = {key: np.zeros((rows, *spec.shape), spec.dtype) for key, spec in group.obs_specs.items()}
     views = StepViews(obs, np.zeros(rows, np.float32), *np.zeros((3, rows), np.bool_))

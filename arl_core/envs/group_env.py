@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from arl_core.envs.spaces import ActionLayout
 from arl_core.envs.state import rng_from_array, rng_to_array
-from arl_core.interfaces import EnvContext, EnvGroup, StepViews
+from arl_core.interfaces import EnvContext, EnvGroup, FrameStacking, StepViews
 from arl_core.spaces import joined, key_of, walk
 
 
@@ -34,6 +34,7 @@ class GroupEnv(gymnasium.Env[Any, Any]):
     ) -> None:
         self.observation_space = observation_space
         self.action_space = action_space
+        self.frame_stacks: Mapping[str, FrameStacking] = {}  # whoever makes it may know more
         self.group: EnvGroup | None = None  # the present one
         self.np_random = np.random.default_rng(context.seed)
         self._make_group = make_group

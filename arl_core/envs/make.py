@@ -11,10 +11,11 @@ from importlib import import_module
 from typing import Any
 
 import gymnasium
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from arl_core.envs.faults import close_quietly
 from arl_core.envs.multi_agent import ParallelEnv, is_parallel
-from arl_core.interfaces import JSON, EnvContext, ResolvedEnv, UserError, load_object
+from arl_core.interfaces import JSON, EnvContext, FrameStacking, ResolvedEnv, UserError, load_object
 
 
 def build_env(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any]:
@@ -37,8 +38,16 @@ def build_any(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, 
         return env
     env = _wrapped(resolved, env, [])
     if resolved.max_episode_steps is not None:
-        env = gymnasium.wrappers.TimeLimit(env, resolved.max_episode_steps)
+        env = TimeLimit(env, resolved.max_episode_steps)
     return env
+
+
+def frame_stacks_of(env: Any) -> Mapping[str, FrameStacking]:
+    """What an environment says of its stacks of frames (`FrameStacking`), by key; nothing where a wrapper stands around it that
+    might show other observations."""
+    while isinstance(env, TimeLimit | OrderEnforcing | PassiveEnvChecker):
+        env = env.env
+    return getattr(env, "frame_stacks", {})
 
 
 def inner_spaces(resolved: ResolvedEnv, context: EnvContext) -> list[gymnasium.Space[Any]]:

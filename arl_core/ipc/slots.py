@@ -9,15 +9,16 @@ handed over becomes FULL for the policies that own rows of it, and its group may
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from arl_core.interfaces import ArraySpec
+from arl_core.interfaces import ArraySpec, FrameStacking
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.fence import fence
+from arl_core.ipc.stacks import frame_spec
 
 
 class SlotState(IntEnum):
@@ -47,6 +48,7 @@ class SlotShape:
     slots_per_iteration: int = 0  # synchronous mode: slots that each group fills for one iteration; 0: asynchronous
     num_agents: int = 1  # consecutive rows that are the agents of one environment
     snapshots_per_policy: int = 0  # self-play: frozen snapshots of each policy
+    stackings: Mapping[str, FrameStacking] = field(default_factory=dict)  # observations of which slots hold newest frames alone
 
     @property
     def num_slots(self) -> int:
@@ -85,7 +87,13 @@ class SlotShape:
 def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
     """The one table of a trajectory's arrays."""
     p, s, t, e = shape.num_policies, shape.num_slots, shape.rollout, shape.group_size
-    obs = {f"obs.{key}": ArraySpec((s, t + 1, e, *spec.shape), spec.dtype) for key, spec in shape.obs.items()}
+    obs, stacks = {}, {}
+    for key, spec in shape.obs.items():
+        rows, stacking = t + 1, shape.stackings.get(key)
+        if stacking is not None:
+            stacks[f"group.obs.{key}"] = ArraySpec((shape.num_groups, e, *spec.shape), spec.dtype)
+            rows, spec = t + stacking.frames, frame_spec(spec, stacking)
+        obs[f"obs.{key}"] = ArraySpec((s, rows, e, *spec.shape), spec.dtype)
     return {
         "slot.state": ArraySpec((p, s), "int64"),
         "slot.sequence": ArraySpec((s,), "int64"),  # order of completion: monotonic clock, nanoseconds
@@ -101,6 +109,7 @@ def slot_specs(shape: SlotShape) -> dict[str, ArraySpec]:
         "versions": ArraySpec((p, s, t), "int64"),  # of the weights with which each policy acts in its rows
         "rnn_state": ArraySpec((s, e, shape.state_size), "float32"),  # at row 0
         # per group: what outlives a slot
+        **stacks,  # the present ones, which the policy acts on
         "group.last_valid": ArraySpec((shape.num_groups, e), "bool"),  # False: it was a reset, memory starts anew
         "group.request": ArraySpec((shape.num_groups, 8), "int64"),  # central inference: slot, t, sequence, repeated
         "group.answer": ArraySpec((p, shape.num_groups, 8), "int64"),  # central inference: sequence

@@ -16,6 +16,7 @@ from torch import Tensor
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import OwnFrames, SlotInbox, SlotShape
+from arl_core.learning.stacks import FrameStacks
 from arl_core.learning.staging import Staging
 from arl_core.models.distributions import ActionDist
 from arl_core.models.spaces import ACTION_MASK
@@ -55,6 +56,11 @@ class BatchAssembler:
         self._staging = Staging({**shapes, **derived}, pinned=pinned)
         self._copies = self._staging.arrays
         self._batch = {name: self._staging.tensors[name] for name in names}
+        self.stacks: FrameStacks | None = None  # of the present batch
+        if shape.stackings:
+            began = np.zeros((shape.rollout + 1, columns), np.bool_)
+            self.stacks = FrameStacks(shape.stackings, began)
+            self._batch["began"] = torch.from_numpy(began)
         self._state_source = torch.from_numpy(arena["rnn_state"])
         self._state = self._staging.tensors["rnn_state"] if shape.state_size else None
         self._versions = arena["versions"][policy]
@@ -75,6 +81,8 @@ class BatchAssembler:
         part = slice(begin, begin + count) if mine is None else mine[begin : begin + count]
         for name, source in self._sources.items():
             self._copies[name][:, target] = source[self.slot][:, part]
+        if self.stacks is not None:  # a step that is not valid here may be another policy's: only the slot knows resets
+            np.logical_not(self._sources["valid"][self.slot][:, part], out=self.stacks.began[1:, target])
         if mine is not None:
             self._copies["valid"][:, target] = self._own.mask(self.slot)[:, part]
         if self._state is not None:
@@ -92,7 +100,7 @@ class BatchAssembler:
         return self.filled == self.columns
 
     def take(self) -> TrainingBatch:
-        """The batch; its memory is used again by the next `add`, so train on it first."""
+        """The batch; its memory is used again by the next `add`, so train on it first. What `stacks` names are frames in it."""
         b = self._batch
         params = b["outputs"][..., :-1]
         mask = b.get(f"obs.{ACTION_MASK}")

@@ -21,6 +21,7 @@ from arl_core.learning.auxiliary import Auxiliaries, check_scalar, made
 from arl_core.learning.optimizers import make_optimizer
 from arl_core.learning.schedules import LearningRate
 from arl_core.learning.snapshots import SnapshotPool
+from arl_core.learning.stacks import FrameStacks
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
 
@@ -86,10 +87,11 @@ class Learner:
         self.flat.write_to(torch.from_numpy(self.board.buffer_to_write()))
         self.board.publish(self.version)
 
-    def train(self, batch: TrainingBatch, frames: int, *, with_metrics: bool) -> None:
+    def train(self, batch: TrainingBatch, frames: int, *, with_metrics: bool, stacks: FrameStacks | None = None) -> None:
         """`ppo_epochs` passes over the batch in minibatches; then publish.
 
-        `frames` valid frames are in it. `metrics` are refreshed when `with_metrics` (reading them waits for the device).
+        `frames` valid frames are in it; `stacks`: what to make of observations that are frames. `metrics` are refreshed when
+        `with_metrics` (reading them waits for the device).
         """
         if not frames:
             return  # nothing but resets: Adam's momentum alone must not move the weights
@@ -97,6 +99,8 @@ class Learner:
         is_valid = batch.valid  # here, whatever the batch's device
         if self.device.type != "cpu":
             batch = batch.to(self.device)
+        if stacks is not None:
+            batch = stacks.whole(batch)
         if self.auxiliaries is not None:
             batch.bonus = self.auxiliaries.bonus(batch)
         rows, valid = {key: value[:-1].flatten(0, 1) for key, value in batch.obs.items()}, batch.valid.flatten()

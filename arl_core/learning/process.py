@@ -125,7 +125,7 @@ class SlotIntake:
             self._learner.frames += frames
         else:
             self._learner.progress = self._frames() / max(self._planned, int(self._target[0]), 1)
-            self._learner.train(batch, frames, with_metrics=with_metrics)
+            self._learner.train(batch, frames, with_metrics=with_metrics, stacks=self.assembler.stacks)
         slot = self.assembler.slot
         self.assembler.next_batch()
         self._grant_all()

@@ -236,9 +236,10 @@ class AsyncEngine:
                 "or is slow (then raise heartbeat_timeout_s)"
             )
         never_ready = self._lives[component] == 1 and self.control.ack[component.component] == 0
-        if never_ready and name == UserError.__name__:
-            raise UserError(message)  # an environment or a part refuses what was asked for
-        if component.role is Role.LEARNER or never_ready or self._restarts >= self.plan.cfg.max_worker_restarts:
+        refuses = name == UserError.__name__  # an environment or a part, what was asked for: it would again
+        if never_ready and refuses:
+            raise UserError(message)
+        if component.role is Role.LEARNER or never_ready or refuses or self._restarts >= self.plan.cfg.max_worker_restarts:
             used = f" (after {self._restarts} restarts)" if self._restarts else ""
             self._failure = ComponentFailure(what + used, detail)
             raise self._failure

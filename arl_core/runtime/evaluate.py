@@ -160,7 +160,7 @@ class _SavedRun:
                 "%s was trained with %s %s; evaluating with %s %s",
                 run_dir, trained.dist, trained.version, env.dist, env.version,
             )  # fmt: skip
-        obs_space, action_space, self.agents = probe_spaces(env, self.cfg)
+        obs_space, action_space, self.agents, _ = probe_spaces(env, self.cfg)
         self._recipe = ModelRecipe(obs_space, action_space, self.cfg, network_parts(self.cfg, selection))
 
     def network(self, checkpoint: str, policy: int) -> tuple[PolicyNetwork, Path]:

@@ -18,10 +18,10 @@ from arl_core.config import RunConfig
 from arl_core.envs.decorrelate import Decorrelation, ends_episodes
 from arl_core.envs.faults import EnvironmentFault, close_after_use, close_quietly
 from arl_core.envs.group import build_group, make_contexts
-from arl_core.envs.make import build_any
+from arl_core.envs.make import build_any, frame_stacks_of
 from arl_core.envs.multi_agent import is_parallel, shared_spaces
 from arl_core.envs.spaces import ActionLayout, obs_specs
-from arl_core.interfaces import ArraySpec, EnvContext, ResolvedEnv, RunParts, UserError
+from arl_core.interfaces import ArraySpec, EnvContext, FrameStacking, ResolvedEnv, RunParts, UserError
 from arl_core.ipc.component import ComponentSpec
 from arl_core.ipc.control import Role, control_specs
 from arl_core.ipc.mailbox import mailbox_specs
@@ -79,7 +79,8 @@ class Probe(NamedTuple):
 
     obs_space: Any
     action_space: Any
-    agents: tuple[str, ...]  # of an environment of several; otherwise empty
+    agents: tuple[str, ...] = ()  # of an environment of several
+    frame_stacks: Mapping[str, FrameStacking] = {}
 
 
 def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> Probe:
@@ -97,9 +98,20 @@ def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> Probe:
         missing = [name for name in ("observation_space", "action_space") if not hasattr(instance, name)]
         if missing:
             raise UserError(f"environment '{env.id}' has no {' and no '.join(missing)}: set it in its class or in __init__")
-        return Probe(instance.observation_space, instance.action_space, ())
+        return Probe(instance.observation_space, instance.action_space, frame_stacks=_stacks(env, instance))
     finally:
         close_quietly(instance)
+
+
+def _stacks(env: ResolvedEnv, instance: Any) -> dict[str, FrameStacking]:
+    """Those of more than one frame. Raises UserError for a description that cannot be."""
+    specs, stacks = obs_specs(instance.observation_space), frame_stacks_of(instance)
+    for key, stacking in stacks.items():
+        axes = specs[key].shape if key in specs else ()
+        if not 0 <= stacking.axis < len(axes) or stacking.frames < 1 or axes[stacking.axis] % stacking.frames:
+            what = f"'{key}', which is {list(axes)}" if key in specs else f"'{key}', which is none of {', '.join(specs)}"
+            raise UserError(f"environment '{env.id}': its frame_stacks has {stacking} for observation {what}")
+    return {key: stacking for key, stacking in stacks.items() if stacking.frames > 1}
 
 
 @dataclass(frozen=True)
@@ -240,7 +252,7 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
     from arl_core.models.flat import flatten_module
 
     device = resolve_device("cpu" if cfg.hogwild and cfg.device == "auto" else cfg.device)
-    obs_space, action_space, agents = probe_spaces(env, cfg)
+    obs_space, action_space, agents, frame_stacks = probe_spaces(env, cfg)
     casting = casting_of(cfg, agents)
     layout = ActionLayout(action_space)
     recipe = ModelRecipe(obs_space, action_space, cfg, parts)
@@ -272,6 +284,7 @@ def make_plan(cfg: RunConfig, env: ResolvedEnv, parts: RunParts) -> RunPlan:
         slots_per_iteration=slots_per_iteration(cfg, num_agents),
         num_agents=num_agents,
         snapshots_per_policy=casting.snapshots_per_policy if casting is not None else 0,
+        stackings=frame_stacks,
     )
     size = flatten_module(model).nbytes
     policies = policies_of(cfg, agents)

@@ -116,7 +116,9 @@ class Actor(Replica):
         self.state = torch.zeros(len(groups), shape.group_size, shape.state_size)
         self._seen_state = self.state.clone()  # before the last action, for one that is asked for again
         self._last_valid = torch.from_numpy(arena["group.last_valid"])
-        self._obs_array: dict[str, NDArray[Any]] = {key: arena[f"obs.{key}"] for key in shape.obs}
+        self._stacked = frozenset(shape.stackings)  # observations that lie in an array of their group's, not in rows of slots
+        names = {key: f"group.obs.{key}" if key in self._stacked else f"obs.{key}" for key in shape.obs}
+        self._obs_array: dict[str, NDArray[Any]] = {key: arena[name] for key, name in names.items()}
         self._outputs_array: NDArray[np.float32] = arena["outputs"]
         self._actions_array: NDArray[Any] = arena["actions"]
         self._obs = {key: torch.from_numpy(array) for key, array in self._obs_array.items()}
@@ -144,13 +146,13 @@ class Actor(Replica):
         """Why passes on a GPU are not replayed as a graph; "" where they are, or where there is no GPU."""
         return "" if self._graphed is None else self._graphed.refusal
 
-    def _row(self, slot: int, t: int) -> _Row:
+    def _row(self, group: int, slot: int, t: int) -> _Row:
         row = self._rows.get((slot, t))
         if row is None:
             sources: tuple[Mapping[str, Any], Any, Any] = self._obs, self._outputs, self._actions
             if self._dense is not None:
                 sources = self._obs_array, self._outputs_array, self._actions_array
-            obs = {key: array[slot, t] for key, array in sources[0].items()}
+            obs = {key: array[group] if key in self._stacked else array[slot, t] for key, array in sources[0].items()}
             outputs = sources[1][slot, t]
             row = _Row(obs, obs.get(ACTION_MASK), outputs, outputs[:, :-1], sources[2][slot, t])
             self._rows[slot, t] = row
@@ -164,7 +166,7 @@ class Actor(Replica):
         if self.device.type != "cpu":
             self.act_many([group], [slot], [t], [repeated])
             return
-        row, noise = self._row(slot, t), self._noise_of(group, t)
+        row, noise = self._row(group, slot, t), self._noise_of(group, t)
         if self._dense is not None:
             self._dense.outputs_into(row.obs, row.outputs)
             self._dense.choose_into(row.actions, row.params, row.mask, noise)
@@ -206,7 +208,7 @@ class Actor(Replica):
         n = len(groups)
         index = (torch.tensor(slots), torch.tensor(times))
         with torch.inference_mode():
-            inputs = self._gather(torch.as_tensor(slots) * self._num_rows + torch.as_tensor(times))
+            inputs = self._gather(torch.as_tensor(groups), torch.as_tensor(slots) * self._num_rows + torch.as_tensor(times))
             if self._recurrent:
                 before = [self._state_before(*row) for row in zip(groups, slots, times, repeated, strict=True)]
                 inputs[_STATE] = torch.cat(before)
@@ -227,23 +229,23 @@ class Actor(Replica):
         actions = self.model.dist.choose(outputs[:, :-1], obs.get(ACTION_MASK), noise)
         return (outputs, actions) if state is None else (outputs, actions, state)
 
-    def _gather(self, rows: Tensor) -> dict[str, Tensor]:
-        """Observations {"obs.KEY": [n * E, ...]} of n rows of slots, in pinned memory where they go to a GPU. What is on its
-        way there must not be overwritten: whoever gathers waits for the answer before the next time."""
-        if not self._gathered:
-            pinned = self.device.type == "cuda"
-            for key, array in self._obs.items():
-                shape = len(self._noise_rows), *array.shape[2:]
-                self._gathered[key] = torch.empty(shape, dtype=array.dtype, pin_memory=pinned)
+    def _gather(self, groups: Tensor, rows: Tensor) -> dict[str, Tensor]:
+        """Observations {"obs.KEY": [n * E, ...]} of n `groups`, at `rows` of all slots' rows, in pinned memory where they go to
+        a GPU. What is on its way there must not be overwritten: whoever gathers waits for the answer before the next time."""
         obs = {}
         for key, array in self._obs.items():
-            found = torch.index_select(array.flatten(0, 1), 0, rows, out=self._gathered[key][: len(rows)])
+            source, index = (array, groups) if key in self._stacked else (array.flatten(0, 1), rows)
+            if key not in self._gathered:
+                shape = len(self._noise_rows), *source.shape[1:]
+                self._gathered[key] = torch.empty(shape, dtype=array.dtype, pin_memory=self.device.type == "cuda")
+            found = torch.index_select(source, 0, index, out=self._gathered[key][: len(rows)])
             obs[f"obs.{key}"] = found.flatten(0, 1)
         return obs
 
     def _act_dense_many(self, policy: DensePolicy, groups: Sequence[int], slots: Sequence[int], times: Sequence[int]) -> None:
         index = (np.asarray(slots), np.asarray(times))
-        obs = {key: array[index].reshape(-1, *array.shape[3:]) for key, array in self._obs_array.items()}
+        found = {key: array[np.asarray(groups) if key in self._stacked else index] for key, array in self._obs_array.items()}
+        obs = {key: rows.reshape(-1, *rows.shape[2:]) for key, rows in found.items()}
         noise = np.concatenate([self._noise_of(group, t) for group, t in zip(groups, times, strict=True)])
         outputs = np.empty((len(noise), self._outputs_array.shape[-1]), np.float32)
         actions = np.empty((len(noise), self._actions_array.shape[-1]), self._actions_array.dtype)

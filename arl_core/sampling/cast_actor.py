@@ -76,7 +76,8 @@ class CastActor(Actor):
     def _act_rows(self, replica: Replica, at: NDArray[Any], slot: NDArray[Any], time: NDArray[Any], rows: NDArray[Any]) -> None:
         """Act for n single rows, which `at` (group), `slot`, `time` and `rows` [n] name together."""
         index = (slot, time, rows)
-        obs = {key: array[index] for key, array in self._obs_array.items()}
+        present = (at + self._first_group, rows)
+        obs = {key: array[present if key in self._stacked else index] for key, array in self._obs_array.items()}
         state = None
         if self._recurrent:
             state = self.state[at, rows]

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from arl_core.envs.decorrelate import Decorrelation
 from arl_core.envs.spaces import Squash
-from arl_core.interfaces import EnvContext, EnvGroup, StepViews
+from arl_core.interfaces import EnvContext, EnvGroup, StepViews, UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.fence import fence
 from arl_core.ipc.slots import SlotRing, SlotShape
 from arl_core.ipc.usage import ENVIRONMENT, Meter
 from arl_core.sampling.casting import Casting
 from arl_core.sampling.episodes import EpisodeReport, EpisodeTracker
+from arl_core.sampling.observed import ObservedRows
 
 
 class RewardOrObservationFault(RuntimeError):
@@ -54,7 +55,8 @@ class GroupRunner:
         self._sequence: NDArray[np.int64] = arena["slot.sequence"]
         self._actions: NDArray[Any] = arena["actions"]
         self._squash = Squash(shape.squashed) if shape.squashed else None
-        self._obs = {key: arena[f"obs.{key}"] for key in shape.obs}
+        self._observed = ObservedRows(arena, shape, index)
+        self._has_stacks = bool(shape.stackings)
         self._valid: NDArray[np.bool_] = arena["valid"]
         self._last_valid: NDArray[np.bool_] = arena["group.last_valid"][index]
         self._request: NDArray[np.int64] = arena["group.request"][index]
@@ -66,14 +68,13 @@ class GroupRunner:
         self._owner: NDArray[np.int8] | None = arena["owner"] if casting is not None else None
         self._views = {slot: [self._step_views(slot, t) for t in range(shape.rollout)] for slot in self._slots}
         self._tracker = EpisodeTracker(shape.group_size)
-        self._present: dict[str, NDArray[Any]] = {}  # the present observation when between slots, key -> [E, ...]
         self.waiting = False  # for an answer of the policy worker
         self._repeat = False  # that answer was discarded: the observation has been seen by the recurrent state already
 
     def _step_views(self, slot: int, t: int) -> StepViews:
         a = self._arena
         return StepViews(
-            obs={key: array[slot, t + 1] for key, array in self._obs.items()},
+            obs=self._observed.views(slot, t + 1),
             rewards=a["rewards"][slot, t],
             terminated=a["terminated"][slot, t],
             truncated=a["truncated"][slot, t],
@@ -82,15 +83,20 @@ class GroupRunner:
 
     def reset(self) -> None:
         """Start the environments."""
-        self._present = {key: np.zeros(array.shape[2:], array.dtype) for key, array in self._obs.items()}
-        self.group.reset_into(self._present)
+        self._observed.make_present()
+        self.group.reset_into(self._observed.present)
         self._last_valid[:] = False  # nothing to remember: recurrent state begins at zero
+
+    @property
+    def present(self) -> Mapping[str, NDArray[Any]]:
+        """The present observation when between slots, key -> [E, ...]; views."""
+        return self._observed.present
 
     def decorrelate(
         self, decorrelation: Decorrelation, contexts: Sequence[EnvContext], beat: Callable[[], None] = lambda: None
     ) -> None:
         """Play random steps, after `reset`. Episodes that are on their way afterwards are not reported when they end."""
-        on_their_way = decorrelation.play(self.group, self._present, contexts, beat)
+        on_their_way = decorrelation.play(self.group, self._observed.present, contexts, beat)
         self._tracker.returns[on_their_way] = np.nan
 
     def ready(self) -> bool:
@@ -102,8 +108,7 @@ class GroupRunner:
         slot = self._ring.acquire()
         if slot < 0:
             return False
-        for key, array in self._obs.items():
-            array[slot, 0] = self._present[key]
+        self._observed.begin(slot)
         self._epochs[:, slot] = self._epoch
         self.slot, self.t = slot, 0
         if self._casting is not None:
@@ -145,6 +150,8 @@ class GroupRunner:
                 self._meter.lap(ENVIRONMENT)
         if ends is not None:
             self.report.add_metrics(ends)
+        if self._has_stacks:
+            self._observed.keep_newest(slot, t + 1)
         self._last_valid[:] = self._valid[slot, t]
         self.t = t + 1
         if self._casting is not None:
@@ -156,10 +163,11 @@ class GroupRunner:
 
     def _finish(self, slot: int) -> None:
         frames = self._account(slot, self._shape.rollout)
+        if self._has_stacks:
+            self._check_stacks(slot)
         total = self._frames[:, 0] + frames
         self._sequence[slot] = time.monotonic_ns()
-        # a view: nobody writes there before the next slot of this ring is ours, and then it is copied at once
-        self._present = {key: array[slot, -1] for key, array in self._obs.items()}
+        self._observed.end(slot)
         self.slot = -1
         # counted if and only if it is handed over, wherever we are killed: see `settle_hand_over`
         handed_over = int(self._handed[1]) + 1
@@ -185,19 +193,30 @@ class GroupRunner:
 
     def _check_finite(self, slot: int, rows: int) -> None:
         named: dict[str, NDArray[Any]] = {"a reward": self._arena["rewards"][slot, :rows]}
-        named |= {f"an observation '{key}'": array[slot, : rows + 1] for key, array in self._obs.items()}
+        named |= {f"an observation '{key}'": values for key, values in self._observed.floats(slot, rows).items()}
         for name, values in named.items():
-            if values.dtype.kind != "f":
-                continue
             with np.errstate(over="ignore", invalid="ignore"):  # a sum may overflow where no value is infinite
                 if np.isfinite(np.sum(values)) or np.isfinite(values).all():
                     continue
             t, row = (int(x) for x in np.argwhere(~np.isfinite(values))[0][:2])
-            environment, agent = divmod(row, self._shape.num_agents)
-            who = f"environment {self.index * self._shape.envs_per_group + environment}"
             raise RewardOrObservationFault(
-                f"{who}{f', agent {agent},' if self._shape.num_agents > 1 else ''} gave {name} that is not finite "
-                f"({values[t, row]}) at step {t} of its rollout; training on it would poison the weights"
+                f"{self._who(row)} gave {name} that is not finite ({values[t, row]}) at step {t} of its rollout; training on "
+                "it would poison the weights"
+            )
+
+    def _who(self, row: int) -> str:
+        environment, agent = divmod(row, self._shape.num_agents)
+        who = f"environment {self.index * self._shape.envs_per_group + environment}"
+        return f"{who}, agent {agent}," if self._shape.num_agents > 1 else who
+
+    def _check_stacks(self, slot: int) -> None:
+        wrong = self._observed.unlike_their_frames(slot, self._shape.rollout)
+        if wrong is not None:
+            key, row = wrong
+            raise UserError(
+                f"{self._who(row)} says in frame_stacks that its observation '{key}' is {self._shape.stackings[key]}, and it "
+                "is not: other frames, another order, or something else before the first frame of an episode. Correct "
+                "frame_stacks, or leave it out"
             )
 
     def restart_slot(self) -> None:
@@ -205,8 +224,7 @@ class GroupRunner:
         if self.slot >= 0:
             if self.t:
                 self._frames[:, 1] += self._account(self.slot, self.t)
-                for array in self._obs.values():
-                    array[self.slot, 0] = array[self.slot, self.t]
+                self._observed.begin_anew(self.slot, self.t)
             self._epochs[:, self.slot] = self._epoch
             self.t = 0
             if self._casting is not None:
@@ -229,7 +247,7 @@ class GroupRunner:
             return None
         state: dict[str, NDArray[Any]] = {f"group.{key}": value for key, value in group.items()}
         state["cursor"] = np.array([self.slot, self.t, self._ring.next_index], np.int64)
-        state |= {f"present.{key}": value.copy() for key, value in self._present.items()}
+        state |= {f"present.{key}": value for key, value in self._observed.get_state().items()}
         state["returns"], state["lengths"] = self._tracker.returns.copy(), self._tracker.lengths.copy()
         if self._casting is not None:
             state |= {f"casting.{key}": value for key, value in self._casting.get_state().items()}
@@ -241,7 +259,7 @@ class GroupRunner:
         if self._casting is not None:
             self._casting.set_state(_under("casting.", state))
         self.slot, self.t, self._ring.next_index = (int(x) for x in state["cursor"])
-        self._present = {key: state[f"present.{key}"] for key in self._obs}
+        self._observed.set_state(_under("present.", state))
         self._tracker.returns[:], self._tracker.lengths[:] = state["returns"], state["lengths"]
 
 

@@ -92,7 +92,8 @@ def recorded(variant: Variant, rows: int, *, vectorised: bool) -> Iterator[Recor
         group.close()  # idempotent
 
 
-def _actions(variant: Variant, group: Recorder) -> Actions:
+def action_columns(variant: Variant, group: Recorder) -> Actions:
+    """Random actions for a group of the variant's environments, as `drawn_actions`."""
     env = variant.build()
     space = env.agent_action_space if isinstance(env, JointEnv) else env.action_space
     env.close()
@@ -133,7 +134,7 @@ def vector_equals_single(variant: Variant) -> Result:
     with recorded(variant, 1, vectorised=True) as first:
         rows = 1 if has_one_seed(first.group) else ROWS
     with recorded(variant, rows, vectorised=True) as one, recorded(variant, rows, vectorised=False) as other:
-        return compared(one, other, _actions(variant, one))
+        return compared(one, other, action_columns(variant, one))
 
 
 def compared(one: Recorder, other: Recorder, actions: Actions) -> Result:
@@ -178,7 +179,7 @@ def saved_state(variant: Variant) -> Result:
     for vectorised in (True, False) if variant.resolved.vector_maker else (False,):
         with recorded(variant, ROWS, vectorised=vectorised) as group, recorded(variant, ROWS, vectorised=vectorised) as copy:
             form = "vectorised" if vectorised else "single"
-            if _continues(group, copy, _actions(variant, group)):
+            if _continues(group, copy, action_columns(variant, group)):
                 forms.append(form)
     if not forms:
         return skip("cannot be saved (get_state, set_state): a resumed run begins its episodes anew")
@@ -217,7 +218,7 @@ def _check_state(state: Mapping[str, Any]) -> None:
 def endings_and_speed(variant: Variant) -> Result:
     """Episodes end; how fast it steps."""
     with recorded(variant, SPEED_ROWS, vectorised=True) as group:  # the group that the engine would use
-        actions = _actions(variant, group)
+        actions = action_columns(variant, group)
         last = group.reset()
         steps, spent, began = 0, 0.0, time.monotonic()
         totals, counts = np.zeros(len(last.rewards)), np.zeros(len(last.rewards), np.int64)

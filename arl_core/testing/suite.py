@@ -38,12 +38,16 @@ def _built(subject: Subject) -> Iterator[Stage]:
     from arl_core.testing.encoders import ENCODERS, encoder_cases
     from arl_core.testing.environments import ENVIRONMENTS
     from arl_core.testing.groups import GROUPS, option_values
+    from arl_core.testing.stacks import stacks_are_of_frames
     from arl_core.testing.training import trains
     from arl_core.testing.wrappers import WRAPPERS, wrapper_cases
 
     for variant in subject.variants:
         environments = [rule.of(variant) for rule in ENVIRONMENTS]
-        yield Stage([*environments, *(rule.of(variant) for rule in GROUPS)], gate=variant is subject.variants[0])
+        yield Stage(
+            [*environments, *(rule.of(variant) for rule in (*GROUPS, stacks_are_of_frames))],
+            gate=variant is subject.variants[0],
+        )
     if subject.variants:
         yield Stage([option_values.of(subject)])
     for wrapper in wrapper_cases(subject):

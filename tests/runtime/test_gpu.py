@@ -34,6 +34,15 @@ def test_cartpole_is_learned_on_a_gpu(fields: dict[str, Any]) -> None:
         assert all(torch.isfinite(value).all() for value in model.get_parameters()[0].values())
 
 
+@pytest.mark.parametrize("env", ["stored_once", "zeros_once"])
+def test_stacks_are_made_of_frames_on_a_gpu(env: str) -> None:
+    """The encoder raises where they are none; looking, it cannot be captured as a graph."""
+    fields = {**SMALL, "encoder": "py:stacked_envs:Looking", "inference": "central"}
+    with APPO(f"py:stacked_envs:{env}", num_workers=2, num_envs_per_worker=8, device="cuda", policy_kwargs=fields) as model:
+        status = model.train(5_000)
+        assert status == 0, status.error
+
+
 def test_a_learner_on_a_gpu_computes_what_one_on_a_cpu_does() -> None:
     """One optimiser step each, of one batch."""
     from arl_core.runtime.measuring.parts import Stage

@@ -245,7 +245,7 @@ def test_a_run_that_goes_on_sees_other_episodes_than_at_its_beginning(tmp_path: 
 
 def first_observations(workers: int, envs: int) -> np.ndarray:
     with serial(workers=workers, envs=envs) as model:
-        return np.concatenate([runner._present["obs"] for runner in engine_of(model).runners])
+        return np.concatenate([runner.present["obs"] for runner in engine_of(model).runners])
 
 
 def test_streams_do_not_depend_on_the_number_of_workers() -> None:

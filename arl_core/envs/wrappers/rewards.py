@@ -3,17 +3,26 @@ change what is trained on alone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, SupportsFloat
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from arl_core.envs.make import frame_stacks_of
 from arl_core.envs.wrappers.base import WrappedGroup, Wrapper
-from arl_core.interfaces import EnvGroup, EpisodeEnds, StepViews
+from arl_core.interfaces import EnvGroup, EpisodeEnds, FrameStacking, StepViews
 
 
-class RewardScale(Wrapper, gymnasium.RewardWrapper[Any, Any]):
+class _RewardWrapper(Wrapper, gymnasium.RewardWrapper[Any, Any]):
+    @property
+    def frame_stacks(self) -> Mapping[str, FrameStacking]:
+        """Observations pass through as they are."""
+        return frame_stacks_of(self.env)
+
+
+class RewardScale(_RewardWrapper):
     """Rewards multiplied by `scale`."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], scale: float) -> None:
@@ -39,7 +48,7 @@ class RewardScaleGroup(WrappedGroup):
         return ends
 
 
-class RewardClip(Wrapper, gymnasium.RewardWrapper[Any, Any]):
+class RewardClip(_RewardWrapper):
     """Rewards clipped to [`low`, `high`]; with `sign` -1, 0 or 1 instead. NaN stays NaN, for the engine to find."""
 
     def __init__(self, env: gymnasium.Env[Any, Any], low: float = -1.0, high: float = 1.0, sign: bool = False) -> None:

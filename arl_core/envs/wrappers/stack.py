@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from arl_core.envs.spaces import array_spec
 from arl_core.envs.wrappers.base import ObservedGroup, Wrapper, chosen_leaves
-from arl_core.interfaces import EnvGroup, UserError
+from arl_core.interfaces import EnvGroup, FrameStacking, UserError
 from arl_core.spaces import element_type, is_channels_last, replace_leaves
 
 _STRIP_FRAMES = 32  # frames that a strip has room for beside the first k: how seldom k - 1 of them are copied
@@ -33,6 +33,7 @@ class FrameStack(Wrapper):
         leaves = _stackable(env.observation_space, keys)
         axes = {key: _joined_axis(key, leaf, axis) for key, leaf in leaves.items()}
         self._strips = {key: _Strip(k, leaf, axes[key]) for key, leaf in leaves.items()}
+        self.frame_stacks = {key: FrameStacking(k, axis, copies_first=True) for key, axis in axes.items()}
         pushes = {key: (_stacked_space(leaf, k, axes[key]), self._strips[key].push) for key, leaf in leaves.items()}
         starts = {key: (_stacked_space(leaf, k, axes[key]), self._strips[key].start) for key, leaf in leaves.items()}
         self.observation_space, self._push = replace_leaves(env.observation_space, pushes)

@@ -196,7 +196,7 @@ class Stage:
         self.actor = make_actor(ReplicaSpec(plan.recipe, stream=0), self._arena, shape, range(1))
         self.actor.refresh()
         self.slot = self._fill_slot()
-        obs = {key: self._arena[f"obs.{key}"][self.slot, -1].copy() for key in shape.obs}
+        obs = {key: value.copy() for key, value in self.runner.present.items()}
         flags = np.zeros((3, rows), bool)
         self.views = StepViews(obs, np.zeros(rows, np.float32), *flags)
 
@@ -256,6 +256,8 @@ class Stage:
         while not assembler.complete:
             assembler.add(self.slot)
         batch: TrainingBatch = assembler.take()
+        if assembler.stacks is not None:
+            batch = assembler.stacks.whole(batch)
         frames = int(batch.valid.sum())
         weights = torch.empty(learner.flat.nbytes, dtype=torch.uint8)
         learner.flat.write_to(weights)

@@ -8,8 +8,10 @@ import pytest
 pytest.importorskip("ale_py", reason="ale-py is not installed: pip install arl-plugin-atari")
 
 from arl_core.envs.group import build_group, make_contexts
+from arl_core.envs.make import frame_stacks_of
 from arl_core.registry import make_env, resolve_env
 from arl_core.testing.groups import Recorder, Step, difference
+from arl_core.testing.stacks import unlike_frames
 
 ROWS = 2
 
@@ -111,3 +113,25 @@ def test_games_of_a_random_policy_are_as_long_and_as_good(backend: str) -> None:
         assert min(len(one), len(other)) > 50
         error = np.hypot(one.std() / len(one) ** 0.5, other.std() / len(other) ** 0.5)
         assert abs(one.mean() - other.mean()) < 4 * error
+
+
+@pytest.mark.parametrize("backend", ["ale-vector", "gymnasium", "envpool"])
+@pytest.mark.parametrize("options", [{}, {"frame_stack": 3, "fire_reset": False, "noop_max": 1}])
+def test_stacks_are_what_is_said_of_them(backend: str, options: dict[str, Any]) -> None:
+    if backend == "envpool":
+        pytest.importorskip("envpool", reason="EnvPool is not installed: pip install 'arl-plugin-atari[envpool]'")
+    options = {"backend": backend, "max_frames": 200, **options}
+    env = make_env("atari:breakout", **options)
+    stackings = frame_stacks_of(env)
+    env.close()
+    steps = played(recorder("breakout", **options), columns("breakout", 150))
+    assert unlike_frames(steps, stackings) == ""
+    assert sum(int(np.count_nonzero(~step.valid)) for step in steps) >= 4
+    otherwise = {"obs": stackings["obs"]._replace(copies_first=not stackings["obs"].copies_first)}
+    assert unlike_frames(steps, otherwise) != ""
+
+
+def test_lives_go_on_with_the_frames_before_them() -> None:
+    env = make_env("atari:breakout", life_loss=True)
+    assert frame_stacks_of(env) == {}, "they are stored whole"
+    env.close()

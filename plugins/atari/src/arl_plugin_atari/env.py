@@ -32,7 +32,9 @@ def make(*, options: AtariOptions | None, context: EnvContext, game: str, sticky
     def group_of_one(context: EnvContext) -> EnvGroup:
         return make_group(options=options, contexts=[context], game=game, sticky=sticky)
 
-    return GroupEnv(group_of_one, context, task.observation_space, task.action_space)
+    env = GroupEnv(group_of_one, context, task.observation_space, task.action_space)
+    env.frame_stacks = task.frame_stacks
+    return env
 
 
 class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
@@ -51,6 +53,7 @@ class AtariEnv(gymnasium.Env[NDArray[np.uint8], np.int64]):
         self.task = task
         self.render_mode = context.render_mode
         self.observation_space = task.observation_space
+        self.frame_stacks = task.frame_stacks
         self.action_space = task.action_space
         self.np_random = np.random.default_rng(context.seed)
         self._stack = np.zeros(task.observation_space.shape, np.uint8)

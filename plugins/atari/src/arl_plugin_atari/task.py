@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from arl_core.interfaces import UserError
+from arl_core.interfaces import FrameStacking, UserError
 from arl_plugin_atari.options import AtariOptions
 
 NOOP, FIRE = 0, 1  # ALE's numbers
@@ -30,6 +30,14 @@ class AtariTask:
         """Grey images, uint8 [frame_stack, image_size, image_size], the newest last."""
         size = self.options.image_size
         return spaces.Box(0, 255, (self.options.frame_stack, size, size), np.uint8)
+
+    @property
+    def frame_stacks(self) -> dict[str, FrameStacking]:
+        """Games begin with black frames, EnvPool's with copies of the first; a life goes on with those of the life before."""
+        options = self.options
+        if options.life_loss or options.frame_stack == 1:
+            return {}
+        return {"obs": FrameStacking(options.frame_stack, 0, copies_first=options.backend == "envpool")}
 
     @property
     def action_space(self) -> spaces.Discrete:

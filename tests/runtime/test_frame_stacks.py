@@ -1,0 +1,112 @@
+"""Frames of stacked observations are stored once: what is trained on is what the environments showed, in every mode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from run_support import small
+
+from arl_core import APPO
+from arl_core.interfaces import UserError
+
+LOOKING: dict[str, Any] = {"encoder": "py:stacked_envs:Looking", "normalize_input": False}
+POLICIES: dict[str, Any] = {"num_policies": 2, "policy_assignment": "random"}
+
+
+def stackings(model: Any) -> Any:
+    return model._trainer.plan.shape.stackings
+
+
+def assert_equal(one: Any, other: Any) -> None:
+    a, b = one.get_parameters(), other.get_parameters()
+    assert {policy: list(each) for policy, each in a.items()} == {policy: list(each) for policy, each in b.items()}
+    assert all(torch.equal(value, b[policy][key]) for policy, each in a.items() for key, value in each.items())
+
+
+@pytest.mark.parametrize("kind", ["stored", "zeros"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"with_vtrace": False, "ppo_epochs": 2, "num_batches_per_iteration": 2},
+        {"use_rnn": True, "rnn_type": "gru"},
+        {"rollout": 2, "batch_size": 24},  # shorter than the stack
+        {"num_workers": 3, "batch_size": 40},  # slots split among batches
+        POLICIES,
+        {"decorrelate_steps": 20},
+    ],
+)
+def test_a_serial_run_is_bit_equal_to_one_that_stores_stacks_whole(kind: str, fields: dict[str, Any]) -> None:
+    fields = {**LOOKING, "serial": True, "seed": 3, **fields}
+    workers = fields.pop("num_workers", 2)
+    with (
+        small(f"py:stacked_envs:{kind}_once", workers=workers, **fields) as once,
+        small(f"py:stacked_envs:{kind}_whole", workers=workers, **fields) as whole,
+    ):
+        assert stackings(once)
+        assert not stackings(whole)
+        for _ in range(2):
+            assert once.train(600) == whole.train(600) == 0
+            assert_equal(once, whole)
+            for model in (once, whole):  # what is on its way is discarded, and begins anew with the same observation
+                model.set_parameters(model.get_parameters())
+
+
+@pytest.mark.parametrize(
+    ("env", "fields"),
+    [
+        ("stored_once", {"inference": "local"}),
+        ("zeros_once", {"inference": "central", "use_rnn": True, "worker_num_splits": 2}),
+        ("Beside", {"inference": "central", **POLICIES}),
+        ("stored_once", {"hogwild": True}),
+    ],
+)
+def test_processes_act_and_train_on_stacks(env: str, fields: dict[str, Any]) -> None:
+    """The encoder raises where they are none: in workers, policy workers and the learner."""
+    with small(f"py:stacked_envs:{env}", workers=2, **LOOKING, **fields) as model:
+        assert stackings(model)
+        assert model.train(2_000) == 0
+        model.set_parameters(model.get_parameters())
+        assert model.train(1_000) == 0
+        assert model._trainer.engine.balance().exact
+
+
+@pytest.mark.parametrize("serial", [False, True])
+def test_stacks_that_are_none_are_told_at_once(serial: bool) -> None:
+    with small("py:stacked_envs:turned_round", serial=serial) as model:
+        status = model.train(200)
+        assert status == APPO.FAILURE
+        assert (
+            "says in frame_stacks that its observation 'obs' is FrameStacking(frames=4, axis=0, copies_first=True)"
+            in status.error
+        )
+        assert "restart" not in status.error, "it would be no other the next time"
+
+
+def test_wrappers_of_rewards_change_nothing_and_others_may() -> None:
+    scale = {"name": "reward-scale", "options": {"scale": 2}}
+    with small("py:stacked_envs:stored_once", wrappers=[scale], serial=True) as model:
+        assert stackings(model)
+    with small("py:stacked_envs:stored_once", wrappers=[{"name": "frame-stack", "options": {"k": 2}}], serial=True) as model:
+        assert stackings(model) == {"obs": (2, 0, True)}, "of the outer stack, whose frames are stacks"
+        assert model.train(300) == 0
+
+
+@pytest.mark.parametrize(
+    ("stacks", "told"),
+    [
+        ({"obs": (3, 0, True)}, r"FrameStacking\(frames=3, axis=0, copies_first=True\) for observation 'obs', which is \[4\]"),
+        ({"obs": (2, 1, True)}, r"axis=1, .* for observation 'obs', which is \[4\]"),
+        ({"picture": (2, 0, True)}, "for observation 'picture', which is none of obs"),
+    ],
+)
+def test_a_description_that_cannot_be_is_refused(stacks: Any, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import stacked_envs
+
+    from arl_core.interfaces import FrameStacking
+
+    monkeypatch.setattr(stacked_envs.Shuffled, "frame_stacks", {key: FrameStacking(*value) for key, value in stacks.items()})
+    with pytest.raises(UserError, match=f"environment 'py:stacked_envs:turned_round': its frame_stacks has .*{told}"):
+        small("py:stacked_envs:turned_round", serial=True)
