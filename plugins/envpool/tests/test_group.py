@@ -12,7 +12,10 @@ pytest.importorskip("envpool", reason="EnvPool is not installed: pip install arl
 from arl_plugin_envpool.group import EnvPoolGroup
 
 from arl_core.envs.group import make_contexts
+from arl_core.envs.make import frame_stacks_of
+from arl_core.registry import make_env
 from arl_core.testing.groups import Recorder, Step
+from arl_core.testing.stacks import unlike_frames
 
 
 def recorder(task_id: str, rows: int, first: int = 0, **arguments: Any) -> Recorder:
@@ -116,3 +119,25 @@ def test_observations_in_parts_lie_under_their_keys() -> None:
     shapes = {key: value.shape for key, value in steps[-1].obs.items()}
     assert shapes == {"direction": (2,), "image": (2, 7, 7, 3), "mission": (2, 96)}
     assert (steps[0].obs["image"] != 77).any()
+
+
+@pytest.mark.parametrize("arguments", [{}, {"stack_num": 3, "gray_scale": False}])
+def test_stacks_of_atari_are_what_is_said_of_them(arguments: dict[str, Any]) -> None:
+    env = make_env("envpool:Pong-v5", arguments=arguments)
+    stackings = frame_stacks_of(env)
+    env.close()
+    group = recorder("Pong-v5", 2, max_episode_steps=40, **arguments)
+    steps = play(group, 100)
+    group.group.close()
+    assert sum(int(np.count_nonzero(~step.valid)) for step in steps) >= 2
+    assert stackings
+    assert unlike_frames(steps, stackings) == ""
+
+
+@pytest.mark.parametrize(
+    ("task_id", "arguments"), [("Pong-v5", {"episodic_life": True}), ("Pong-v5", {"stack_num": 1}), ("CartPole-v1", {})]
+)
+def test_nothing_is_said_of_other_observations(task_id: str, arguments: dict[str, Any]) -> None:
+    env = make_env(f"envpool:{task_id}", arguments=arguments)
+    assert frame_stacks_of(env) == {}
+    env.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from arl_core.envs.group_env import GroupEnv
-from arl_core.interfaces import EnvContext, UserError
+from arl_core.interfaces import EnvContext, FrameStacking, UserError
 from arl_plugin_envpool.group import EnvPoolGroup
 from arl_plugin_envpool.options import EnvPoolOptions
 
@@ -13,6 +14,14 @@ from arl_plugin_envpool.options import EnvPoolOptions
 def make(*, options: EnvPoolOptions | None, context: EnvContext, task_id: str) -> EnvPoolEnv:
     """The `maker` of every id."""
     return EnvPoolEnv(task_id, options or EnvPoolOptions(), context)
+
+
+def _frame_stacks(config: Mapping[str, Any]) -> dict[str, FrameStacking]:
+    """What is known of Atari's stacks. With `episodic_life` a life goes on with the frames of the one before."""
+    is_atari = {"stack_num", "noop_max", "zero_discount_on_life_loss"} <= set(config)
+    if not is_atari or config["stack_num"] == 1 or config["episodic_life"]:
+        return {}
+    return {"obs": FrameStacking(config["stack_num"], 0, copies_first=True)}
 
 
 class EnvPoolEnv(GroupEnv):
@@ -30,6 +39,7 @@ class EnvPoolEnv(GroupEnv):
 
         first = make_group(context)
         super().__init__(make_group, context, first.observation_space, first.action_space)
+        self.frame_stacks = _frame_stacks(first.pool.config)
         first.close()
 
     def render(self) -> Any:
