@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -69,6 +70,15 @@ def arl_wrappers():
 """
 
 
+def warm_interpreters() -> Any:
+    """tests/runtime/warm.py: test folders are no packages."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
+    try:
+        return importlib.import_module("warm")
+    finally:
+        del sys.path[0]
+
+
 class Fakes:
     """Distributions to write into `folder`, and interpreters that see them."""
 
@@ -104,18 +114,16 @@ class Fakes:
         self.module(module, CORRIDOR)
         self.dist(dist, version, {"corridor": module}, {"corridor-": "corridor"})
 
-    def run(self, *command: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a fresh interpreter in the folder, which is on its path."""
+    def run(self, *command: str, env: dict[str, str] | None = None, warm: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run an interpreter in the folder, which is on its path: a fresh one, or one that has imported torch already."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ARL_")}
         path = os.pathsep.join([str(self.folder), str(Path(__file__).parents[2])])
+        variables = {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(env or {})}
+        if warm:
+            return warm_interpreters().run([sys.executable, *command], env=variables, cwd=self.folder, timeout=60)
         return subprocess.run(
-            [sys.executable, *command],
-            env={**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(env or {})},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+            [sys.executable, *command], env=variables, cwd=self.folder, capture_output=True, text=True, timeout=60
+        )  # fmt: skip
 
     def python(self, code: str) -> Any:
         """Run code that defines `result`; returns it, by way of JSON."""
@@ -144,4 +152,4 @@ class Fakes:
 
     def arl(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
-        return self.run("-m", "arl_core", *arguments, env=env)
+        return self.run("-m", "arl_core", *arguments, env=env, warm=True)

@@ -246,7 +246,7 @@ def parts(fakes: Any) -> Any:
 
 @pytest.mark.parametrize("fields", [{}, {"use_rnn": True, "inference": "central"}, {"serial": True}])
 def test_network_algorithm_and_loss_train_together(parts: Any, fields: dict[str, Any]) -> None:
-    done = parts.run("train_parts.py", json.dumps(fields))
+    done = parts.run("train_parts.py", json.dumps(fields), warm=True)
     assert done.returncode == 0, done.stderr
     status, error, mean, errors, metrics, same, again = json.loads(done.stdout.splitlines()[-1])
     assert (status, error) == (0, "")
@@ -259,7 +259,7 @@ def test_network_algorithm_and_loss_train_together(parts: Any, fields: dict[str,
 
 @pytest.mark.parametrize("serial", [False, True])
 def test_a_checkpoint_of_other_losses_is_told_before_anything_is_loaded(parts: Any, serial: bool) -> None:
-    done = parts.run("other_losses.py", json.dumps(serial))
+    done = parts.run("other_losses.py", json.dumps(serial), warm=True)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
     cure = ". Name the same losses with the same options, or none"
@@ -275,7 +275,7 @@ def test_a_checkpoint_of_other_losses_is_told_before_anything_is_loaded(parts: A
 
 def test_a_network_with_dropout_is_evaluated_without(parts: Any) -> None:
     """By `predict`, a copy of the policy, a saved one, and evaluations of the model, of its directory and during the run."""
-    done = parts.run("dropping.py")
+    done = parts.run("dropping.py", warm=True)
     assert done.returncode == 0, done.stderr
     actions, returns = json.loads(done.stdout.splitlines()[-1])
     assert actions == pytest.approx([actions[0]] * 5, abs=1e-6)
@@ -307,7 +307,7 @@ from arl_core.cli.main import main
 for arguments in {list(cases)!r}:
     print("exit code", main([*{run!r}, *arguments]), "next", file=sys.stderr, flush=True)
 """
-    done = parts.run("-c", script)  # one process for all: to start one takes longer than all the rest
+    done = parts.run("-c", script, warm=True)  # one process for all: to start one takes longer than all the rest
     assert done.returncode == 0, done.stderr
     *said, rest = done.stderr.split("next\n")
     assert not rest

@@ -9,13 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
 import pytest
 import torch
+import warm
 
 from arl_core import APPO
+from arl_core.runtime import zygote
 
 MAX_TEST_S = 100  # a test that waits for ever is shown, not waited for
 HERE = str(Path(__file__).parent)
@@ -59,9 +62,9 @@ def pids_of(model: APPO) -> dict[str, int]:
 
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:
-    """All living processes below this one."""
+    """All living processes below this one, but for the tests' own."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        return [process for process in psutil.Process(pid).children(recursive=True) if process.pid != warm.server_pid()]
     except psutil.NoSuchProcess:
         return []
 
@@ -113,6 +116,18 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("ARL_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def _popen(command: list[str], **more: Any) -> subprocess.Popen[Any]:
+    is_served = warm.serves() and "arl_core.learning.process" in command[2]
+    return warm.WarmPopen(command, **more) if is_served else subprocess.Popen(command, **more)
+
+
+@pytest.fixture(autouse=True)
+def warm_nurseries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nurseries of models of this process that shall have torch find it imported."""
+    warm.start()
+    monkeypatch.setattr(zygote, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": _popen}))
 
 
 def environment(**more: str) -> dict[str, str]:
