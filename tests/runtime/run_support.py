@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +20,7 @@ import torch
 import warm
 
 from arl_core import APPO
+from arl_core.cli.main import main
 from arl_core.runtime import zygote
 
 MAX_TEST_S = 100  # a test that waits for ever is shown, not waited for
@@ -144,8 +147,17 @@ def start_arl(*arguments: str, cwd: Path, **more: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def arl(*arguments: str, cwd: Path, timeout_s: float = 60.0, **more: str) -> subprocess.CompletedProcess[str]:
-    """`arl ...` to its end."""
+def arl(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`arl ...` to its end, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        code = main(arguments)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def arl_apart(*arguments: str, cwd: Path, timeout_s: float = 60.0, **more: str) -> subprocess.CompletedProcess[str]:
+    """`arl ...` to its end, in a process of its own."""
     process = start_arl(*arguments, cwd=cwd, **more)
     try:
         out, err = process.communicate(timeout=timeout_s)
