@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -121,16 +120,10 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-def _popen(command: list[str], **more: Any) -> subprocess.Popen[Any]:
-    is_served = warm.serves() and "arl_core.learning.process" in command[2]
-    return warm.WarmPopen(command, **more) if is_served else subprocess.Popen(command, **more)
-
-
 @pytest.fixture(autouse=True)
 def warm_nurseries(monkeypatch: pytest.MonkeyPatch) -> None:
     """The nurseries of models of this process that shall have torch find it imported."""
-    warm.start()
-    monkeypatch.setattr(zygote, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": _popen}))
+    monkeypatch.setattr(zygote, "subprocess", warm.substitute(lambda command: "arl_core.learning.process" in command[2]))
 
 
 def environment(**more: str) -> dict[str, str]:

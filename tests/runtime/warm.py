@@ -7,6 +7,7 @@ nurseries, starts afresh. Where it is tested what is imported, and how `arl` and
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import fcntl
 import gc
@@ -20,8 +21,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -54,6 +56,16 @@ class WarmPopen(subprocess.Popen[Any]):
         self.stdin = self.stdout = self.stderr = None
         # what `Popen.wait` and `Popen.__del__` look at
         self._waitpid_lock, self._child_created, self._sigint_wait_secs = threading.Lock(), True, 0.0
+
+
+def substitute(is_warm: Callable[[Sequence[str]], bool]) -> SimpleNamespace:
+    """The module `subprocess`, with a `Popen` that starts warm what is said to be."""
+    start()
+
+    def popen(command: Sequence[str], **more: Any) -> subprocess.Popen[Any]:
+        return WarmPopen(command, **more) if _server.serves() and is_warm(command) else subprocess.Popen(command, **more)
+
+    return SimpleNamespace(**{**vars(subprocess), "Popen": popen})
 
 
 def _descriptor(stream: Any, own: int, null: int) -> int:
@@ -103,6 +115,13 @@ class _Server:
         )
         theirs.close()
         self._socket, self._owner, self.pid = ours, os.getpid(), self._process.pid
+        atexit.register(self._stop)
+
+    def _stop(self) -> None:
+        if self.serves():
+            self._process.kill()
+            self._process.wait()
+            self._socket.close()
 
     def serves(self) -> bool:
         """Whether its copies become children of this process, which a test may have forked."""
@@ -121,7 +140,6 @@ class _Server:
 
 _server = _Server()
 start = _server.start
-serves = _server.serves
 
 
 def server_pid() -> int:
