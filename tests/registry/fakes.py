@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -11,6 +10,8 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import warm
 
 CORRIDOR = """
 import sys
@@ -70,15 +71,6 @@ def arl_wrappers():
 """
 
 
-def warm_interpreters() -> Any:
-    """tests/runtime/warm.py: test folders are no packages."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
-    try:
-        return importlib.import_module("warm")
-    finally:
-        del sys.path[0]
-
-
 class Fakes:
     """Distributions to write into `folder`, and interpreters that see them."""
 
@@ -114,13 +106,13 @@ class Fakes:
         self.module(module, CORRIDOR)
         self.dist(dist, version, {"corridor": module}, {"corridor-": "corridor"})
 
-    def run(self, *command: str, env: dict[str, str] | None = None, warm: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run an interpreter in the folder, which is on its path: a fresh one, or one that has imported torch already."""
+    def run(self, *command: str, env: dict[str, str] | None = None, torch: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run an interpreter in the folder, which is on its path: a fresh one, or with `torch` one that has it imported."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ARL_")}
         path = os.pathsep.join([str(self.folder), str(Path(__file__).parents[2])])
         variables = {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(env or {})}
-        if warm:
-            return warm_interpreters().run([sys.executable, *command], env=variables, cwd=self.folder, timeout=60)
+        if torch:
+            return warm.run([sys.executable, *command], env=variables, cwd=self.folder, timeout=60)
         return subprocess.run(
             [sys.executable, *command], env=variables, cwd=self.folder, capture_output=True, text=True, timeout=60
         )  # fmt: skip
@@ -152,4 +144,4 @@ class Fakes:
 
     def arl(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
-        return self.run("-m", "arl_core", *arguments, env=env, warm=True)
+        return self.run("-m", "arl_core", *arguments, env=env, torch=True)

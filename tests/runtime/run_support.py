@@ -123,7 +123,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def warm_nurseries(monkeypatch: pytest.MonkeyPatch) -> None:
     """The nurseries of models of this process that shall have torch find it imported."""
-    monkeypatch.setattr(zygote, "subprocess", warm.substitute(lambda command: "arl_core.learning.process" in command[2]))
+    monkeypatch.setattr(zygote, "subprocess", warm.for_nurseries())
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -68,6 +68,11 @@ def substitute(is_warm: Callable[[Sequence[str]], bool]) -> SimpleNamespace:
     return SimpleNamespace(**{**vars(subprocess), "Popen": popen})
 
 
+def for_nurseries() -> SimpleNamespace:
+    """Such a one, for the nurseries that shall have torch."""
+    return substitute(lambda command: "arl_core.learning.process" in command[2])
+
+
 def _descriptor(stream: Any, own: int, null: int) -> int:
     if stream is None:
         return own
