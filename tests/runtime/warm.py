@@ -28,6 +28,7 @@ from typing import Any
 
 _PR_SET_CHILD_SUBREAPER = 36
 _MESSAGE_BYTES = 1 << 17
+_ANSWER_S = 60.0  # the first comes after the imports
 _ROOT = str(Path(__file__).parents[2])
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -119,6 +120,7 @@ class _Server:
             command, pass_fds=[theirs.fileno()], env=env, stdin=subprocess.DEVNULL, start_new_session=True
         )
         theirs.close()
+        ours.settimeout(_ANSWER_S)
         self._socket, self._owner, self.pid = ours, os.getpid(), self._process.pid
         atexit.register(self._stop)
 
@@ -138,7 +140,13 @@ class _Server:
             _inherit_orphans(True)  # the copy's parent ends at once
             try:
                 socket.send_fds(self._socket, [pickle.dumps({**job, "parent": os.getpid()})], list(fds))
-                return int.from_bytes(self._socket.recv(8), "little")
+                answer = self._socket.recv(8)
+                assert answer, "the server has ended; see the output above"
+                return int.from_bytes(answer, "little")
+            except BaseException:  # a test's alarm, perhaps: the answer to come is nobody's
+                self._stop()
+                self.pid = 0
+                raise
             finally:
                 _inherit_orphans(False)
 
