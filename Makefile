@@ -10,7 +10,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DIST   ?= dist
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml))
 
-.PHONY: run test test-runs test-rest test-plugins test-all test-newest check format setup setup-dev bench dist clean
+.PHONY: run test test-runs test-rest test-plugins coverage test-all test-newest check format setup setup-dev bench dist clean
 
 run: $(VENV)/.ready
 	$(BIN)/arl run --env maze --experiment maze-demo-$$(date +%Y%m%d-%H%M%S) --train-dir train_dir
@@ -20,14 +20,19 @@ run: $(VENV)/.ready
 # Three parts side by side, as much of each is waiting: whole runs with their processes, everything else, and the plugins. Each is
 # printed when it ends.
 test: $(VENV)/.ready-dev
-	@rm -f .coverage*
 	@echo "Testing, some minutes: three parts side by side, each is printed when it ends."
-	@$(MAKE) --no-print-directory -j3 --output-sync=target test-runs test-rest test-plugins
+	@$(MAKE) --no-print-directory -j3 --output-sync=target $(PARTS)
+
+# The same with the lines that were run, which takes a third longer
+coverage: $(VENV)/.ready-dev
+	@rm -f .coverage*
+	@$(MAKE) --no-print-directory -j3 --output-sync=target COV="--cov --cov-report=" $(PARTS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --skip-covered
 
+PARTS := test-runs test-rest test-plugins
 RUNS := tests/end_to_end tests/faults tests/runtime
-PYTEST = COVERAGE_FILE=.coverage.$@ $(BIN)/python -m pytest -q -m "not slow" --cov --cov-report= -p no:cacheprovider
+PYTEST = COVERAGE_FILE=.coverage.$@ $(BIN)/python -m pytest -q -m "not slow" $(COV) -p no:cacheprovider
 test-runs: $(VENV)/.ready-dev
 	$(PYTEST) $(RUNS)
 test-rest: $(VENV)/.ready-dev

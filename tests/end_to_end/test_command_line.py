@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium
 import pytest
 import torch
-from run_support import HERE, RUN, arl
+from run_support import HERE, RUN, arl, arl_apart
 
 from arl_core import UserError, load_policy
 from arl_core.cli.main import main
@@ -24,7 +24,7 @@ DRAWN = ("--env", "py:tiny_envs:Drawn")
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli")
-    done = arl("run", *NAMED, *RUN, "--train_for_env_steps", "3000", "--seed", "3", cwd=folder)
+    done = arl_apart("run", *NAMED, *RUN, "--train_for_env_steps", "3000", "--seed", "3", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "See it play: arl eval runs/r --env py:tiny_envs:recorded" in done.stdout
     return folder / "runs" / "r"
@@ -58,7 +58,7 @@ def test_the_event_file_has_what_the_environment_reported(run_dir: Path) -> None
 
 
 def test_eval(run_dir: Path, tmp_path: Path) -> None:
-    done = arl("eval", str(run_dir), *NAMED, "--episodes", "4", "--json", cwd=tmp_path)
+    done = arl_apart("eval", str(run_dir), *NAMED, "--episodes", "4", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     keys = {"env", "checkpoint", "episodes", "return_mean", "return_std", "return_min", "return_max", "length_mean"}
@@ -133,7 +133,7 @@ def test_resume_goes_on(run_dir: Path) -> None:
     assert again.stderr.count("\n") <= 2
     before = json.loads((run_dir / "summary.json").read_text())
     where = ("--train_dir", "runs", "--experiment", "r")
-    done = arl("run", "--resume", *NAMED, *where, "--train_for_env_steps", "4500", cwd=folder)
+    done = arl_apart("run", "--resume", *NAMED, *where, "--train_for_env_steps", "4500", cwd=folder)
     assert done.returncode == 0, done.stderr
     summary = json.loads((run_dir / "summary.json").read_text())
     assert 4500 <= summary["frames"] < 4564

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run_support import RUN, SMALL, arl, descendants, small
+from run_support import RUN, SMALL, arl_apart, descendants, small
 from tiny_envs import Bandit, Faulty, HangsUp, Told
 
 from arl_core import APPO, UserError
@@ -158,10 +158,10 @@ def test_what_close_raises_is_told_and_takes_nothing_from_a_run(
 
 def test_what_close_raises_takes_nothing_from_what_the_command_line_plays(tmp_path: Path) -> None:
     named = ("--env", "py:tiny_envs:HangsUp")
-    trained = arl("run", *named, *RUN, "--serial", "--train_for_env_steps", "200", cwd=tmp_path)
+    trained = arl_apart("run", *named, *RUN, "--serial", "--train_for_env_steps", "200", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert "See it play" in trained.stdout
-    played = arl("eval", "runs/r", *named, "--json", cwd=tmp_path)
+    played = arl_apart("eval", "runs/r", *named, "--json", cwd=tmp_path)
     assert played.returncode == 0, played.stderr
     assert json.loads(played.stdout)["episodes"] == 10
 

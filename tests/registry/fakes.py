@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import warm
+
 CORRIDOR = """
 import sys
 import gymnasium
@@ -104,18 +106,16 @@ class Fakes:
         self.module(module, CORRIDOR)
         self.dist(dist, version, {"corridor": module}, {"corridor-": "corridor"})
 
-    def run(self, *command: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a fresh interpreter in the folder, which is on its path."""
+    def run(self, *command: str, env: dict[str, str] | None = None, torch: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run an interpreter in the folder, which is on its path: a fresh one, or with `torch` one that has it imported."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ARL_")}
         path = os.pathsep.join([str(self.folder), str(Path(__file__).parents[2])])
+        variables = {**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(env or {})}
+        if torch:
+            return warm.run([sys.executable, *command], env=variables, cwd=self.folder, timeout=60)
         return subprocess.run(
-            [sys.executable, *command],
-            env={**kept, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(env or {})},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+            [sys.executable, *command], env=variables, cwd=self.folder, capture_output=True, text=True, timeout=60
+        )  # fmt: skip
 
     def python(self, code: str) -> Any:
         """Run code that defines `result`; returns it, by way of JSON."""
@@ -144,4 +144,4 @@ class Fakes:
 
     def arl(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
-        return self.run("-m", "arl_core", *arguments, env=env)
+        return self.run("-m", "arl_core", *arguments, env=env, torch=True)

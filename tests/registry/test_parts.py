@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
+
+from arl_core.runtime import zygote
+from arl_core.testing.pytest_plugin import fake_site
 
 PARTS = '''
 import torch
@@ -112,7 +119,6 @@ def arl_losses():
 '''
 
 TRAIN = """
-import json, sys
 import gymnasium as gym
 import numpy as np
 from arl_core import APPO
@@ -139,23 +145,29 @@ def model(**fields):
     return APPO(Bandit, num_workers=1, num_envs_per_worker=8, policy_kwargs=kwargs)
 
 
-if __name__ == "__main__":
+def train(fields):
     seen = []
-    with model(**json.loads(sys.argv[1])) as run:
-        status = run.train(100_000, callback=lambda values: seen.append(dict(values["losses"])))
+
+
+    def unfinished(values):
+        seen.append(dict(values["losses"]))
+        error = seen[-1].get("parts/novelty/error", 1.0)
+        return error > 0.04 or (values["return_mean"] or 0.0) < 3.9
+
+    with model(**fields) as run:
+        status = run.train(100_000, callback=unfinished)
         errors = [losses["parts/novelty/error"] for losses in seen if losses]
         run.save("state.pt")
-        with model(**json.loads(sys.argv[1])) as other:
+        with model(**fields) as other:
             other.load("state.pt")
             same = all((a == b).all() for a, b in zip(run.get_parameters()[0].values(), other.get_parameters()[0].values()))
             again = int(other.train(640))
         metrics = sorted(seen[-1])
-        print(json.dumps([int(status), status.error, run.evaluate(8)["return_mean"], errors, metrics, bool(same), again]))
+        return int(status), status.error, run.evaluate(8)["return_mean"], errors, metrics, bool(same), again
 """
 
 
 OTHER_LOSSES = """
-import json, sys
 from arl_core import UserError
 from train_parts import model
 
@@ -163,8 +175,7 @@ NOVELTY, TWIN = {"name": "parts/novelty"}, {"name": "parts/twin"}
 RUNS = {"none": [], "one": [NOVELTY], "twin": [TWIN], "both": [NOVELTY, TWIN],
         "wide": [{"name": "parts/novelty", "options": {"features": 8}}], "same": [{"name": "arl-plugin-parts::parts/novelty"}]}
 
-if __name__ == "__main__":
-    serial = json.loads(sys.argv[1])
+def load_each_into_each(serial):
     for name in ("none", "one"):
         with model(losses=RUNS[name], serial=serial) as run:
             assert run.train(64) == 0
@@ -181,7 +192,7 @@ if __name__ == "__main__":
                         told[f"{saved} into {name}"] = str(error)
                 if not begun:
                     assert run.train(64) == 0
-    print(json.dumps(told))
+    return told
 """
 
 
@@ -238,18 +249,25 @@ if __name__ == "__main__":
 def parts(fakes: Any) -> Any:
     fakes.module("arl_plugin_parts", PARTS)
     fakes.dist("arl-plugin-parts", "0.1", {"parts": "arl_plugin_parts"})
-    fakes.module("train_parts", TRAIN)
-    fakes.module("other_losses", OTHER_LOSSES)
     fakes.module("dropping", DROPPING)
     return fakes
 
 
+@pytest.fixture
+def imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Imports one of the programs above, in this process, where the plugin is installed meanwhile."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(zygote, "subprocess", warm.for_nurseries())
+    files = {"arl_plugin_parts.py": PARTS, "train_parts.py": TRAIN, "other_losses.py": OTHER_LOSSES}
+    with fake_site(tmp_path / "site") as install:
+        install("arl-plugin-parts", version="0.1", plugins={"parts": "arl_plugin_parts"}, files=files)
+        yield import_module
+
+
 @pytest.mark.parametrize("fields", [{}, {"use_rnn": True, "inference": "central"}, {"serial": True}])
-def test_network_algorithm_and_loss_train_together(parts: Any, fields: dict[str, Any]) -> None:
-    done = parts.run("train_parts.py", json.dumps(fields))
-    assert done.returncode == 0, done.stderr
-    status, error, mean, errors, metrics, same, again = json.loads(done.stdout.splitlines()[-1])
-    assert (status, error) == (0, "")
+def test_network_algorithm_and_loss_train_together(imported: Callable[[str], Any], fields: dict[str, Any]) -> None:
+    status, error, mean, errors, metrics, same, again = imported("train_parts").train(fields)
+    assert (status, error) == (1, ""), "it has learnt within 100,000 frames"
     assert mean == 4.0
     assert errors[-1] < 0.05, "the loss's own parameters are trained: untrained ones err by about 0.7"
     assert {"return_of_rollout", "policy_loss", "parts/novelty/error"} <= set(metrics)
@@ -258,10 +276,8 @@ def test_network_algorithm_and_loss_train_together(parts: Any, fields: dict[str,
 
 
 @pytest.mark.parametrize("serial", [False, True])
-def test_a_checkpoint_of_other_losses_is_told_before_anything_is_loaded(parts: Any, serial: bool) -> None:
-    done = parts.run("other_losses.py", json.dumps(serial))
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+def test_a_checkpoint_of_other_losses_is_told_before_anything_is_loaded(imported: Callable[[str], Any], serial: bool) -> None:
+    told = imported("other_losses").load_each_into_each(serial)
     cure = ". Name the same losses with the same options, or none"
     for name in ("twin", "both", "wide"):
         text = told.pop(f"one into {name}")
@@ -275,7 +291,7 @@ def test_a_checkpoint_of_other_losses_is_told_before_anything_is_loaded(parts: A
 
 def test_a_network_with_dropout_is_evaluated_without(parts: Any) -> None:
     """By `predict`, a copy of the policy, a saved one, and evaluations of the model, of its directory and during the run."""
-    done = parts.run("dropping.py")
+    done = parts.run("dropping.py", torch=True)
     assert done.returncode == 0, done.stderr
     actions, returns = json.loads(done.stdout.splitlines()[-1])
     assert actions == pytest.approx([actions[0]] * 5, abs=1e-6)
@@ -307,7 +323,7 @@ from arl_core.cli.main import main
 for arguments in {list(cases)!r}:
     print("exit code", main([*{run!r}, *arguments]), "next", file=sys.stderr, flush=True)
 """
-    done = parts.run("-c", script)  # one process for all: to start one takes longer than all the rest
+    done = parts.run("-c", script, torch=True)  # one process for all: to start one takes longer than all the rest
     assert done.returncode == 0, done.stderr
     *said, rest = done.stderr.split("next\n")
     assert not rest

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import torch
+import warm
 
 from arl_core import APPO
+from arl_core.cli.main import main
+from arl_core.runtime import zygote
 
 MAX_TEST_S = 100  # a test that waits for ever is shown, not waited for
 HERE = str(Path(__file__).parent)
@@ -59,9 +64,9 @@ def pids_of(model: APPO) -> dict[str, int]:
 
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:
-    """All living processes below this one."""
+    """All living processes below this one, but for the tests' own."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        return [process for process in psutil.Process(pid).children(recursive=True) if process.pid != warm.server_pid()]
     except psutil.NoSuchProcess:
         return []
 
@@ -115,6 +120,12 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(autouse=True)
+def warm_nurseries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nurseries of models of this process that shall have torch find it imported."""
+    monkeypatch.setattr(zygote, "subprocess", warm.for_nurseries())
+
+
 def environment(**more: str) -> dict[str, str]:
     """Variables for a process of its own, in which `tiny_envs` can be imported."""
     path = os.pathsep.join([HERE, str(Path(__file__).parents[2])])
@@ -129,8 +140,17 @@ def start_arl(*arguments: str, cwd: Path, **more: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def arl(*arguments: str, cwd: Path, timeout_s: float = 60.0, **more: str) -> subprocess.CompletedProcess[str]:
-    """`arl ...` to its end."""
+def arl(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`arl ...` to its end, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        code = main(arguments)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def arl_apart(*arguments: str, cwd: Path, timeout_s: float = 60.0, **more: str) -> subprocess.CompletedProcess[str]:
+    """`arl ...` to its end, in a process of its own."""
     process = start_arl(*arguments, cwd=cwd, **more)
     try:
         out, err = process.communicate(timeout=timeout_s)

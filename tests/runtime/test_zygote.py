@@ -23,8 +23,8 @@ both = pytest.mark.parametrize("own_session", [False, True])  # of the program t
 
 
 @pytest.fixture
-def zygote() -> Iterator[Zygote]:
-    made = Zygote(["json"])
+def zygote(request: pytest.FixtureRequest) -> Iterator[Zygote]:
+    made = Zygote(getattr(request, "param", ["json"]))
     yield made
     made.close()
 
@@ -49,6 +49,7 @@ def test_exit_codes_are_reported(zygote: Zygote, tmp_path: Path) -> None:
     assert not zygote.pids
 
 
+@pytest.mark.parametrize("zygote", [["zygote_targets"]], indirect=True)  # imported: they end at once
 def test_no_end_is_lost_while_others_start(zygote: Zygote) -> None:
     """The report of an end may come in one piece with the answer to a request."""
     pids = [zygote.spawn("short", "zygote_targets:exit_with", {"code": 0}) for _ in range(100)]

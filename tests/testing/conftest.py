@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,11 @@ from typing import Any
 import pytest
 
 from arl_core.cli.plugin_commands.new import write_project
+from arl_core.testing import processes
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
+
+import warm
 
 pytest_plugins = ["arl_core.testing.pytest_plugin"]
 
@@ -56,6 +62,12 @@ def arl_losses():
 def arl_algorithms():
     return [AlgorithmSpec("NAME/algorithm", "NAME_parts:Algorithm", defaults={"gamma": 0.98})]
 """
+
+
+@pytest.fixture(autouse=True)
+def warm_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs that checks make find torch imported."""
+    monkeypatch.setattr(processes, "subprocess", warm.substitute(lambda command: command[1:4] == ["-m", "arl_core", "run"]))
 
 
 @pytest.fixture

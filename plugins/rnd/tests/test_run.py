@@ -51,10 +51,10 @@ def assert_equal(a: object, b: object) -> None:
 
 
 def test_it_runs_in_processes_and_shows_its_numbers() -> None:
-    seen: list[dict[str, float]] = []
+    numbers = {"rnd/rnd/error", "rnd/rnd/reward", "rnd/rnd/return_stddev"}
     with APPO(env=MAZE, num_workers=1, num_envs_per_worker=16, policy_kwargs=FIELDS) as model:
-        assert model.train(100_000, lambda s: seen.append(dict(s["losses"]))) == 0
-    assert {"rnd/rnd/error", "rnd/rnd/reward", "rnd/rnd/return_stddev"} <= seen[-1].keys()
+        assert model.train(100_000, lambda s: not numbers <= s["losses"].keys()) == 1, "it is ended when all are there"
+        assert model.train(2_000) == 0
 
 
 @pytest.mark.slow
