@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,14 @@ def test_arrows_point_one_way(room: str) -> None:
     assert {name: rooms for name, rooms in wrong.items() if rooms} == {}
 
 
+def test_processes_know_no_engine_and_engines_no_trainer() -> None:
+    rooms = {"processes": {"processes"}, "engines": {"engines", "processes", "plan"}}
+    for room, may in rooms.items():
+        for file in sorted((CORE / "runtime" / room).rglob("*.py")):
+            imported = re.findall(r"^\s*from arl_core\.runtime\.(\w+)", file.read_text(), re.MULTILINE)
+            assert set(imported) <= may, file.name
+
+
 def test_only_its_command_imports_the_conformance_kit() -> None:
     files = [path for path in CORE.rglob("*.py") if path.parent.name != "testing" and "testing" in imports_of(path)]
     assert [str(path.relative_to(CORE)) for path in files] == ["cli/plugin_commands/check.py"]
@@ -64,7 +73,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 
 def test_a_central_rollout_worker_needs_no_torch() -> None:
-    assert "torch" not in loaded_by("import arl_core.sampling.rollout_worker, arl_core.runtime.entry")
+    assert "torch" not in loaded_by("import arl_core.sampling.rollout_worker, arl_core.runtime.processes.entry")
 
 
 def test_a_worker_builds_wrappers_without_torch_and_pydantic() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from arl_core.interfaces import UserError, load_object
 from arl_core.registry.discovery import PluginRecord
 from arl_core.registry.loading import fault
-from arl_core.runtime.zygote import end_with_parent, import_path
+from arl_core.runtime.processes.zygote import end_with_parent, import_path
 
 
 def apart(task: str, records: Sequence[PluginRecord], **arguments: Any) -> list[tuple[Any, str]]:

@@ -37,8 +37,8 @@ def command(arguments: list[str]) -> int:
     if isinstance(output, str):
         _check_output(Path(output))
     config, env = resolve_request(request)
-    from arl_core.runtime.failure import ComponentFailure
     from arl_core.runtime.measuring.bench import BenchOptions, bench
+    from arl_core.runtime.processes.failure import ComponentFailure
 
     try:
         result = bench(config, env, BenchOptions(seconds, rounds, timeout_s), _tell)

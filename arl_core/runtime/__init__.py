@@ -1,1 +1,1 @@
-"""The run: its plan, its processes, its two engines, and the trainer that drives them."""
+"""The run: its plan, the trainer that drives an engine, its directory, and the Python interface."""

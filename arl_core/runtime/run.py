@@ -13,7 +13,7 @@ from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.live import LiveView, stdout_is_live
 from arl_core.monitoring.runlog import close_run_log, open_run_log
 from arl_core.monitoring.snapshot import Snapshot
-from arl_core.runtime.nurseries import Nurseries
+from arl_core.runtime.processes.nurseries import Nurseries
 from arl_core.runtime.records import writing_to
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from arl_core.learning.checkpoint import load_best
 from arl_core.learning.saving import BEST
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
-from arl_core.runtime.engine import Engine
+from arl_core.runtime.engines.engine import Engine
 
 EVALUATED = "eval/"  # begins the names of an evaluation's metrics
 log = logging.getLogger("arl")

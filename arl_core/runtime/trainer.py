@@ -28,18 +28,18 @@ from arl_core.monitoring.summary import summary_dict
 from arl_core.registry import run_parts, selection_of
 from arl_core.registry.extensions import load_extensions
 from arl_core.registry.loading import cause
-from arl_core.runtime.async_engine import AsyncEngine
-from arl_core.runtime.engine import Engine, byte_vector
+from arl_core.runtime.engines.async_engine import AsyncEngine
+from arl_core.runtime.engines.engine import Engine, byte_vector
+from arl_core.runtime.engines.serial_engine import SerialEngine
+from arl_core.runtime.engines.statistics import Before
 from arl_core.runtime.extensions import Extensions
-from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.auto import settle
-from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import RunPlan, check_group, make_plan
+from arl_core.runtime.processes.failure import ComponentFailure
+from arl_core.runtime.processes.nurseries import Nurseries
 from arl_core.runtime.rundir import RunDirectory
 from arl_core.runtime.selection import BestCheckpoint, PeriodicEvaluation
-from arl_core.runtime.serial_engine import SerialEngine
 from arl_core.runtime.signals import EndSignals
-from arl_core.runtime.statistics import Before
 
 log = logging.getLogger("arl")
 Observer = Callable[[Snapshot, EpisodeStatistics], bool | None]

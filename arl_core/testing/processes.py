@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from arl_core.runtime.zygote import import_path
+from arl_core.runtime.processes.zygote import import_path
 
 TASK_TIMEOUT_S = 60.0
 

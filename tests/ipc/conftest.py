@@ -14,7 +14,7 @@ import pytest
 from arl_core.interfaces import ArraySpec
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.bell import Bell
-from arl_core.runtime.zygote import Zygote
+from arl_core.runtime.processes.zygote import Zygote
 
 PATIENCE_S = 20.0  # far above what anything here takes; a test that waits so long has found a hang
 

@@ -21,7 +21,7 @@ from arl_core.ipc.weights import WeightsBoard, weights_specs
 from arl_core.learning.learner import Learner
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
-from arl_core.runtime.zygote import Zygote
+from arl_core.runtime.processes.zygote import Zygote
 
 OBS = spaces.Box(-10, 10, (6,), np.float32)
 ACTIONS = spaces.Discrete(4)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import warm
 
-from arl_core.runtime import zygote
+from arl_core.runtime.processes import zygote
 from arl_core.testing.pytest_plugin import fake_site
 
 PARTS = '''

@@ -20,7 +20,7 @@ import warm
 
 from arl_core import APPO
 from arl_core.cli.main import main
-from arl_core.runtime import zygote
+from arl_core.runtime.processes import zygote
 
 MAX_TEST_S = 100  # a test that waits for ever is shown, not waited for
 HERE = str(Path(__file__).parent)

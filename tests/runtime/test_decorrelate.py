@@ -12,7 +12,7 @@ from tiny_envs import Bandit
 
 from arl_core import APPO, UserError
 from arl_core.config import Layer, merge_layers
-from arl_core.runtime.serial_engine import SerialEngine
+from arl_core.runtime.engines.serial_engine import SerialEngine
 
 
 def phases(model: APPO) -> set[float]:

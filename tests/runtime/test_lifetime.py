@@ -18,7 +18,7 @@ from tiny_envs import Bandit, Sluggish
 
 from arl_core import APPO, UserError
 from arl_core.ipc.control import Role
-from arl_core.runtime import async_engine
+from arl_core.runtime.engines import async_engine
 from arl_core.runtime.trainer import Outcome, Trainer
 
 LATE = [

@@ -21,13 +21,13 @@ from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.usage import PARTS, USEFUL
 from arl_core.registry import run_parts, selection_of
 from arl_core.registry.runs import resolve_run
-from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.bench import BenchOptions, Limit, bench, request_of
 from arl_core.runtime.measuring.child import measure_in_child
 from arl_core.runtime.measuring.parts import PartsRequest, measure_parts
 from arl_core.runtime.measuring.traffic import traffic
-from arl_core.runtime.nurseries import TORCH_PRELOAD, Nurseries
 from arl_core.runtime.plan import RunPlan, available_cores, make_plan
+from arl_core.runtime.processes.failure import ComponentFailure
+from arl_core.runtime.processes.nurseries import TORCH_PRELOAD, Nurseries
 
 
 def plan_of(env: Any, **values: Any) -> RunPlan:

@@ -13,7 +13,7 @@ import pytest
 from run_support import HERE, eventually, small
 from zygote_targets import FAULT_BLOCKS, FAULT_PAGES, count_faults
 
-from arl_core.runtime.zygote import Zygote
+from arl_core.runtime.processes.zygote import Zygote
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the settings are glibc's")
 
@@ -29,7 +29,7 @@ def faults_of(program: str, environment: Mapping[str, str] = os.environ) -> int:
 
 
 def test_freed_blocks_stay() -> None:
-    keep = "from arl_core.runtime.memory import keep_memory; keep_memory()"
+    keep = "from arl_core.runtime.processes.memory import keep_memory; keep_memory()"
     assert faults_of("") > FAULT_BLOCKS * FAULT_PAGES / 2, "glibc keeps such blocks by itself: the setting can go"
     assert faults_of(keep) < FAULT_PAGES / 10
     users_own = {**os.environ, "MALLOC_MMAP_MAX_": "65536"}

@@ -9,7 +9,7 @@ import sys
 import pytest
 from run_support import eventually
 
-from arl_core.runtime.output import Output
+from arl_core.runtime.processes.output import Output
 
 
 def test_whole_lines_are_shown_and_what_has_no_end_at_last() -> None:

@@ -19,8 +19,8 @@ from arl_core.config import RunConfig
 from arl_core.learning.checkpoint import checkpoints, load_best, load_file, save_only
 from arl_core.models.flat import flatten_module
 from arl_core.monitoring.tensorboard import scalars
+from arl_core.runtime.engines.statistics import RunStatistics
 from arl_core.runtime.evaluate import EVALUATION_INDEX, find_checkpoint
-from arl_core.runtime.statistics import RunStatistics
 from arl_core.sampling import evaluator
 
 

@@ -14,7 +14,7 @@ from run_support import SMALL, descendants, script, small
 from tiny_envs import Bandit, Memory
 
 from arl_core import APPO, UserError
-from arl_core.runtime.serial_engine import SerialEngine
+from arl_core.runtime.engines.serial_engine import SerialEngine
 
 
 def serial(env: Any = "gym:CartPole-v1", workers: int = 2, envs: int = 3, **fields: Any) -> APPO:

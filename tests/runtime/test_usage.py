@@ -11,7 +11,7 @@ import pytest
 
 from arl_core.ipc.usage import PARTS, Meter
 from arl_core.ipc.usage import usage as usage_of
-from arl_core.runtime.usage import UsageStatistics, share_between
+from arl_core.runtime.engines.usage import UsageStatistics, share_between
 
 
 def report(at_s: float, cpu_s: float, starved_s: float = 0.0, **parts: float) -> dict[str, Any]:

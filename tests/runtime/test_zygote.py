@@ -15,8 +15,8 @@ import psutil
 import pytest
 from run_support import alive, descendants, environment, eventually
 
-from arl_core.runtime.failure import ComponentFailure
-from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
+from arl_core.runtime.processes.failure import ComponentFailure
+from arl_core.runtime.processes.zygote import Exit, Zygote, wait_for_end
 from arl_core.testing.processes import child_environment
 
 both = pytest.mark.parametrize("own_session", [False, True])  # of the program that a process starts
@@ -164,7 +164,7 @@ def test_imports_are_not_waited_for_at_the_end(tmp_path: Path, monkeypatch: pyte
 def test_a_nursery_that_still_imports_ends_with_the_trainer(tmp_path: Path) -> None:
     (tmp_path / "endless.py").write_text("import time; open('begun', 'w'); time.sleep(600)")
     code = f"import sys, time; sys.path.append({str(tmp_path)!r})\n"
-    code += "from arl_core.runtime.zygote import Zygote; Zygote(['endless']); time.sleep(600)"
+    code += "from arl_core.runtime.processes.zygote import Zygote; Zygote(['endless']); time.sleep(600)"
     trainer = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=child_environment())
     assert eventually((tmp_path / "begun").exists)
     (nursery,) = descendants(trainer.pid)
@@ -192,7 +192,7 @@ def test_numbers_of_descriptors_above_what_select_takes() -> None:
 
 
 def test_a_nursery_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("arl_core.runtime.zygote._ANSWER_S", 1.0)
+    monkeypatch.setattr("arl_core.runtime.processes.zygote._ANSWER_S", 1.0)
     zygote = Zygote([])
     os.kill(zygote._process.pid, signal.SIGSTOP)
     try:
@@ -208,7 +208,7 @@ def test_the_users_main_module_is_not_imported_again(tmp_path: Path) -> None:
     file.write_text(
         "import sys\n"
         "print('main runs', flush=True)\n"
-        "from arl_core.runtime.zygote import Zygote, wait_for_end\n"
+        "from arl_core.runtime.processes.zygote import Zygote, wait_for_end\n"
         "z = Zygote([])\n"
         "z.spawn('x', 'zygote_targets:print_modules', {})\n"
         "assert wait_for_end([z], 10)\n"
@@ -226,7 +226,7 @@ def test_the_trainers_death_leaves_no_process(tmp_path: Path) -> None:
     file = tmp_path / "trainer.py"
     file.write_text(
         "import sys, time\n"
-        "from arl_core.runtime.zygote import Zygote\n"
+        "from arl_core.runtime.processes.zygote import Zygote\n"
         "z = Zygote([])\n"
         "z.spawn('a', 'zygote_targets:sleep', {'ignore_signals': True})\n"
         f"z.spawn('b', 'zygote_targets:start_child', {{'file': {str(tmp_path / 'child')!r}}})\n"
@@ -246,7 +246,7 @@ def test_a_fork_in_the_trainer_does_not_hide_its_death(tmp_path: Path) -> None:
     file = tmp_path / "trainer.py"
     file.write_text(
         "import os, time\n"
-        "from arl_core.runtime.zygote import Zygote\n"
+        "from arl_core.runtime.processes.zygote import Zygote\n"
         "z = Zygote([])\n"
         "z.spawn('a', 'zygote_targets:sleep', {})\n"
         "child = os.fork()\n"
@@ -303,7 +303,7 @@ def test_nothing_is_printed_into_files_that_have_the_numbers_of_streams(tmp_path
     file.write_text(
         "own = open('own.txt', 'w')\n"
         "assert own.fileno() == 1\n"
-        "from arl_core.runtime.zygote import Zygote, wait_for_end\n"
+        "from arl_core.runtime.processes.zygote import Zygote, wait_for_end\n"
         "z = Zygote([])\n"
         "z.spawn('x', 'zygote_targets:print_modules', {})\n"
         "assert wait_for_end([z], 10)\n"
@@ -318,7 +318,7 @@ def test_nothing_is_printed_into_files_that_have_the_numbers_of_streams(tmp_path
 @both
 def test_killing_the_trainer_ends_all(own_session: bool, tmp_path: Path) -> None:
     kwargs = {"file": str(tmp_path / "child"), "own_session": own_session}
-    code = "import time; from arl_core.runtime.zygote import Zygote\n"
+    code = "import time; from arl_core.runtime.processes.zygote import Zygote\n"
     code += f"made = Zygote([]); made.spawn('parent', 'zygote_targets:start_child', {kwargs!r}); time.sleep(600)"
     trainer = subprocess.Popen([sys.executable, "-c", code], env=environment())
     try:

@@ -228,7 +228,7 @@ def _become(args: list[str], env: Mapping[str, str], cwd: str) -> None:
 
 def main(fd: int) -> None:
     """The server; in a copy of it, what was asked for."""
-    from arl_core.runtime.nurseries import TORCH_PRELOAD
+    from arl_core.runtime.processes.nurseries import TORCH_PRELOAD
 
     for name in (*TORCH_PRELOAD, "arl_core.runtime.trainer"):
         importlib.import_module(name)

@@ -29,7 +29,7 @@ def test_a_good_plugin(install_plugin: Install, run_arl: Run) -> None:
     assert lines[0] == "good (arl-plugin-good 1.0)"
     marks = {line.split()[0] for line in lines[1:] if line[2:3].strip()}
     assert marks == {"ok", "skip"}
-    assert lines[-2].endswith("ok, 0 failed, 3 skipped, 0 notes")
+    assert lines[-2].endswith("ok, 0 failed, 4 skipped, 0 notes")
     assert max(map(len, lines)) <= 110
     assert any(line.startswith("  ok    train.serial[good:short]") for line in lines)
 

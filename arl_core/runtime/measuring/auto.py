@@ -11,11 +11,11 @@ from typing import NamedTuple
 from arl_core.config import ResolvedConfig, RunConfig
 from arl_core.config.layers import AUTO_ORIGIN, Layer, merge_layers
 from arl_core.interfaces import ResolvedEnv, RunParts, UserError
-from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.child import measure_in_child
 from arl_core.runtime.measuring.parts import ON_CPU, Parts, PartsRequest
-from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import available_cores, make_plan
+from arl_core.runtime.processes.failure import ComponentFailure
+from arl_core.runtime.processes.nurseries import Nurseries
 
 SIZES = (4, 16, 64)  # environments in one group, among which is chosen
 BUDGET_S = 2.0  # of measurement; a size that would take longer is left out

@@ -14,14 +14,14 @@ from arl_core.ipc.control import Role
 from arl_core.ipc.usage import PARTS
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
-from arl_core.runtime.failure import ComponentFailure
+from arl_core.runtime.engines.usage import ProcessShare, share_between
 from arl_core.runtime.measuring.child import measure_in_child
 from arl_core.runtime.measuring.parts import Parts, PartsRequest, Seconds
 from arl_core.runtime.measuring.traffic import traffic
-from arl_core.runtime.nurseries import Nurseries
 from arl_core.runtime.plan import RunPlan
+from arl_core.runtime.processes.failure import ComponentFailure
+from arl_core.runtime.processes.nurseries import Nurseries
 from arl_core.runtime.trainer import Outcome, Trainer
-from arl_core.runtime.usage import ProcessShare, share_between
 
 TRAINER = "trainer"  # the process that asks; it reports to nobody
 _FOREVER = 1 << 62  # frames

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from arl_core.files import readable
 from arl_core.interfaces import UserError
-from arl_core.runtime.failure import ComponentFailure
 from arl_core.runtime.measuring.parts import Parts, PartsRequest, measure_parts
-from arl_core.runtime.nurseries import TORCH_PRELOAD, Nurseries
+from arl_core.runtime.processes.failure import ComponentFailure
+from arl_core.runtime.processes.nurseries import TORCH_PRELOAD, Nurseries
 
 _POLL_S = 0.1
 

@@ -22,7 +22,7 @@ BODIES: Mapping[Role, str] = {
     Role.EVALUATION: "arl_core.sampling.evaluator:Evaluator",
 }
 HOGWILD_BODIES: Mapping[Role, str] = {
-    Role.ROLLOUT: "arl_core.runtime.hogwild_worker:HogwildWorker",
+    Role.ROLLOUT: "arl_core.runtime.engines.hogwild_worker:HogwildWorker",
     Role.LEARNER: "arl_core.learning.hogwild:Keeper",
 }
 

@@ -29,12 +29,12 @@ from arl_core.learning.learner import Learner, make_learner
 from arl_core.learning.process import SlotIntake
 from arl_core.learning.saving import Saver
 from arl_core.models.threads import kernel_threads
-from arl_core.runtime.books import Balance, Books
-from arl_core.runtime.engine import TICK_S, byte_vector, checkpoint_target, publish_first
-from arl_core.runtime.failure import ComponentFailure
-from arl_core.runtime.memory import keep_memory
+from arl_core.runtime.engines.books import Balance, Books
+from arl_core.runtime.engines.engine import TICK_S, byte_vector, checkpoint_target, publish_first
+from arl_core.runtime.engines.statistics import RunStatistics
 from arl_core.runtime.plan import RunPlan
-from arl_core.runtime.statistics import RunStatistics
+from arl_core.runtime.processes.failure import ComponentFailure
+from arl_core.runtime.processes.memory import keep_memory
 from arl_core.sampling.casting import Casting
 from arl_core.sampling.episodes import EpisodeReport
 from arl_core.sampling.evaluator import EvaluatorSpec, FrozenPlay

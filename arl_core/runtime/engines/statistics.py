@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.fps import FpsMeter
 from arl_core.monitoring.snapshot import PolicySnapshot, Snapshot
+from arl_core.runtime.engines.usage import UsageStatistics
 from arl_core.runtime.plan import RunPlan
-from arl_core.runtime.usage import UsageStatistics
 
 _SMOOTHING = 0.7  # of fractions and lags from report to report
 

@@ -21,14 +21,14 @@ from arl_core.ipc.control import ControlBlock, Role, Wanted
 from arl_core.ipc.mailbox import Mailbox
 from arl_core.ipc.slots import SlotState, settle_hand_over
 from arl_core.learning.hogwild import settle_worker
-from arl_core.runtime.books import Balance, Books
-from arl_core.runtime.engine import TICK_S, byte_vector, checkpoint_target, publish_first
-from arl_core.runtime.failure import ComponentFailure
-from arl_core.runtime.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
+from arl_core.runtime.engines.books import Balance, Books
+from arl_core.runtime.engines.engine import TICK_S, byte_vector, checkpoint_target, publish_first
+from arl_core.runtime.engines.specs import body_of, spec_of
+from arl_core.runtime.engines.statistics import RunStatistics
 from arl_core.runtime.plan import RunPlan
-from arl_core.runtime.specs import body_of, spec_of
-from arl_core.runtime.statistics import RunStatistics
-from arl_core.runtime.zygote import Exit, Zygote, wait_for_end
+from arl_core.runtime.processes.failure import ComponentFailure
+from arl_core.runtime.processes.nurseries import LIGHT_PRELOAD, TORCH_PRELOAD, Nurseries
+from arl_core.runtime.processes.zygote import Exit, Zygote, wait_for_end
 
 RUN_ORDER = (Role.EVALUATION, Role.LEARNER, Role.ROLLOUT, Role.POLICY)  # policy workers see only requests of the present epoch
 STOP_TIMEOUT_S = 3.0
@@ -117,7 +117,7 @@ class AsyncEngine:
             "body": body_of(self.plan, component.role),
             "spec": spec_of(self.plan, component, self._life + self._lives.get(component, 0), self._folder),
         }
-        pid = self._nursery_of(component).spawn(component.name, "arl_core.runtime.entry:component_main", kwargs)
+        pid = self._nursery_of(component).spawn(component.name, "arl_core.runtime.processes.entry:component_main", kwargs)
         self._pids[pid] = component
         self._lives[component] = self._lives.get(component, 0) + 1
 

@@ -13,8 +13,8 @@ from arl_core.interfaces import UserError
 from arl_core.ipc.arena import Arena
 from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.weights import WeightsBoard
-from arl_core.runtime.books import Balance
-from arl_core.runtime.statistics import RunStatistics
+from arl_core.runtime.engines.books import Balance
+from arl_core.runtime.engines.statistics import RunStatistics
 
 TICK_S = 0.2  # between looks at the run
 

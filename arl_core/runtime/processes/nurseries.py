@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from arl_core.config import RunConfig
-from arl_core.runtime.output import Output
-from arl_core.runtime.zygote import Zygote
+from arl_core.runtime.processes.output import Output
+from arl_core.runtime.processes.zygote import Zygote
 
-LIGHT_PRELOAD = ("gymnasium", "arl_core.runtime.entry", "arl_core.sampling.rollout_worker")
+LIGHT_PRELOAD = ("gymnasium", "arl_core.runtime.processes.entry", "arl_core.sampling.rollout_worker")
 TORCH_PRELOAD = (
     *LIGHT_PRELOAD,
     "arl_core.sampling.policy_worker",

@@ -27,9 +27,9 @@ from importlib import import_module
 from typing import Any, NamedTuple, TextIO
 
 from arl_core.files import fill_standard_descriptors, readable
-from arl_core.runtime.failure import ComponentFailure
-from arl_core.runtime.memory import keep_memory
-from arl_core.runtime.strays import MARK, end_strays, mark_ours
+from arl_core.runtime.processes.failure import ComponentFailure
+from arl_core.runtime.processes.memory import keep_memory
+from arl_core.runtime.processes.strays import MARK, end_strays, mark_ours
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
@@ -71,7 +71,7 @@ class Zygote:
         parent, child = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         code = (
             f"import sys; sys.path[:] = {import_path()!r}\n"
-            f"from arl_core.runtime.zygote import serve; serve({child.fileno()}, {list(preload)!r})"
+            f"from arl_core.runtime.processes.zygote import serve; serve({child.fileno()}, {list(preload)!r})"
         )
         environment = dict(os.environ)
         # numerical libraries start their threads at import, and threads do not survive the start of a child;
