@@ -19,7 +19,7 @@ def phases(model: APPO) -> set[float]:
     """Where in their episodes the environments of the first group stand."""
     engine = model._trainer.engine
     assert isinstance(engine, SerialEngine)
-    return {round(float(age), 2) for age in engine.runners[0]._present["obs"][:, 1]}
+    return {round(float(age), 2) for age in engine.runners[0].present["obs"][:, 1]}
 
 
 def test_serial_runs_are_reproducible_and_only_whole_episodes_are_reported() -> None:

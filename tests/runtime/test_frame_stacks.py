@@ -8,7 +8,6 @@ import pytest
 import torch
 from run_support import small
 
-from arl_core import APPO
 from arl_core.interfaces import UserError
 
 LOOKING: dict[str, Any] = {"encoder": "py:stacked_envs:Looking", "normalize_input": False}
@@ -77,7 +76,7 @@ def test_processes_act_and_train_on_stacks(env: str, fields: dict[str, Any]) -> 
 def test_stacks_that_are_none_are_told_at_once(serial: bool) -> None:
     with small("py:stacked_envs:turned_round", serial=serial) as model:
         status = model.train(200)
-        assert status == APPO.FAILURE
+        assert status == status.FAILURE
         assert (
             "says in frame_stacks that its observation 'obs' is FrameStacking(frames=4, axis=0, copies_first=True)"
             in status.error
