@@ -164,9 +164,10 @@ def _by_kind(processes: Mapping[str, Mapping[str, float]]) -> dict[str, list[Map
 
 def _traffic(moved: Mapping[str, float], entry: Mapping[str, Any]) -> str:
     rings = sum(share["rings_per_s"] for share in entry["processes"].values()) / entry["fps"]
+    stacks = f"; {moved['stacks']:,.0f} of whole stacks, to act on and once more in the batch" if moved["stacks"] else ""
     return (
         f"moved per frame: {moved['slot']:,.1f} bytes into slots, {moved['batch']:,.1f} into batches "
-        f"(at least {moved['least']:,.1f} each); {rings:.4f} bells rung"
+        f"(at least {moved['least']:,.1f} each){stacks}; {rings:.4f} bells rung"
     )
 
 

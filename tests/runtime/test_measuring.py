@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tiny_envs import Faulty, Gated, Slow
 
 from arl_core.cli.bench import _processes, report
 from arl_core.config.layers import Layer
-from arl_core.interfaces import ArraySpec
+from arl_core.interfaces import ArraySpec, FrameStacking
 from arl_core.ipc.slots import SlotShape
 from arl_core.ipc.usage import PARTS, USEFUL
 from arl_core.registry import run_parts, selection_of
@@ -101,7 +102,14 @@ def test_bytes_of_a_frame_follow_from_the_table() -> None:
         action_size=1, action_dtype="int64", params_size=2, state_size=0,
     )  # fmt: skip
     least = 10 + 8 + 3 * 4 + 4 + 3
-    assert traffic(shape) == pytest.approx({"slot": least + 10 / 4, "batch": least + 10 / 4, "least": least})
+    moved = {"slot": least + 10 / 4, "batch": least + 10 / 4, "least": least, "stacks": 0}
+    assert traffic(shape) == pytest.approx(moved)
+    once = replace(
+        shape, stackings={"obs": FrameStacking(5, 0, copies_first=True)}
+    )  # frames of 2 bytes, 4 + 5 of them for 4 steps
+    least = least - 10 + 2
+    moved = {"slot": least + 2 * 5 / 4, "batch": least + 2 * 5 / 4, "least": least, "stacks": 10}
+    assert traffic(once) == pytest.approx(moved)
 
 
 def test_bench_from_the_command_line(tmp_path: Path) -> None:
