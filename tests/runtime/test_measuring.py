@@ -104,10 +104,8 @@ def test_bytes_of_a_frame_follow_from_the_table() -> None:
     least = 10 + 8 + 3 * 4 + 4 + 3
     moved = {"slot": least + 10 / 4, "batch": least + 10 / 4, "least": least, "stacks": 0}
     assert traffic(shape) == pytest.approx(moved)
-    once = replace(
-        shape, stackings={"obs": FrameStacking(5, 0, copies_first=True)}
-    )  # frames of 2 bytes, 4 + 5 of them for 4 steps
-    least = least - 10 + 2
+    once = replace(shape, stackings={"obs": FrameStacking(5, 0, copies_first=True)})
+    least = least - 10 + 2  # a frame is 2 bytes; there are 4 + 5 of them for 4 steps
     moved = {"slot": least + 2 * 5 / 4, "batch": least + 2 * 5 / 4, "least": least, "stacks": 10}
     assert traffic(once) == pytest.approx(moved)
 
