@@ -192,16 +192,16 @@ class GroupRunner:
         return np.bincount(owner[valid], minlength=self._shape.num_policies)[: self._shape.num_policies]
 
     def _check_finite(self, slot: int, rows: int) -> None:
-        named: dict[str, NDArray[Any]] = {"a reward": self._arena["rewards"][slot, :rows]}
-        named |= {f"an observation '{key}'": values for key, values in self._observed.floats(slot, rows).items()}
-        for name, values in named.items():
+        named = [("a reward", self._arena["rewards"][slot, :rows], 0)]
+        named += [(f"an observation '{key}'", values, before) for key, values, before in self._observed.floats(slot, rows)]
+        for name, values, before in named:
             with np.errstate(over="ignore", invalid="ignore"):  # a sum may overflow where no value is infinite
                 if np.isfinite(np.sum(values)) or np.isfinite(values).all():
                     continue
             t, row = (int(x) for x in np.argwhere(~np.isfinite(values))[0][:2])
             raise RewardOrObservationFault(
-                f"{self._who(row)} gave {name} that is not finite ({values[t, row]}) at step {t} of its rollout; training on "
-                "it would poison the weights"
+                f"{self._who(row)} gave {name} that is not finite ({values[t, row]}) at step {max(t - before, 0)} of its "
+                "rollout; training on it would poison the weights"
             )
 
     def _who(self, row: int) -> str:

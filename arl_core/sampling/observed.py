@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,13 +66,12 @@ class ObservedRows:
             array[slot, 0] = array[slot, t]
         self._spread(slot)
 
-    def floats(self, slot: int, rows: int) -> dict[str, NDArray[Any]]:
-        """What may not be finite of rows 0 to `rows`, key -> [rows + 1, E, ...]."""
-        kept = {key: array[slot, : rows + self._frames(key)] for key, array in self._rows.items() if array.dtype.kind == "f"}
-        return {key: values[self._frames(key) - 1 :] for key, values in kept.items()}
-
-    def _frames(self, key: str) -> int:
-        return self._stackings[key].frames if key in self._stackings else 1
+    def floats(self, slot: int, rows: int) -> Iterator[tuple[str, NDArray[Any], int]]:
+        """What may not be finite of rows 0 to `rows`: key, values [n, E, ...], and how many of n are frames before row 0."""
+        for key, array in self._rows.items():
+            before = self._stackings[key].frames - 1 if key in self._stackings else 0
+            if array.dtype.kind == "f":
+                yield key, array[slot, : before + rows + 1], before
 
     def unlike_their_frames(self, slot: int, rows: int) -> tuple[str, int] | None:
         """After `rows` steps in `slot`: key and row of E of a present stack that its frames do not give; None where all do.

@@ -59,6 +59,15 @@ class WithZeros(gym.Wrapper):
         return self.stack.copy(), *rest
 
 
+class WithNan(WithZeros):
+    """An episode begins with a frame before its first that is none."""
+
+    def reset(self, **keywords: Any) -> Any:
+        _, info = super().reset(**keywords)
+        self.stack[0, 1] = np.nan
+        return self.stack.copy(), info
+
+
 class Whole(gym.Wrapper):
     """Says nothing of its stacks."""
 
@@ -86,6 +95,10 @@ def zeros_once() -> gym.Env:
 
 def zeros_whole() -> gym.Env:
     return Whole(zeros_once())
+
+
+def before_it_nan() -> gym.Env:
+    return WithNan(Numbered())
 
 
 def turned_round() -> gym.Env:

@@ -84,6 +84,13 @@ def test_stacks_that_are_none_are_told_at_once(serial: bool) -> None:
         assert "restart" not in status.error, "it would be no other the next time"
 
 
+def test_frames_before_the_first_row_are_finite_too() -> None:
+    with small("py:stacked_envs:before_it_nan", serial=True) as model:
+        status = model.train(200)
+        assert "environment 0 gave an observation 'obs' that is not finite" in status.error
+        assert "at step 0 of its rollout" in status.error
+
+
 def test_wrappers_of_rewards_change_nothing_and_others_may() -> None:
     scale = {"name": "reward-scale", "options": {"scale": 2}}
     with small("py:stacked_envs:stored_once", wrappers=[scale], serial=True) as model:
