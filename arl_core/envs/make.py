@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
+from numbers import Integral
 from typing import Any
 
 import gymnasium
@@ -15,6 +16,7 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 
 from arl_core.envs.faults import close_quietly
 from arl_core.envs.multi_agent import ParallelEnv, is_parallel
+from arl_core.envs.spaces import obs_specs
 from arl_core.interfaces import JSON, EnvContext, FrameStacking, ResolvedEnv, UserError, load_object
 
 
@@ -42,12 +44,37 @@ def build_any(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, 
     return env
 
 
-def frame_stacks_of(env: Any) -> Mapping[str, FrameStacking]:
-    """What an environment says of its stacks of frames (`FrameStacking`), by key; nothing where a wrapper stands around it that
-    might show other observations."""
+def frame_stacks_of(env: Any) -> dict[str, FrameStacking]:
+    """What an environment says of its stacks of more than one frame (`FrameStacking`), by key; nothing where a wrapper stands
+    around it that might show other observations. Raises UserError for what cannot be."""
     while isinstance(env, TimeLimit | OrderEnforcing | PassiveEnvChecker):
         env = env.env
-    return getattr(env, "frame_stacks", {})
+    said = getattr(env, "frame_stacks", {})
+    why = _why_not(said, env)
+    if why:
+        raise UserError(
+            f"frame_stacks of {type(env).__name__} {why}. It gives, by key of observation, FrameStacking(frames, axis, "
+            "copies_first), with an axis counted from 0 that frames divide. Without it stacks are stored whole (a "
+            "gymnasium.Wrapper around an environment hides it)"
+        )
+    return {key: stacking for key, stacking in said.items() if stacking.frames > 1}
+
+
+def _why_not(said: Any, env: Any) -> str:
+    """What is wrong with a description of `env`'s stacks; "" where nothing is."""
+    if not isinstance(said, Mapping):
+        return f"is {said!r}"
+    specs = obs_specs(env.observation_space) if said else {}
+    for key, stacking in said.items():
+        if key not in specs:
+            return f"has {key!r}, which is none of {', '.join(specs)}"
+        kinds = Integral, Integral, bool
+        if not isinstance(stacking, FrameStacking) or not all(map(isinstance, stacking, kinds)):
+            return f"has {stacking!r} for observation '{key}'"
+        shape = specs[key].shape
+        if not 0 <= stacking.axis < len(shape) or stacking.frames < 1 or shape[stacking.axis] % stacking.frames:
+            return f"has {stacking} for observation '{key}', which is {list(shape)}"
+    return ""
 
 
 def inner_spaces(resolved: ResolvedEnv, context: EnvContext) -> list[gymnasium.Space[Any]]:

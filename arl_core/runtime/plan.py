@@ -98,20 +98,9 @@ def probe_spaces(env: ResolvedEnv, cfg: RunConfig) -> Probe:
         missing = [name for name in ("observation_space", "action_space") if not hasattr(instance, name)]
         if missing:
             raise UserError(f"environment '{env.id}' has no {' and no '.join(missing)}: set it in its class or in __init__")
-        return Probe(instance.observation_space, instance.action_space, frame_stacks=_stacks(env, instance))
+        return Probe(instance.observation_space, instance.action_space, frame_stacks=frame_stacks_of(instance))
     finally:
         close_quietly(instance)
-
-
-def _stacks(env: ResolvedEnv, instance: Any) -> dict[str, FrameStacking]:
-    """Those of more than one frame. Raises UserError for a description that cannot be."""
-    specs, stacks = obs_specs(instance.observation_space), frame_stacks_of(instance)
-    for key, stacking in stacks.items():
-        axes = specs[key].shape if key in specs else ()
-        if not 0 <= stacking.axis < len(axes) or stacking.frames < 1 or axes[stacking.axis] % stacking.frames:
-            what = f"'{key}', which is {list(axes)}" if key in specs else f"'{key}', which is none of {', '.join(specs)}"
-            raise UserError(f"environment '{env.id}': its frame_stacks has {stacking} for observation {what}")
-    return {key: stacking for key, stacking in stacks.items() if stacking.frames > 1}
 
 
 @dataclass(frozen=True)

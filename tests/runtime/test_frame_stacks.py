@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import stacked_envs
 import torch
+from gymnasium.wrappers import TimeLimit
 from run_support import small
 
-from arl_core.interfaces import UserError
+from arl_core.envs.make import frame_stacks_of
+from arl_core.interfaces import FrameStacking, UserError
 
 LOOKING: dict[str, Any] = {"encoder": "py:stacked_envs:Looking", "normalize_input": False}
 POLICIES: dict[str, Any] = {"num_policies": 2, "policy_assignment": "random"}
@@ -103,16 +106,26 @@ def test_wrappers_of_rewards_change_nothing_and_others_may() -> None:
 @pytest.mark.parametrize(
     ("stacks", "told"),
     [
-        ({"obs": (3, 0, True)}, r"FrameStacking\(frames=3, axis=0, copies_first=True\) for observation 'obs', which is \[4\]"),
-        ({"obs": (2, 1, True)}, r"axis=1, .* for observation 'obs', which is \[4\]"),
-        ({"picture": (2, 0, True)}, "for observation 'picture', which is none of obs"),
+        (
+            {"obs": FrameStacking(3, 0, True)},
+            r"has .*frames=3, axis=0, copies_first=True\) for observation 'obs', which is \[4\]",
+        ),
+        ({"obs": FrameStacking(2, 1, True)}, r"has .*axis=1, .* for observation 'obs', which is \[4\]"),
+        ({"obs": FrameStacking(2, -1, True)}, r"has .*axis=-1, .* for observation 'obs', which is \[4\]"),
+        ({"obs": FrameStacking(2.0, 0, True)}, r"has .*frames=2.0, .* for observation 'obs'"),  # type: ignore[arg-type]
+        ({"obs": (4, 0, True)}, r"has \(4, 0, True\) for observation 'obs'"),
+        ({"picture": FrameStacking(2, 0, True)}, "has 'picture', which is none of obs"),
+        (4, "is 4"),
+        (None, "is None"),
     ],
 )
 def test_a_description_that_cannot_be_is_refused(stacks: Any, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import stacked_envs
+    monkeypatch.setattr(stacked_envs.Shuffled, "frame_stacks", stacks)
+    with pytest.raises(UserError, match=f"frame_stacks of Shuffled {told}. It gives, by key of .*hides it"):
+        frame_stacks_of(TimeLimit(stacked_envs.turned_round(), 5))
 
-    from arl_core.interfaces import FrameStacking
 
-    monkeypatch.setattr(stacked_envs.Shuffled, "frame_stacks", {key: FrameStacking(*value) for key, value in stacks.items()})
-    with pytest.raises(UserError, match=f"environment 'py:stacked_envs:turned_round': its frame_stacks has .*{told}"):
+def test_a_run_asks_whether_a_description_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacked_envs.Shuffled, "frame_stacks", {"obs": 4})
+    with pytest.raises(UserError, match="frame_stacks of Shuffled has 4 for observation 'obs'"):
         small("py:stacked_envs:turned_round", serial=True)

@@ -68,6 +68,7 @@ HOOKS = [
     Broken("overrides.valid", "plugin.py", "3e-3", "-3e-3", "learning_rate"),
 ]  # fmt: skip
 CLOSE = "    def close(self):\n        raise OSError('no')\n\n    def render"
+STACKS = "    frame_stacks = {'obs': __import__('arl_core.interfaces').interfaces.FrameStacking(2, 0, True)}\n\n    def render"
 PID = "self._flag = __import__('os').getpid()"
 TIRED = "        self.n = getattr(self, 'n', 0) + 1\n        1 / (40 - self.n)\n"
 BUILT = [
@@ -79,6 +80,7 @@ BUILT = [
     Broken("env.reset", "env.py", "1 if", "1 if np.random.random() < 2 and", "global generator of numpy.random"),
     Broken("env.reset", "env.py", "self._walker, self._flag = self", "a, self._flag = self", "after reset(seed=5)"),
     Broken("env.close", "env.py", "    def render", CLOSE, "no (env.py:"),
+    Broken("env.stacks", "env.py", "    def render", STACKS, "'obs' is not FrameStacking(frames=2"),
     Broken("env.episodes", "env.py", "1.0 if there else", 'float("nan") if there else', "not finite"),
     Broken("options.values", "env.py", '"left":\n', '"left":\n            self.left()\n', "no attribute 'left' (env.py:"),
     Broken("options.values", "options.py", '"left"]', '"left", 1, "1"]', "start=1: typed on the command line"),

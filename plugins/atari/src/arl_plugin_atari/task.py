@@ -35,7 +35,7 @@ class AtariTask:
     def frame_stacks(self) -> dict[str, FrameStacking]:
         """Games begin with black frames, EnvPool's with copies of the first; a life goes on with those of the life before."""
         options = self.options
-        if options.life_loss or options.frame_stack == 1:
+        if options.life_loss:
             return {}
         return {"obs": FrameStacking(options.frame_stack, 0, copies_first=options.backend == "envpool")}
 

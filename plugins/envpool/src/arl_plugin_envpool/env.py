@@ -19,7 +19,7 @@ def make(*, options: EnvPoolOptions | None, context: EnvContext, task_id: str) -
 def _frame_stacks(config: Mapping[str, Any]) -> dict[str, FrameStacking]:
     """What is known of Atari's stacks. With `episodic_life` a life goes on with the frames of the one before."""
     is_atari = {"stack_num", "noop_max", "zero_discount_on_life_loss"} <= set(config)
-    if not is_atari or config["stack_num"] == 1 or config["episodic_life"]:
+    if not is_atari or config["episodic_life"]:
         return {}
     return {"obs": FrameStacking(config["stack_num"], 0, copies_first=True)}
 
