@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from typing import Any
 
 import pytest
@@ -76,15 +78,14 @@ def test_processes_act_and_train_on_stacks(env: str, fields: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("serial", [False, True])
-def test_stacks_that_are_none_are_told_at_once(serial: bool) -> None:
+def test_stacks_that_are_none_are_told_at_once_in_one_line(serial: bool, caplog: pytest.LogCaptureFixture) -> None:
     with small("py:stacked_envs:turned_round", serial=serial) as model:
         status = model.train(200)
         assert status == status.FAILURE
-        assert (
-            "says in frame_stacks that its observation 'obs' is FrameStacking(frames=4, axis=0, copies_first=True)"
-            in status.error
-        )
+        said = r"says in frame_stacks that its observation 'obs' is FrameStacking\(frames=4, axis=0, copies_first=True\)"
+        assert re.match(rf"(rollout-0: )?environment \d {said}", status.error)
         assert "restart" not in status.error, "it would be no other the next time"
+        assert [record.message for record in caplog.records if record.levelno > logging.INFO] == [status.error]
 
 
 def test_frames_before_the_first_row_are_finite_too() -> None:

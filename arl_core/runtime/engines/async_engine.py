@@ -239,6 +239,9 @@ class AsyncEngine:
         refuses = name == UserError.__name__  # an environment or a part, what was asked for: it would again
         if never_ready and refuses:
             raise UserError(message)
+        if refuses:
+            log.info("%s", detail.rstrip())
+            what, detail = f"{component.name}: {message}", ""
         if component.role is Role.LEARNER or never_ready or refuses or self._restarts >= self.plan.cfg.max_worker_restarts:
             used = f" (after {self._restarts} restarts)" if self._restarts else ""
             self._failure = ComponentFailure(what + used, detail)

@@ -372,4 +372,7 @@ def _reading_sampler(paths: Mapping[int, Path]) -> Iterator[None]:
 
 
 def _failure(error: BaseException) -> ComponentFailure:
+    if isinstance(error, UserError):
+        log.info("%s", traceback.format_exc().rstrip())
+        return ComponentFailure(str(error))
     return ComponentFailure(f"{type(error).__name__}: {error}", traceback.format_exc())
