@@ -30,18 +30,19 @@ def frame_of(stacks: Any, stacking: FrameStacking, number: int, batch_axes: int)
 
 
 def restack(frames: Any, began: NDArray[np.bool_], stacking: FrameStacking, out: Any) -> None:
-    """Write the stacks of R rows into `out` [R, E, *stack]: arrays, or tensors of any device.
+    """Write the stacks of the last N of R rows into `out` [N, E, *stack]: arrays, or tensors of any device.
 
-    `frames` [R + k - 1, E, *frame] are those rows' newest frames, after the k - 1 before them. `began` [R, E]: the row is an
+    `frames` [R + k - 1, E, *frame] are those R rows' newest frames, after the k - 1 before them. `began` [R, E]: the row is an
     episode's first; where row 0 is one, the k - 1 frames before it are those of its stack already.
     """
-    k, rows = stacking.frames, len(began)
+    k, rows, wanted = stacking.frames, len(began), slice(len(began) - len(out), None)
     for number in range(k):
-        frame_of(out, stacking, number, 2)[:] = frames[number : number + rows]
+        frame_of(out, stacking, number, 2)[:] = frames[number : number + rows][wanted]
     if not began[1:].any():
         return
     row = np.arange(rows)[:, None]
     first = np.maximum.accumulate(np.where(began & (row > 0), row, -k))  # of the row's episode, where it began in here
+    row, first = row[wanted], first[wanted]
     for number in range(k - 1):
         age = k - 1 - number
         at, column = np.nonzero(first > row - age)

@@ -82,10 +82,10 @@ class ObservedRows:
             began = np.zeros((rows + 1 - first, stacks.shape[0]), np.bool_)
             began[1:] = ~self._valid[slot, first:rows]
             frames = self._rows[key][slot, first : rows + k]
-            given = np.empty((len(began), *stacks.shape), stacks.dtype)
-            restack(frames, began, self._stackings[key], given)
-            if not np.array_equal(given[-1], stacks):
-                wrong = (given[-1] != stacks).reshape(len(stacks), -1).any(1)
+            given = np.empty_like(stacks)
+            restack(frames, began, self._stackings[key], given[None])
+            if not np.array_equal(given, stacks):
+                wrong = (given != stacks).reshape(len(stacks), -1).any(1)
                 return key, int(np.argmax(wrong))
         return None
 

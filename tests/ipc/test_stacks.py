@@ -50,6 +50,9 @@ def test_restacked_is_what_was_kept(frames: int, axis: int, copies_first: bool) 
         in_torch = torch.full(whole.shape, 7, dtype=torch.uint8)
         restack(torch.from_numpy(stored), began, stacking, in_torch)
         np.testing.assert_array_equal(in_torch.numpy(), whole)
+        last = np.full(whole[-2:].shape, 7, np.uint8)
+        restack(stored, began, stacking, last)
+        np.testing.assert_array_equal(last, whole[-2:])
 
 
 def test_no_value_is_read_back_from_a_device() -> None:
