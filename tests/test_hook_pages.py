@@ -16,7 +16,7 @@ import pytest
 from arl_core.hookspecs import HOOK_NAMES
 
 ROOT = Path(__file__).parent.parent
-PART = re.compile(r"^## Example\n(.*?)^## Pitfalls\n", re.DOTALL | re.MULTILINE)
+PART = re.compile(r"^## Example\n(.*?)^## ", re.DOTALL | re.MULTILINE)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SHELL = 'arl() { "$PYTHON" -m arl_core "$@"; }\nset -eo pipefail\n'
 
