@@ -11,8 +11,10 @@ from arl_plugin_maze.solve import distances, shortest_actions
 from arl_plugin_maze.task import resolve_task
 from gymnasium import spaces
 
+from arl_core import APPO
 from arl_core.config import RunConfig
 from arl_core.interfaces import EnvContext, UserError
+from arl_core.models.encoders import MlpEncoder
 
 KINDS = {
     "position": encoders.PositionEncoder,
@@ -40,6 +42,25 @@ def test_auto_finds_the_encoder_and_every_parameter_gets_a_gradient(observation:
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    ("observation", "wrapper", "kind"),
+    [
+        ("pixels", "frame-stack", encoders.PixelsEncoder),
+        ("grid", "frame-stack", encoders.PixelsEncoder),
+        ("position", "frame-stack", MlpEncoder),
+        ("grid", "reward-scale", encoders.GridEncoder),
+    ],
+)
+def test_what_wrappers_change_is_no_grid_and_no_position(observation: str, wrapper: str, kind: type) -> None:
+    """Four images of three planes are twelve planes, as many as a grid may have."""
+    options: dict[str, object] = {"scale": 2.0} if wrapper == "reward-scale" else {}
+    wrappers = [{"name": wrapper, "options": options}]
+    with APPO(
+        "maze:sample-5x5", policy_kwargs={"serial": True, "env_options": {"observation": observation}, "wrappers": wrappers}
+    ) as model:
+        assert type(model._trainer.models[0].actor.encoder) is kind
 
 
 @pytest.mark.parametrize("portals", [0, 2])

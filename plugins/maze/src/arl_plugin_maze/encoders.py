@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from arl_core.config import RunConfig
 from arl_core.interfaces import UserError
-from arl_core.models.encoders import ConvEncoder
+from arl_core.models.encoders import ConvEncoder, default_encoder
 from arl_core.models.layers import ACTIVATIONS, Mlp
 from arl_plugin_maze.observe import AGENT, FIRST_PORTAL, GOAL
 
 PixelsEncoder = ConvEncoder
 Ends = tuple[Tensor, Tensor]  # of portals: [2 pairs, N] cell numbers in a padded grid, and their partners'
+_OBSERVATION_STAYS = ("reward-scale", "reward-clip", "time-limit", "frame-skip")  # wrappers
 _BORDER = (0, 0, 1, 1, 1, 1)  # one cell of zeros around [D, n, n, N]
 
 
@@ -28,7 +29,10 @@ def _box(obs_space: spaces.Dict, axes: int, encoder: str) -> spaces.Box:
 
 
 def make_auto(obs_space: spaces.Dict, cfg: RunConfig) -> nn.Module:
-    """The encoder for what is observed: a position, a grid's planes (six or more), an image (three)."""
+    """The encoder for what is observed: a position, a grid's planes (six or more), an image (three); what further wrappers may
+    have made of them, stacked images of twelve planes for one, is anybody's."""
+    if any(wrapper["name"] not in _OBSERVATION_STAYS for wrapper in cfg.wrappers):
+        return default_encoder(obs_space, cfg)
     shape: tuple[int, ...] = getattr(obs_space.spaces.get("obs"), "shape", ())
     if shape == (2,):
         return PositionEncoder(obs_space, cfg)
