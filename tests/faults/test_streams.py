@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import struct
 import subprocess
 import sys
 import termios
@@ -41,7 +43,7 @@ def test_a_run_is_trained_and_saved_all_the_same(words: str, streams: str, said:
 def test_what_environments_print_is_shown_above_the_panel(tmp_path: Path) -> None:
     """On a terminal both would write over each other."""
     ours, theirs = os.openpty()
-    termios.tcsetwinsize(theirs, (40, 100))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))  # Python 3.10 has no termios.tcsetwinsize
     command = [sys.executable, "-m", "arl_core", "run", "--env", "py:tiny_envs:Warns", *RUN, "--train_for_env_steps", "1500"]
     variables = environment(TERM="xterm")
     variables.pop("CI", None)
