@@ -34,8 +34,12 @@ def name_of(process: psutil.Process) -> str:
 
 
 def under_way(folder: Path, run: subprocess.Popen[str]) -> bool:
-    """Wait until a run trains: with its first periodic checkpoint."""
-    assert eventually(lambda: run.poll() is not None or checkpoints(folder / "runs" / "r" / "checkpoints" / "p0"), 30.0)
+    """Wait until a run trains: with its first periodic checkpoint of weights that have learnt."""
+
+    def learnt() -> bool:  # a machine that is busy needs `save_every_sec` for the first round, before the first batch
+        return any(not path.name.startswith("checkpoint_000000000_") for path in checkpoints(folder / "runs/r/checkpoints/p0"))
+
+    assert eventually(lambda: run.poll() is not None or learnt(), 30.0)
     assert run.poll() is None, run.communicate()
     return True
 
