@@ -21,6 +21,7 @@ from arl_core.testing.results import Result
 from arl_core.testing.subject import Subject
 
 CHECK_TIMEOUT_S = 150.0  # more than the processes that a check itself starts are given
+IMPORTS_TIMEOUT_S = 60.0  # between checks: torch alone takes seconds, more on a busy machine
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Report:
 
 
 def supervised(subject: Subject, timeout_s: float = CHECK_TIMEOUT_S) -> Iterator[Report]:
-    """Run the checks of a plugin in child processes; each check has `timeout_s`."""
+    """Run the checks of a plugin in child processes; each check has `timeout_s`, and what is imported before it has its own."""
     after: str | None = None
     while True:
         child = _Child(subject, after)
@@ -95,7 +96,7 @@ class _Child:
     def reports(self, timeout_s: float) -> Iterator[Report]:
         """What the child reports, until it ends or is silent for too long."""
         rest = b""
-        while select.select([self._pipe], [], [], timeout_s)[0]:
+        while select.select([self._pipe], [], [], timeout_s if self.begun else max(timeout_s, IMPORTS_TIMEOUT_S))[0]:
             received = os.read(self._pipe, 65536)
             if not received:
                 return

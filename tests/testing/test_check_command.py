@@ -55,6 +55,12 @@ def test_a_crash_or_a_hang_is_one_failed_check_and_the_others_still_run(install_
     assert list(failed) == ["train.serial[trap:short]"]
 
 
+def test_what_is_imported_before_a_check_has_time_of_its_own(run_arl: Run) -> None:
+    ended = run_arl("plugins", "check", "maze", "--json", "--timeout", "0.2")  # less than an interpreter's start
+    assert ended.code == 1  # `import.works`, which starts one itself
+    assert "check[maze]" not in failures(ended)
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
