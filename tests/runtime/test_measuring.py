@@ -147,8 +147,12 @@ def test_a_serial_run_is_taken_apart_and_measured_against_one_core(tmp_path: Pat
 def test_where_every_worker_trains_all_of_it_is_charged() -> None:
     fields = {"algo": "a3c", "hogwild": True, "num_workers": 2, "num_envs_per_worker": 8, "batch_size": 256, "rollout": 32}
     config, env = resolve_run(Layer("test", {"env": "gym:CartPole-v1", **fields}), environ={})
-    (entry,) = (result := bench(config, env, BenchOptions(0.8, 1, 60.0), lambda _: None))["rounds"]
-    for worker in ("rollout-0", "rollout-1"):
+    workers = ("rollout-0", "rollout-1")
+    for seconds in (0.8, 5.0, 20.0):  # on a busy machine a worker may not come to a batch in so short a time
+        (entry,) = (result := bench(config, env, BenchOptions(seconds, 1, 60.0), lambda _: None))["rounds"]
+        if all(entry["processes"][worker]["training"] for worker in workers):
+            break
+    for worker in workers:
         share = entry["processes"][worker]
         assert share["training"] > share["copies"] > 0
         assert share["other"] < share["training"] / 2
