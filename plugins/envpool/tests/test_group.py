@@ -1,6 +1,7 @@
 """Pools as groups: endings, seeds, limits, spaces; and that CartPole is CartPole."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -141,3 +142,17 @@ def test_nothing_is_said_of_other_observations(task_id: str, arguments: dict[str
     env = make_env(f"envpool:{task_id}", arguments=arguments)
     assert frame_stacks_of(env) == {}
     env.close()
+
+
+def test_a_pool_of_vizdoom_leaves_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it need them when its episodes begin anew."""
+    monkeypatch.chdir(tmp_path)  # it writes its settings there
+    group = recorder("D1Basic-v1", 2, max_episode_steps=40)
+    group.reset()
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    mapped = [line for line in lines if "/dev/shm/ViZDoom" in line]
+    assert len(mapped) >= 6
+    assert all(line.endswith("(deleted)") for line in mapped)
+    steps = [group.step(np.zeros((2, group.group._layout.size), np.int64)) for _ in range(100)]
+    assert sum(int(np.count_nonzero(~step.valid)) for step in steps) >= 4
+    group.group.close()

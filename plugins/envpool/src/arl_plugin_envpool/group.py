@@ -14,7 +14,7 @@ from arl_core.envs.spaces import ActionLayout, obs_specs
 from arl_core.interfaces import ArraySpec, EnvContext, EpisodeEnds, StepViews
 from arl_core.spaces import leaves_of
 from arl_plugin_envpool.options import EnvPoolOptions
-from arl_plugin_envpool.pool import action_space, make_pool, observation_space
+from arl_plugin_envpool.pool import action_space, forget_names, make_pool, observation_space
 
 _BOOKKEEPING = ("env_id", "players.env_id", "elapsed_step")  # of the pool, not of an episode
 
@@ -63,6 +63,7 @@ class EnvPoolGroup:
         self._is_new = False
         self._ended[:] = False
         self._write(self.pool.reset()[0], obs)
+        forget_names()
 
     def send(self, actions: NDArray[Any]) -> None:
         """See `EnvGroup`; the pool's threads begin to step."""

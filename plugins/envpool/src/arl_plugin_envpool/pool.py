@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -69,6 +71,15 @@ def make_pool(
     if pool.config["max_num_players"] > 1:
         raise UserError(f"envpool: {task_id} has several players; arl steps ids of one")
     return pool
+
+
+def forget_names() -> None:
+    """Take away the names in /dev/shm that a pool of ViZDoom and its games have open: the kernel frees what has no name with
+    the last process, and EnvPool leaves the names there."""
+    maps = Path("/proc/self/maps")
+    if maps.exists():
+        for name in set(re.findall(r"/dev/shm/ViZDoom\w+$", maps.read_text(encoding="utf-8"), re.MULTILINE)):
+            Path(name).unlink(missing_ok=True)
 
 
 def _as_default(value: Any, default: Any) -> Any:
