@@ -61,7 +61,7 @@ class Categorical(ActionDist):
         if mask is not None:
             super().choose_numpy_into(out, params, mask, noise)
             return
-        np.argmax(params - noise, -1, out=out[:, 0])
+        (params - noise).argmax(-1, out=out[:, 0])
 
     def _scores(self, params: Tensor, mask: Tensor | None, noise: Tensor) -> Tensor:
         return torch.sub(params if mask is None else self._log_probs(params, mask), noise)  # normalised only where needed

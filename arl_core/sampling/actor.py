@@ -18,6 +18,7 @@ from arl_core.models.flat import flatten_module
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.spaces import ACTION_MASK
 from arl_core.sampling.graphed import GraphedPass, Pass
+from arl_core.sampling.noise import ActingNoise
 
 _STATE, _NOISE = "state", "noise"  # of what is gathered for a pass, beside observations
 
@@ -126,13 +127,9 @@ class Actor(Replica):
         self._gathered: dict[str, Tensor] = {}  # [groups, E, ...], where many groups' rows are brought together
         self._outputs = torch.from_numpy(self._outputs_array)
         self._actions = torch.from_numpy(self._actions_array)
-        # what actions are drawn with, [groups, T, E, ...]: renewed at the start of a slot, one call for all its steps
-        noise_shape = (len(groups), shape.rollout, shape.group_size, self.model.dist.noise_size)
-        self.noise = self.model.dist.draw_noise(torch.empty(noise_shape, device=self.device), generator)
-        # views, one a group and step: tensors or, as in rows, arrays
-        self._noise_rows: list[tuple[Any, ...]] = [noise.unbind() for noise in self.noise]
+        self.noise = ActingNoise(self.model.dist, shape, len(groups), generator, self.device)
         if self._dense is not None:
-            self._noise_rows = [tuple(noise.numpy()) for noise in self.noise]
+            self.noise.give_arrays()
         self._versions = arena["versions"][policy]
         self._rnn_state = torch.from_numpy(arena["rnn_state"])
         self._rows: dict[tuple[int, int], _Row] = {}
@@ -182,12 +179,9 @@ class Actor(Replica):
 
     def _noise_of(self, group: int, t: int) -> Any:
         """Noise for one group's row t, [E, noise_size]: a tensor, or an array."""
-        self._renew_noise(group, t)
-        return self._noise_rows[group - self._first_group][t]
-
-    def _renew_noise(self, group: int, t: int) -> None:
         if t == 0:
-            self.model.dist.draw_noise(self.noise[group - self._first_group], self.generator)
+            self.noise.begin_slot(group - self._first_group)
+        return self.noise.row(group - self._first_group, t)
 
     def _state_before(self, group: int, slot: int, t: int, repeated: bool) -> Tensor:
         state, seen = self.state[group - self._first_group], self._seen_state[group - self._first_group]
@@ -236,7 +230,7 @@ class Actor(Replica):
         for key, array in self._obs.items():
             source, index = (array, groups) if key in self._stacked else (array.flatten(0, 1), rows)
             if key not in self._gathered:
-                shape = len(self._noise_rows), *source.shape[1:]
+                shape = len(self.state), *source.shape[1:]
                 self._gathered[key] = torch.empty(shape, dtype=array.dtype, pin_memory=self.device.type == "cuda")
             found = torch.index_select(source, 0, index, out=self._gathered[key][: len(rows)])
             obs[f"obs.{key}"] = found.flatten(0, 1)

@@ -52,7 +52,8 @@ class CastActor(Actor):
         at = np.asarray(groups) - self._first_group
         slot, time = np.asarray(slots), np.asarray(times)
         for group, t in zip(groups, times, strict=True):
-            self._renew_noise(group, t)
+            if t == 0:
+                self.noise.begin_slot(group - self._first_group)
         owner = self._owner[slot, time]
         for number, again in zip(at, repeated, strict=True):
             self._empty_memory(int(number), again)
@@ -85,7 +86,7 @@ class CastActor(Actor):
             self._rnn_array[slot[first], rows[first]] = state.numpy()[first]
         outputs = np.empty((len(rows), self._outputs_array.shape[-1]), np.float32)
         actions = np.empty((len(rows), self._actions_array.shape[-1]), self._actions_array.dtype)
-        after = replica.choose_into(outputs, actions, obs, state, self.noise[at, time, rows])
+        after = replica.choose_into(outputs, actions, obs, state, self.noise.of_rows(at, time, rows))
         self._outputs_array[index], self._actions_array[index] = outputs, actions
         if after is not None:
             self.state[at, rows] = after

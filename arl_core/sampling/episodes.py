@@ -20,8 +20,8 @@ class EpisodeTracker:
     is not told of."""
 
     def __init__(self, num_envs: int) -> None:
-        self.returns = np.zeros(num_envs, np.float64)
-        self.lengths = np.zeros(num_envs, np.int64)
+        self._carried = np.zeros((2, num_envs))  # of episodes under way
+        self.returns, self.lengths = self._carried  # views
 
     def advance(
         self,
@@ -32,37 +32,26 @@ class EpisodeTracker:
     ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int8] | None]:
         """Add a stretch of steps [T, E]; returns (returns [n], lengths [n], players [n]) of the episodes that ended in it.
         `owner` [T, E] says who played; None: there is one policy."""
-        reward_sums = np.cumsum(rewards, axis=0, dtype=np.float64)
-        length_sums = np.cumsum(valid, axis=0, dtype=np.int64)
         columns, times = np.nonzero(done.T)  # grouped by column, in the order of time
         if not len(columns):
-            self.returns += reward_sums[-1]
-            self.lengths += length_sums[-1]
+            self.returns += np.add.reduce(rewards, 0, np.float64)
+            self.lengths += np.add.reduce(valid, 0, np.float64)
             return np.empty(0, np.float32), np.empty(0, np.int32), None
-        first = np.empty(len(columns), bool)
-        first[0] = True
-        np.not_equal(columns[1:], columns[:-1], out=first[1:])
-        returns = self._differences(reward_sums[times, columns], first, self.returns[columns])
-        lengths = self._differences(length_sums[times, columns], first, self.lengths[columns])
-        last = np.append(first[1:], True)
-        ended, at = columns[last], times[last]
-        self.returns[ended] = 0.0
-        self.lengths[ended] = 0
-        reward_rest, length_rest = reward_sums[-1].copy(), length_sums[-1].copy()
-        reward_rest[ended] -= reward_sums[at, ended]
-        length_rest[ended] -= length_sums[at, ended]
-        self.returns += reward_rest
-        self.lengths += length_rest
-        ours = ~np.isnan(returns)
+        sums = np.empty((2, *rewards.shape))  # both at once: this comes once in a slot, so a call costs more than its numbers
+        np.cumsum(rewards, axis=0, dtype=np.float64, out=sums[0])
+        np.cumsum(valid, axis=0, dtype=np.float64, out=sums[1])
+        at_end = sums[:, times, columns]
+        later = 1 + np.flatnonzero(columns[1:] == columns[:-1])  # not the first to end in their column
+        before = -self._carried[:, columns]  # what an older slot carried
+        before[:, later] = at_end[:, later - 1]
+        episodes = at_end - before
+        last = np.append(columns[1:] != columns[:-1], True)
+        ended = columns[last]
+        self._carried[:, ended] = -at_end[:, last]
+        self._carried += sums[:, -1]
+        ours = ~np.isnan(episodes[0])
         players = None if owner is None else owner[times, columns][ours]
-        return returns[ours].astype(np.float32), lengths[ours].astype(np.int32), players
-
-    @staticmethod
-    def _differences(sums: NDArray[Any], first: NDArray[np.bool_], carried: NDArray[Any]) -> NDArray[Any]:
-        """Sum of each episode: up to its end, less what stood at the end before it (or plus what an older slot carried)."""
-        before = np.zeros_like(sums)
-        before[1:] = sums[:-1]
-        return np.where(first, sums + carried, sums - before)  # type: ignore[no-any-return]
+        return episodes[0, ours].astype(np.float32), episodes[1, ours].astype(np.int32), players
 
 
 class _Newest:

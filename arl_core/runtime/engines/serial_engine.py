@@ -307,7 +307,7 @@ class SerialEngine:
             "runners": [{k: torch.from_numpy(np.array(v)) for k, v in state.items()} for state in runners if state],
             "actions": self.actor.generator.get_state(),
             "actor": self.actor.state.clone(),
-            "noise": self.actor.noise.clone(),
+            "acting_noise": self.actor.noise.state_dict(),
             "assemblers": [{k: v.clone() for k, v in each.assembler.state_dict().items()} for each in self.intakes],
             "versions": [learner.version for learner in self.learners],
             "frames_loaded": torch.from_numpy(self._books.loaded.copy()),
@@ -320,6 +320,7 @@ class SerialEngine:
         names = {name for name in self.plan.table if not name.startswith(_NOT_SAVED)}
         same = state.get("environment") == identity(self.plan.env)
         same = same and names == saved.keys() and all(arena[name].shape == tuple(saved[name].shape) for name in names)
+        same = same and "acting_noise" in state and self.actor.noise.fits(state["acting_noise"])  # it was another one once
         columns = self.intakes[0].assembler.columns
         same = same and all(int(each["cursor"][0]) <= columns for each in state["assemblers"])  # of a larger batch
         versions = {policy: int(each["learner"]["version"]) for policy, each in checkpoints.items()}
@@ -340,7 +341,7 @@ class SerialEngine:
             runner.set_state({key: value.numpy() for key, value in saved.items()})
         self.actor.generator.set_state(state["actions"])
         self.actor.state.copy_(state["actor"])
-        self.actor.noise.copy_(state["noise"])
+        self.actor.noise.load_state_dict(state["acting_noise"])
         for intake, saved in zip(self.intakes, state["assemblers"], strict=True):
             intake.assembler.load_state_dict(saved)
         self._books.loaded[:] = state["frames_loaded"].numpy()
