@@ -45,12 +45,12 @@ def command(arguments: list[str]) -> int:
     except ComponentFailure as failure:
         print(f"failed: {failure}\n{failure.detail}".rstrip(), file=sys.stderr)
         return 1
+    if isinstance(output, str):  # first: whoever reads what is printed may stop in the middle
+        _write(Path(output), result)
     if request.others.get("json"):
         print_json(result)
     else:
         print("\n".join(report(result, line_width())))
-    if isinstance(output, str):
-        _write(Path(output), result)
     return 0
 
 

@@ -80,15 +80,15 @@ def usage(meter: Meter, *, waited_s: float, rings: int) -> dict[str, Any]:
         "at_s": time.monotonic(),
         "cpu_s": time.process_time(),
         "waited_s": waited_s,
-        "starved_s": _starved_s(),
+        "starved_s": starved_s(),
         "rings": rings,
         "rows": meter.rows,
         "parts_s": meter.total(),
     }
 
 
-def _starved_s() -> float:
-    """Seconds in which the main thread was ready and others had the cores; 0 where the kernel does not tell."""
+def starved_s() -> float:
+    """Seconds in which this process's main thread was ready and others had the cores; 0 where the kernel does not tell."""
     try:
         with open("/proc/self/schedstat", "rb") as file:
             return int(file.read().split()[1]) / 1e9

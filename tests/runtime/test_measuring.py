@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,7 +27,7 @@ from arl_core.registry import run_parts, selection_of
 from arl_core.registry.runs import resolve_run
 from arl_core.runtime.measuring.bench import BenchOptions, Limit, bench, request_of
 from arl_core.runtime.measuring.child import measure_in_child
-from arl_core.runtime.measuring.parts import PartsRequest, measure_parts
+from arl_core.runtime.measuring.parts import PartsRequest, measure_parts, repeated
 from arl_core.runtime.measuring.traffic import traffic
 from arl_core.runtime.plan import RunPlan, available_cores, make_plan
 from arl_core.runtime.processes.failure import ComponentFailure
@@ -50,6 +53,33 @@ def test_every_part_costs_what_it_costs() -> None:
     assert all(0 < seconds.fastest <= seconds.median for seconds in parts.inference.values())
     assert parts.training is not None
     assert 0 < parts.training.fastest <= parts.training.median
+
+
+def test_others_on_the_same_core_make_no_part_dearer() -> None:
+    """Wall time doubles at least; what a block of work took is compared with the CPU time that it took itself."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]  # they inherit the core
+    cpu_s: list[float] = []
+    wall_s: list[float] = []
+
+    def work() -> int:
+        begin = time.process_time(), time.perf_counter()
+        sum(range(300_000))
+        cpu_s.append(time.process_time() - begin[0])
+        wall_s.append(time.perf_counter() - begin[1])
+        return 1
+
+    try:
+        found = repeated(work, 2.0)
+    finally:
+        os.sched_setaffinity(0, allowed)
+        for other in others:
+            other.kill()
+            other.wait()
+    mean_s = statistics.mean(cpu_s)
+    assert statistics.mean(wall_s) > 1.5 * mean_s
+    assert found.median < 1.3 * mean_s
 
 
 def test_a_reset_is_no_frame() -> None:
@@ -126,6 +156,13 @@ def test_bench_from_the_command_line(tmp_path: Path) -> None:
     assert learner["training"] > learner["copies"] > 0 == learner["environment"]
     assert worker["rows_per_s"] == pytest.approx(result["fps"], rel=0.5)
     assert not list(tmp_path.glob("train_dir*")), "it writes no run directory"
+
+
+def test_a_reader_that_stops_in_the_middle_leaves_the_file(tmp_path: Path) -> None:
+    words = "--env gym:CartPole-v1 --rounds 1 --seconds 0.2 --num-workers 1 --json --output b.json"
+    done = subprocess.run(["sh", "-c", f"{sys.executable} -m arl_core bench {words} | head -c 1"], cwd=tmp_path, timeout=120)
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "b.json").read_text())["fps"] > 0
 
 
 def test_a_serial_run_is_taken_apart_and_measured_against_one_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

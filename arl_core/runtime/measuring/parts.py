@@ -23,6 +23,7 @@ from arl_core.envs.group import build_group, make_contexts
 from arl_core.envs.spaces import Squash
 from arl_core.interfaces import EnvGroup, StepViews
 from arl_core.ipc.arena import Arena
+from arl_core.ipc.usage import starved_s
 from arl_core.ipc.weights import WeightsBoard
 from arl_core.learning.learner import Learner
 from arl_core.learning.process import SlotIntake
@@ -113,6 +114,12 @@ def _network(request: PartsRequest, stage: Stage, parts: Parts) -> None:
         parts.training = stage.training_seconds(request.seconds)
 
 
+def _clock_s() -> float:
+    """Time that goes by for this process: stands still while others have the cores that it is ready for. CPU time would not
+    do: an environment may wait for a game in a process of its own. A reading costs 10 us."""
+    return time.perf_counter() - starved_s()
+
+
 def repeated(run: Callable[[], int], seconds: float) -> Seconds:
     """Repeat `run`, which returns its frames, for `seconds`, in blocks of some milliseconds."""
     begin = time.perf_counter()
@@ -121,10 +128,10 @@ def repeated(run: Callable[[], int], seconds: float) -> Seconds:
     times: list[float] = []
     end = time.perf_counter() + seconds
     while not times or time.perf_counter() < end:
-        begin = time.perf_counter()
+        begin = _clock_s()
         frames = sum(run() for _ in range(count))
         if frames:
-            times.append((time.perf_counter() - begin) / frames)
+            times.append((_clock_s() - begin) / frames)
     return Seconds(statistics.median(times), min(times))
 
 
@@ -237,7 +244,7 @@ class Stage:
         runner, inbox, actor = self.runner, self.intake.inbox, self.actor
         while not times or time.perf_counter() < end:
             inbox.release(self.slot)
-            spent = 0.0
+            spent, wall_s, clock_s = 0.0, time.perf_counter(), _clock_s()
             while (slot := inbox.oldest_full()) < 0:
                 runner.ready()
                 actor.act_one(0, runner.slot, runner.t)
@@ -246,7 +253,8 @@ class Stage:
                 spent += time.perf_counter() - begin
             frames = int(np.count_nonzero(self._arena["valid"][slot]))
             self.slot = slot
-            times.append(spent / max(frames, 1))
+            had_core = (_clock_s() - clock_s) / (time.perf_counter() - wall_s)
+            times.append(spent * had_core / max(frames, 1))
         return Seconds(statistics.median(times), min(times))
 
     def training_seconds(self, seconds: float) -> Seconds:
@@ -266,9 +274,9 @@ class Stage:
         learner.train(batch, frames, with_metrics=False)
         while not times or time.perf_counter() < end:
             learner.flat.read_from(weights)
-            begin = time.perf_counter()
+            begin = _clock_s()
             learner.train(batch, frames, with_metrics=False)
-            times.append((time.perf_counter() - begin) / frames)
+            times.append((_clock_s() - begin) / frames)
         return Seconds(statistics.median(times), min(times))
 
     def close(self) -> None:
