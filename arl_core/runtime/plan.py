@@ -52,8 +52,9 @@ def resolve_device(name: str) -> str:
     if named is None:
         raise UserError(f"device '{name}' is not known; choose auto, cpu, gpu, cuda or cuda:N")
     if not torch.cuda.is_available():
+        built = "" if torch.backends.cuda.is_built() else f" (this torch, {torch.__version__}, is a build without CUDA)"
         raise UserError(
-            f"device '{name}': there is no GPU that torch can use here; choose 'cpu', or 'auto' to take what is there"
+            f"device '{name}': there is no GPU that torch can use here{built}; choose 'cpu', or 'auto' to take what is there"
         )
     if int(named[1] or 0) >= torch.cuda.device_count():
         raise UserError(f"device '{name}': this machine has {torch.cuda.device_count()} GPU(s), numbered from 0")

@@ -111,8 +111,9 @@ def test_devices() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize("name", ["gpu", "cuda", "cuda:1"])
 def test_a_gpu_that_is_not_there_names_the_choices(name: str) -> None:
-    with pytest.raises(UserError, match=f"'{name}'.*'cpu'.*'auto'"):
+    with pytest.raises(UserError, match=f"'{name}'.*'cpu'.*'auto'") as refused:
         resolve_device(name)
+    assert ("a build without CUDA" in str(refused.value)) is not torch.backends.cuda.is_built()
 
 
 @pytest.mark.parametrize("name", ["cuda:x", "cuda:", "gpu:99"])
