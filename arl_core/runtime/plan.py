@@ -52,7 +52,7 @@ def resolve_device(name: str) -> str:
     if named is None:
         raise UserError(f"device '{name}' is not known; choose auto, cpu, gpu, cuda or cuda:N")
     if not torch.cuda.is_available():
-        built = "" if torch.backends.cuda.is_built() else f" (this torch, {torch.__version__}, is a build without CUDA)"
+        built = "" if torch.version.cuda or torch.version.hip else f" (torch {torch.__version__} is a build for CPUs)"
         raise UserError(
             f"device '{name}': there is no GPU that torch can use here{built}; choose 'cpu', or 'auto' to take what is there"
         )
