@@ -110,11 +110,6 @@ class Trainer:
         if self.cfg.with_pbt:
             log.warning("with_pbt: a population of one policy has nobody to learn from: this is a plain run")
 
-    def write_config(self) -> None:
-        """Write the configuration into the run directory: of a run that is resumed, once its checkpoint fits."""
-        if self.directory is not None:
-            self.directory.write_config(self._resolved, self.env, self.plan)
-
     # ----------------------------------------------------------------- engine
 
     @property
@@ -152,6 +147,8 @@ class Trainer:
                 engine.load_checkpoints({policy: path for policy, (path, _) in self._checkpoints.items()})
                 self._checkpoints = {}
                 engine.statistics.go_on(self._before)
+            if self.directory is not None:  # from here on there is a run: environments and checkpoints have let it begin
+                self.directory.write_config(self._resolved, self.env, self.plan)
         except BaseException:
             engine.close()
             raise
@@ -280,6 +277,8 @@ class Trainer:
         self._end_engine()
         if self.directory is not None:
             try:
+                if not self.directory.config.exists():  # it failed before it began
+                    self.directory.write_config(self._resolved, self.env, self.plan)
                 self.resume()  # a further `train` goes on from there
             except UserError as error:
                 log.error("%s", error)
