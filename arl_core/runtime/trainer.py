@@ -207,7 +207,7 @@ class Trainer:
     ) -> Outcome:
         """Train until `frames` frames (or so many more, where `additional`) for each policy, on average: until their sum is so
         often as much; or for `seconds` (0: no limit). Then, where there is a run directory, write the last checkpoint and the
-        summary. Extensions are told.
+        summary; wait for an evaluation that is under way. Extensions are told.
 
         `observer(snapshot, episodes)` is called a few times a second and may return False to end the call. A failure is
         logged, kept in `failure`, and ends the run's processes; weights of the last checkpoint stay.
@@ -228,8 +228,8 @@ class Trainer:
         try:
             with EndSignals(_announce) as signals:  # around both: a signal that comes between them ends no run unsaved
                 outcome = self._train(frames, seconds, observer, additional, signals)
-                if outcome is not Outcome.FAILURE and self.directory is not None:
-                    outcome = self._finish(outcome)
+                if outcome is not Outcome.FAILURE:
+                    outcome = self._finish(outcome, seconds_before, signals)
             self.signal = signals.received
         except Exception as error:  # the observer's own, or a mistake that shows when the engine starts
             self._extensions.finished("failed", cause(error))
@@ -292,13 +292,19 @@ class Trainer:
             self._write_summary("running")
         return snapshot
 
-    def _finish(self, outcome: Outcome) -> Outcome:
-        """Write the last checkpoint and the summary. A signal meanwhile waits for them; a second one does not."""
+    def _finish(self, outcome: Outcome, seconds_before: float, signals: EndSignals) -> Outcome:
+        """Write the last checkpoint, have the evaluation under way count unless somebody wants the end, write the summary. A
+        signal meanwhile waits for what is written; a second one does not."""
+        snapshot = self.snapshot
+        assert snapshot is not None
         try:
-            if self.snapshot is not None:
-                self._keep_best(self.snapshot, last=True)
-            self.engine.save()
-            self._saves = self.engine.saves
+            if self.directory is not None:
+                self.engine.save()
+                self._saves = self.engine.saves
+            if outcome is Outcome.SUCCESS:
+                self._evaluation.finish(self.engine, snapshot.seconds - seconds_before, lambda: not signals.received)
+                self.snapshot = snapshot = replace(snapshot, evaluation=self.engine.statistics.evaluation)
+            self._keep_best(snapshot, last=True)
         except (ComponentFailure, UserError) as failure:
             self._fail(failure if isinstance(failure, ComponentFailure) else ComponentFailure(str(failure)))
             return Outcome.FAILURE
