@@ -117,10 +117,9 @@ class APPO:
         try:
             with self._records.open():
                 self._trainer = Trainer(resolved, self.resolved_env, directory)
-                self._trainer.write_config()
         except BaseException:
             if directory is not None:
-                directory.discard()
+                directory.close()
             raise
 
     @property
@@ -335,7 +334,8 @@ class A3C(APPO):
 
 
 def _directory(path: Path) -> RunDirectory:
-    return RunDirectory(path, resume=False, advice=f"Choose another experiment or train_dir; load({str(path)!r}) goes on there")
+    advice = f"Choose another experiment or train_dir; load({str(path)!r}) goes on there"
+    return RunDirectory(path, resume=False, advice=advice, shared=True)
 
 
 def _statistics(snapshot: Snapshot, episodes: EpisodeStatistics) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a run that is begun in Python writes beside its checkpoints: its log and its TensorBoard events."""
+"""What a run writes beside its checkpoints: its TensorBoard events, and its log where it is begun in Python."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 class Records:
-    """`run.log` and `tb/` of the run directory `folder`; nothing where that is None."""
+    """`run.log` and `tb/` of the run directory `folder`; nothing where that is None. `resume_frame`: of a run that goes on."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, resume_frame: int | None = None) -> None:
         self._folder = folder
+        self._resume_frame = resume_frame
         self._board: TensorBoardWriter | None = None
 
     @contextmanager
@@ -44,7 +45,7 @@ class Records:
             return
         if self._board is None:
             with writing_to(self._folder):
-                self._board = TensorBoardWriter(self._folder / "tb")
+                self._board = TensorBoardWriter(self._folder / "tb", resume_frame=self._resume_frame)
         self._board.write(snapshot, episodes)
 
     def close(self) -> None:

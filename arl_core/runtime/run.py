@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from arl_core.config import ResolvedConfig
-from arl_core.interfaces import ResolvedEnv, UserError
+from arl_core.interfaces import ResolvedEnv
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.live import LiveView, stdout_is_live
 from arl_core.monitoring.runlog import close_run_log, open_run_log
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.runtime.processes.nurseries import Nurseries
-from arl_core.runtime.records import writing_to
+from arl_core.runtime.records import Records, writing_to
 
 if TYPE_CHECKING:
     from arl_core.runtime.rundir import RunDirectory
@@ -45,15 +45,11 @@ def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, re
     view = LiveView.create(None, f"{cfg.algo} · {env.id}")
     nurseries.show(view.message)
     code, final = 0, ""
-    end = directory.close
     try:
         with writing_to(path):
-            open_run_log(path / "run.log", view.message)
+            open_run_log(directory.log, view.message)
         code, final = _train(resolved, env, directory, nurseries, view, resume=resume)
         return code
-    except UserError:
-        end = directory.discard
-        raise
     except KeyboardInterrupt:  # the second one
         final = f"ended at once; {_saved(path)}"
         raise
@@ -61,7 +57,7 @@ def _run(resolved: ResolvedConfig, env: ResolvedEnv, nurseries: Nurseries, *, re
         failed = code == 1  # the view is standard output, which may be a file: why there is no result is said to the user
         view.close("" if failed else final)
         close_run_log()
-        end()
+        directory.close()
         if failed:
             sys.stderr.write(f"{final}\n")
 
@@ -76,7 +72,6 @@ def _train(
     resume: bool,
 ) -> tuple[int, str]:
     """(exit code, last line)."""
-    from arl_core.monitoring.tensorboard import TensorBoardWriter
     from arl_core.runtime.trainer import Outcome, Trainer
 
     cfg = resolved.config
@@ -87,9 +82,7 @@ def _train(
             found = trainer.resume()
             view.message(f"resuming from {found[0]}" if found else "no checkpoint yet: starting from the beginning")
             begin = found[1] if found else 0
-        trainer.write_config()
-        with writing_to(directory.path):
-            board = TensorBoardWriter(directory.path / "tb", resume_frame=begin)
+        board = Records(directory.path, resume_frame=begin)
         try:
 
             def observe(snapshot: Snapshot, episodes: EpisodeStatistics) -> bool:
@@ -100,10 +93,6 @@ def _train(
             outcome = trainer.train(cfg.train_for_env_steps, cfg.train_for_seconds, observe)
             if outcome is not Outcome.FAILURE and trainer.snapshot is not None:
                 observe(trainer.snapshot, trainer.engine.statistics.episodes)
-        except UserError:
-            if trainer.snapshot is None and not resume:  # an environment refused to begin: there is no run to describe
-                (directory.path / "config.json").unlink(missing_ok=True)
-            raise
         finally:
             board.close()
         return _ending(trainer, outcome, directory.path, begin)

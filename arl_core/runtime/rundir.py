@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -26,18 +27,24 @@ GO_ON = "Go on with --resume, or choose another --experiment or --train-dir"
 
 
 class RunDirectory:
-    """`<train_dir>/<experiment>/`: config.json, summary.json, checkpoints/, tb/, run.log; locked while we write."""
+    """`<train_dir>/<experiment>/`: config.json, summary.json, checkpoints/, tb/, run.log; locked while we write. A run begins
+    in it with `write_config` or `write_summary`; where none has, `close` leaves it as it was found."""
 
-    def __init__(self, path: Path, *, resume: bool, advice: str = GO_ON, is_new: bool = False) -> None:
+    def __init__(self, path: Path, *, resume: bool, advice: str = GO_ON, is_new: bool = False, shared: bool = False) -> None:
         """Raises UserError where it cannot be written, another process writes to it, or (but for `resume`) it holds a run;
-        `advice`: what to do then. `is_new`: the caller has just made it."""
+        `advice`: what to do then. `is_new`: the caller has just made it. `shared`: a user's program may put files of its own
+        into it before a run begins."""
         self.path = path
-        self._is_new = is_new or not path.exists()
+        self._is_new, self._shared = is_new or not path.exists(), shared
+        self._has_begun = False
+        self.config, self.log = path / "config.json", path / "run.log"
         self.checkpoints = path / "checkpoints"
+        self._makes = {each for each in (self.checkpoints, path / ".lock") if not each.exists()}
         with writing_to(path):
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path / ".lock")
-        if not resume and (path / "config.json").exists() and checkpoints(self.policy_folder(0)):
+            self._log_bytes = self.log.stat().st_size if self.log.exists() else None
+        if not resume and self.config.exists() and checkpoints(self.policy_folder(0)):
             self.close()
             raise UserError(f"the run directory {path} already holds a run. {advice}")
         for policy in self.checkpoints.glob("p*"):
@@ -50,7 +57,7 @@ class RunDirectory:
         return self.checkpoints / f"p{policy}"
 
     def write_config(self, resolved: ResolvedConfig, env: ResolvedEnv, plan: RunPlan) -> None:
-        """Everything that was decided, and by whom."""
+        """Everything that was decided, and by whom. Raises UserError."""
         content: dict[str, Any] = {
             "version": __version__,
             "config": resolved.config.model_dump(mode="json"),
@@ -66,13 +73,15 @@ class RunDirectory:
             "inference": {"chosen": plan.inference, "because": plan.inference_reason},
             "device": plan.device,
         }
-        write_json_atomic(self.path / "config.json", content)
+        with writing_to(self.path):
+            write_json_atomic(self.config, content)
+        self._has_begun = True
 
     def _auto(self, resolved: ResolvedConfig) -> dict[str, str]:
         """What was measured to choose a value: now, or when the run that is resumed with it began."""
         chosen = {name: origin for name, origin in resolved.origins.items() if origin.startswith(AUTO_ORIGIN)}
         try:
-            before: Any = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            before: Any = json.loads(self.config.read_text(encoding="utf-8"))
             saved, earlier = dict(before["config"]), dict(before["auto"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return chosen  # a new run; resuming has told of a file that cannot be read
@@ -82,6 +91,7 @@ class RunDirectory:
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """The run's result so far."""
+        self._has_begun = True
         write_json_atomic(self.path / "summary.json", summary)
 
     def read_summary(self) -> Mapping[str, Any]:
@@ -92,17 +102,32 @@ class RunDirectory:
             return {}
         return found if isinstance(found, dict) else {}
 
-    def discard(self) -> None:
-        """Close, and remove what this process has made, where no run has begun in it: a mistake leaves nothing behind."""
-        self.close()
-        if self._is_new and not (self.path / "config.json").exists():
-            shutil.rmtree(self.path, ignore_errors=True)
-
     def close(self) -> None:
-        """Let another process have it. Idempotent."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        """Let another process have it, first taking back what we have made where no run has begun: a mistake leaves nothing
+        behind. Idempotent."""
+        if self._lock < 0:
+            return
+        if not self._has_begun:
+            with contextlib.suppress(OSError):
+                self._take_back()
+        os.close(self._lock)
+        self._lock = -1
+
+    def _take_back(self) -> None:
+        if self._is_new and not self._shared:
+            shutil.rmtree(self.path)  # what extensions have made too
+            return
+        if self._log_bytes is None:
+            self.log.unlink(missing_ok=True)
+        elif self.log.stat().st_size > self._log_bytes:
+            os.truncate(self.log, self._log_bytes)
+        if self.checkpoints in self._makes:
+            for folder, _, _ in os.walk(self.checkpoints, topdown=False):
+                os.rmdir(folder)
+        for file in self._makes - {self.checkpoints}:
+            file.unlink(missing_ok=True)
+        if self._is_new:
+            self.path.rmdir()
 
 
 def unnamed_directory(train_dir: Path, env_id: str) -> RunDirectory:

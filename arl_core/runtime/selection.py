@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.runtime.engines.engine import Engine
 
+MAX_WAIT_S = 60.0  # for the evaluation under way when training ends
 EVALUATED = "eval/"  # begins the names of an evaluation's metrics
 log = logging.getLogger("arl")
 
@@ -37,6 +39,13 @@ class PeriodicEvaluation:
         due = 0 < cfg.eval_every_sec <= seconds or 0 < cfg.eval_every_frames <= frames
         if due and engine.begin_evaluation():
             self._last = snapshot.seconds, snapshot.frames
+
+    def finish(self, engine: Engine, trained_s: float, go_on: Callable[[], bool]) -> None:
+        """At the end of a call of `train` that has trained for `trained_s`: have the evaluation under way count, unless that
+        takes too long. Where a program trains in many short calls, it goes on in the next one."""
+        limit_s = min(MAX_WAIT_S, trained_s)
+        if not engine.finish_evaluation(limit_s, go_on) and go_on():
+            log.info("the evaluation under way has not ended in %.1f s more: a further call would go on with it", limit_s)
 
 
 class BestCheckpoint:

@@ -18,7 +18,8 @@ class EndSignals:
     with its number: but for SIGHUP, which shell and kernel both send, and which `nohup` has ignored.
 
     Outside the main thread, where Python gives signals to nobody, the end of the program counts as one, such as comes of a
-    Ctrl-C that the main thread does not catch: it waits for the block.
+    Ctrl-C that the main thread does not catch: it waits for the block. SIGTERM and SIGHUP end it without Python seeing that,
+    unless the program has a handler for them: docs/python.md shows one.
     """
 
     def __init__(self, announce: Callable[[str], None]) -> None:

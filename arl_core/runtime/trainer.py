@@ -110,11 +110,6 @@ class Trainer:
         if self.cfg.with_pbt:
             log.warning("with_pbt: a population of one policy has nobody to learn from: this is a plain run")
 
-    def write_config(self) -> None:
-        """Write the configuration into the run directory: of a run that is resumed, once its checkpoint fits."""
-        if self.directory is not None:
-            self.directory.write_config(self._resolved, self.env, self.plan)
-
     # ----------------------------------------------------------------- engine
 
     @property
@@ -152,6 +147,8 @@ class Trainer:
                 engine.load_checkpoints({policy: path for policy, (path, _) in self._checkpoints.items()})
                 self._checkpoints = {}
                 engine.statistics.go_on(self._before)
+            if self.directory is not None:  # from here on there is a run: environments and checkpoints have let it begin
+                self.directory.write_config(self._resolved, self.env, self.plan)
         except BaseException:
             engine.close()
             raise
@@ -210,7 +207,7 @@ class Trainer:
     ) -> Outcome:
         """Train until `frames` frames (or so many more, where `additional`) for each policy, on average: until their sum is so
         often as much; or for `seconds` (0: no limit). Then, where there is a run directory, write the last checkpoint and the
-        summary. Extensions are told.
+        summary; wait for an evaluation that is under way. Extensions are told.
 
         `observer(snapshot, episodes)` is called a few times a second and may return False to end the call. A failure is
         logged, kept in `failure`, and ends the run's processes; weights of the last checkpoint stay.
@@ -231,8 +228,8 @@ class Trainer:
         try:
             with EndSignals(_announce) as signals:  # around both: a signal that comes between them ends no run unsaved
                 outcome = self._train(frames, seconds, observer, additional, signals)
-                if outcome is not Outcome.FAILURE and self.directory is not None:
-                    outcome = self._finish(outcome)
+                if outcome is not Outcome.FAILURE:
+                    outcome = self._finish(outcome, seconds_before, signals)
             self.signal = signals.received
         except Exception as error:  # the observer's own, or a mistake that shows when the engine starts
             self._extensions.finished("failed", cause(error))
@@ -280,6 +277,8 @@ class Trainer:
         self._end_engine()
         if self.directory is not None:
             try:
+                if not self.directory.config.exists():  # it failed before it began
+                    self.directory.write_config(self._resolved, self.env, self.plan)
                 self.resume()  # a further `train` goes on from there
             except UserError as error:
                 log.error("%s", error)
@@ -293,13 +292,19 @@ class Trainer:
             self._write_summary("running")
         return snapshot
 
-    def _finish(self, outcome: Outcome) -> Outcome:
-        """Write the last checkpoint and the summary. A signal meanwhile waits for them; a second one does not."""
+    def _finish(self, outcome: Outcome, seconds_before: float, signals: EndSignals) -> Outcome:
+        """Write the last checkpoint, have the evaluation under way count unless somebody wants the end, write the summary. A
+        signal meanwhile waits for what is written; a second one does not."""
+        snapshot = self.snapshot
+        assert snapshot is not None
         try:
-            if self.snapshot is not None:
-                self._keep_best(self.snapshot, last=True)
-            self.engine.save()
-            self._saves = self.engine.saves
+            if self.directory is not None:
+                self.engine.save()
+                self._saves = self.engine.saves
+            if outcome is Outcome.SUCCESS:
+                self._evaluation.finish(self.engine, snapshot.seconds - seconds_before, lambda: not signals.received)
+                self.snapshot = snapshot = replace(snapshot, evaluation=self.engine.statistics.evaluation)
+            self._keep_best(snapshot, last=True)
         except (ComponentFailure, UserError) as failure:
             self._fail(failure if isinstance(failure, ComponentFailure) else ComponentFailure(str(failure)))
             return Outcome.FAILURE

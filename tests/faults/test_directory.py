@@ -24,6 +24,41 @@ def test_no_place_for_a_run_is_one_line(train_dir: str, tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
+def files_of(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    """Content and time of everything but the lock, whose holder changes; folders too."""
+    found = sorted(path for path in folder.rglob("*") if path.name != ".lock")
+    return {path: (path.read_bytes() if path.is_file() else b"", path.stat().st_mtime_ns) for path in found}
+
+
+@pytest.mark.parametrize("mode", [(), ("--serial",)])
+def test_a_refused_first_reset_leaves_every_directory_as_it_was(mode: tuple[str, ...], tmp_path: Path) -> None:
+    refusing = ("run", "--env", "py:tiny_envs:Refusing", *RUN, *mode, "--train_for_env_steps")
+    run, older = tmp_path / "runs" / "r", {"config.json": "{}", "run.log": "once\n", "notes.txt": "mine"}
+
+    def refuse(*words: str) -> None:
+        done = arl(*refusing, *words, cwd=tmp_path)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "error: the maze is not there: start its server")
+
+    (tmp_path / "refuse").touch()
+    refuse("500")
+    assert not run.exists()
+    run.mkdir()
+    refuse("500")
+    assert list(run.iterdir()) == []
+    for name, text in older.items():  # of a run that has saved nothing
+        (run / name).write_text(text)
+    refuse("500")
+    assert {path.name: path.read_text() for path in run.iterdir()} == older
+    (tmp_path / "refuse").unlink()
+    assert arl(*refusing, "500", cwd=tmp_path).returncode == 0
+    before = files_of(run)
+    (tmp_path / "refuse").touch()
+    refuse("900", "--resume", "--gamma", "0.5")
+    after = files_of(run)
+    assert {path: content for path, (content, _) in after.items()} == {path: content for path, (content, _) in before.items()}
+    assert after[run / "config.json"] == before[run / "config.json"]  # its time says which run is the newest
+
+
 CAN_MOUNT = shutil.which("unshare") is not None and (
     subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False).returncode == 0
 )

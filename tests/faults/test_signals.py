@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -101,6 +102,38 @@ thread.join()
     assert eventually(lambda: run.poll() is not None or run.send_signal(signal.SIGINT) or time.sleep(4.0))
     _, err = run.communicate(timeout=10)
     assert "the program ends: finishing" in err
+    summary = json.loads((tmp_path / "runs" / "r" / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    newest = checkpoints(tmp_path / "runs" / "r" / "checkpoints" / "p0")[0]
+    assert load_file(newest)["learner"]["frames"] == summary["frames"] > 0
+    assert eventually(lambda: not any(alive(process) for process in below), 5.0)
+
+
+@pytest.mark.parametrize("serial", [False, True])
+def test_sigterm_saves_a_run_in_another_thread_with_a_handler_as_documented(serial: bool, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
+    handler, callback = (re.search(f"`({re.escape(begin)}.*)`", page) for begin in ("signal.signal(", "lambda _: not ended"))
+    assert handler
+    assert callback
+    (tmp_path / "program.py").write_text(
+        f"""
+import signal, threading
+from run_support import small
+from tiny_envs import Bandit
+ended = threading.Event()
+{handler[1]}
+model = small(Bandit, serial={serial}, train_dir="runs", experiment="r", save_every_sec=0.1)
+thread = threading.Thread(target=model.train, args=(10**9, {callback[1]}))
+thread.start()
+thread.join()
+"""
+    )
+    run = subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    under_way(tmp_path, run)
+    below = processes(run)
+    run.terminate()
+    _, err = run.communicate(timeout=15)
+    assert run.returncode == 0, err
     summary = json.loads((tmp_path / "runs" / "r" / "summary.json").read_text())
     assert summary["status"] == "interrupted"
     newest = checkpoints(tmp_path / "runs" / "r" / "checkpoints" / "p0")[0]

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 from run_support import same, small
-from tiny_envs import Bandit
+from tiny_envs import Bandit, Refusing
 
 from arl_core import APPO, UserError
 
@@ -67,11 +67,34 @@ def test_logs_of_two_models_do_not_mix(tmp_path: Path) -> None:
 def test_a_level_of_the_users_is_obeyed_and_kept(tmp_path: Path) -> None:
     log.setLevel(logging.INFO)
     try:
-        named("r", tmp_path).close()
+        model = named("r", tmp_path)
         assert (log.level, log.handlers) == (logging.INFO, [])
     finally:
         log.setLevel(logging.NOTSET)
     assert "inference local (serial mode)" in (tmp_path / "r" / "run.log").read_text()
+    model.close()
+
+
+@pytest.mark.parametrize("serial", [True, False])
+def test_a_model_that_never_trains_leaves_nothing_but_what_others_put_there(
+    serial: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refusal = tmp_path / "refuse"
+    for number in range(2):
+        refusal.touch()
+        with small(Refusing, serial=serial, experiment="r", train_dir="runs") as model:
+            with pytest.raises(UserError, match="start its server"):
+                model.train(100)
+            if number == 1:
+                (tmp_path / "runs" / "r" / "mine").touch()
+        assert [path.name for path in tmp_path.rglob("runs/r/*")] == ["mine"] * number
+    with small(Refusing, serial=serial, experiment="r", train_dir="runs") as model:
+        with pytest.raises(UserError, match="start its server"):
+            model.train(100)
+        refusal.unlink()
+        assert model.train(100) == 0
+    assert {"config.json", "run.log", "summary.json", "mine"} <= {path.name for path in (tmp_path / "runs" / "r").iterdir()}
 
 
 def test_a_directory_that_holds_a_run_says_what_to_do_in_python(tmp_path: Path) -> None:

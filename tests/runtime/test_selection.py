@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 from run_support import RUN, arl, eventually, pids_of, small
-from tiny_envs import Bandit
+from tiny_envs import Bandit, Slow
 
 from arl_core import UserError
 from arl_core.config import RunConfig
@@ -229,6 +229,37 @@ def test_the_best_of_the_evaluations_holds_the_weights_that_were_evaluated(
         for key, tensor in network.state_dict().items():
             assert torch.equal(tensor, state["learner"]["model"][key]), key
         model.load(folder(tmp_path, "best"))
+
+
+class Brief(Slow):
+    def __init__(self) -> None:
+        super().__init__(short=True)
+
+
+def test_an_evaluation_under_way_at_the_end_counts(tmp_path: Path) -> None:
+    """Training has 0.5 s left when it begins, or less; it takes 1.5 s."""
+    fields = {"eval_every_frames": 2_500, "eval_episodes": 1_500, "save_best_metric": "eval/return_mean", **place(tmp_path)}
+    with small(Brief, save_best_after=0, **fields) as model:
+        assert model.train(3_000) == 0
+        found = model._trainer.engine.statistics.evaluation
+        assert found["frames"] >= 2_500
+        assert found["episodes"] == 1_500
+        assert json.loads((tmp_path / "r" / "summary.json").read_text())["evaluation"] == found
+        assert best_of(tmp_path)["best"]["frames"] == found["frames"]
+
+
+def test_an_evaluation_that_does_not_end_is_waited_for_as_long_as_was_trained() -> None:
+    with small(Slow, eval_every_frames=100) as model:
+        begin = time.monotonic()
+        assert model.train(1, callback=lambda _: False) == 1  # processes have started
+        starting_s, begin = time.monotonic() - begin, time.monotonic()
+        assert model.train(1_000) == 0
+        trained_s = model._trainer.snapshot.seconds
+        assert model._trainer.engine._evaluating
+        assert trained_s < time.monotonic() - begin < 2 * trained_s + starting_s + 1.0
+        begin = time.monotonic()
+        assert model.train(10**6, callback=lambda statistics: statistics["seconds"] < trained_s + 3.0) == 1
+        assert time.monotonic() - begin < 5.0, "who ends a call waits for nothing"
 
 
 def test_an_evaluator_that_dies_is_replaced() -> None:

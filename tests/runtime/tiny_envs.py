@@ -390,3 +390,14 @@ def plain_model(obs_space: Any, num_params: int, cfg: Any) -> Any:
             return out[:, :-1], out[:, -1], None
 
     return Plain()
+
+
+class Refusing(Bandit):
+    """Refuses its reset where there is a file `refuse`."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        from arl_core.interfaces import UserError
+
+        if Path("refuse").exists():
+            raise UserError("the maze is not there: start its server")
+        return super().reset(seed=seed)

@@ -360,6 +360,16 @@ class AsyncEngine:
         self._evaluating = True
         return True
 
+    def finish_evaluation(self, limit_s: float, go_on: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + limit_s
+        self._command(Role.EVALUATION, Wanted.RUN)
+        try:
+            self._until(lambda: not self._evaluating or time.monotonic() > deadline, go_on)
+        finally:
+            self._command(Role.EVALUATION, Wanted.PAUSE)
+        self._await(Role.EVALUATION)
+        return not self._evaluating
+
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
         for policy in range(self.plan.cfg.num_policies):
             self._ask_learner(policy, "set_hyperparameters", dict(values))

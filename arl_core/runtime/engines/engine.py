@@ -62,6 +62,10 @@ class Engine(Protocol):
     def begin_evaluation(self) -> bool:
         """Evaluate the present weights; `statistics.evaluation` changes when that is done. False while one is under way."""
 
+    def finish_evaluation(self, limit_s: float, go_on: Callable[[], bool]) -> bool:
+        """During a pause: wait for the evaluation under way, for `limit_s` at most and while `go_on` says so. False where it
+        has not ended: the next `train` goes on with it."""
+
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
         """Change hyperparameters of the running learners."""
 

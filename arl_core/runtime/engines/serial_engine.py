@@ -291,6 +291,9 @@ class SerialEngine:
         self.statistics.take("serial", "evaluation", result)
         return True
 
+    def finish_evaluation(self, limit_s: float, go_on: Callable[[], bool]) -> bool:  # noqa: ARG002  # none is ever under way
+        return True
+
     def _more_of(self, policy: int) -> Callable[[], Mapping[str, Any]]:
         """What a policy's checkpoint has besides its learner: that of policy 0, all that is on its way."""
         return dict if policy else lambda: {"sampler": self._sampler_state()}
