@@ -18,6 +18,7 @@ from arl_core.monitoring.snapshot import Snapshot
 from arl_core.runtime.engines.engine import Engine
 
 MAX_WAIT_S = 60.0  # for the evaluation under way when training ends
+QUIET_S = 1.0  # of that wait nothing is said
 EVALUATED = "eval/"  # begins the names of an evaluation's metrics
 log = logging.getLogger("arl")
 
@@ -43,9 +44,20 @@ class PeriodicEvaluation:
     def finish(self, engine: Engine, trained_s: float, go_on: Callable[[], bool]) -> None:
         """At the end of a call of `train` that has trained for `trained_s`: have the evaluation under way count, unless that
         takes too long. Where a program trains in many short calls, it goes on in the next one."""
-        limit_s = min(MAX_WAIT_S, trained_s)
-        if not engine.finish_evaluation(limit_s, go_on) and go_on():
-            log.info("the evaluation under way has not ended in %.1f s more: a further call would go on with it", limit_s)
+        limit_s, begin, told = min(MAX_WAIT_S, trained_s), time.monotonic(), False
+
+        def wait_on() -> bool:
+            nonlocal told
+            if not told and time.monotonic() - begin > QUIET_S:
+                log.warning("waiting for the evaluation under way, for %.0f s at most; Ctrl-C ends the wait", limit_s)
+                told = True
+            return go_on()
+
+        if not engine.finish_evaluation(limit_s, wait_on) and go_on():
+            level = logging.WARNING if told else logging.INFO  # in short calls, one after the other, nobody has seen a wait
+            log.log(
+                level, "the evaluation has not ended in %.1f s more: it counts if there is a further call of train", limit_s
+            )
 
 
 class BestCheckpoint:
