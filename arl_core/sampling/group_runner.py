@@ -216,9 +216,10 @@ class GroupRunner:
         if wrong is not None:
             key, row = wrong
             raise UserError(
-                f"{self._who(row)} says in frame_stacks that its observation '{key}' is {self._shape.stackings[key]}, and it "
-                "is not: other frames, another order, or something else before the first frame of an episode. Correct "
-                "frame_stacks, or leave it out"
+                f"{self._who(row)} says in frame_stacks (or by Gymnasium's FrameStackObservation) that its observation '{key}' "
+                f"is {self._shape.stackings[key]}, and it is not: other frames, another order, or something else before the "
+                "first frame of an episode. Correct frame_stacks, or leave it out. Inside FrameStackObservation an environment "
+                "has to return a new array at every step (a gymnasium.Wrapper around it: stacks are stored as they are)"
             )
 
     def restart_slot(self) -> None:
