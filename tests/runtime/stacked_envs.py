@@ -69,6 +69,27 @@ class WithNan(WithZeros):
         return self.stack.copy(), info
 
 
+class BeginningsInTheMiddle(WithZeros):
+    """Says the wrong thing of what lies before an episode's first frame. Of 16 rows, row 8 alone follows another episode."""
+
+    frame_stacks = {"obs": FrameStacking(FRAMES, 1, copies_first=True)}  # noqa: RUF012
+    steps = 0
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *_ = super().step(action)
+        self.steps += 1
+        over = self.steps == 7 or (self.steps > 7 and (self.steps - 7) % 15 == 0)
+        return observation, reward, over, False, {}
+
+
+class NanInTheMiddle(BeginningsInTheMiddle):
+    """All of its first stack after another episode is none."""
+
+    def reset(self, **keywords: Any) -> Any:
+        observation, info = super().reset(**keywords)
+        return observation * (np.nan if self.steps else 1), info
+
+
 class Whole(gym.Wrapper):
     """Says nothing of its stacks."""
 
@@ -96,6 +117,14 @@ def zeros_once() -> gym.Env:
 
 def zeros_whole() -> gym.Env:
     return Whole(zeros_once())
+
+
+def wrong_in_the_middle() -> gym.Env:
+    return BeginningsInTheMiddle(Numbered())
+
+
+def nan_in_the_middle() -> gym.Env:
+    return NanInTheMiddle(Numbered())
 
 
 def before_it_nan() -> gym.Env:

@@ -100,6 +100,17 @@ def test_stacks_that_are_none_are_told_at_once_in_one_line(serial: bool, caplog:
         assert [record.message for record in caplog.records if record.levelno > logging.INFO] == [status.error]
 
 
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [("wrong_in_the_middle", "is not: .*before the first frame"), ("nan_in_the_middle", "(?s)not finite .* at step 8")],
+)
+def test_what_is_said_of_beginnings_is_looked_at_where_one_is_first_seen(env: str, told: str) -> None:
+    with small(f"py:stacked_envs:{env}", serial=True, rollout=16) as model:
+        status = model.train(500)
+        assert status == status.FAILURE
+        assert re.search(told, status.error)
+
+
 def test_gymnasiums_stacks_of_an_array_that_is_written_again_are_told() -> None:
     with small("py:stacked_envs:reusing", serial=True) as model:
         status = model.train(200)
