@@ -12,12 +12,32 @@ from numbers import Integral
 from typing import Any
 
 import gymnasium
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
+import numpy as np
+from gymnasium import spaces
+from gymnasium.wrappers import (
+    ClipAction,
+    ClipReward,
+    FrameStackObservation,
+    NormalizeReward,
+    OrderEnforcing,
+    PassiveEnvChecker,
+    RecordEpisodeStatistics,
+    RescaleAction,
+    TimeLimit,
+    TransformAction,
+    TransformReward,
+)
 
 from arl_core.envs.faults import close_quietly
 from arl_core.envs.multi_agent import ParallelEnv, is_parallel
 from arl_core.envs.spaces import obs_specs
 from arl_core.interfaces import JSON, EnvContext, FrameStacking, ResolvedEnv, UserError, load_object
+from arl_core.spaces import ACTION_MASK, key_of, value_at, walk
+
+# Gymnasium's own that show what they stand around, step for step; subclasses may do anything, but for those of time
+_OF_TIME = (TimeLimit, OrderEnforcing, PassiveEnvChecker)
+_OF_REWARDS_AND_ACTIONS = (ClipReward, NormalizeReward, TransformReward, ClipAction, RescaleAction, TransformAction)
+_SHOWING_ALL = (RecordEpisodeStatistics, *_OF_REWARDS_AND_ACTIONS)
 
 
 def build_env(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, Any]:
@@ -45,11 +65,11 @@ def build_any(resolved: ResolvedEnv, context: EnvContext) -> gymnasium.Env[Any, 
 
 
 def frame_stacks_of(env: Any) -> dict[str, FrameStacking]:
-    """What an environment says of its stacks of more than one frame (`FrameStacking`), by key; nothing where a wrapper stands
-    around it that might show other observations. Raises UserError for what cannot be."""
-    while isinstance(env, TimeLimit | OrderEnforcing | PassiveEnvChecker):
+    """What an environment says of its stacks of more than one frame (`FrameStacking`), by key, or Gymnasium's wrapper means;
+    nothing where a wrapper stands around it that might show other observations. Raises UserError for what cannot be."""
+    while not hasattr(env, "frame_stacks") and (isinstance(env, _OF_TIME) or type(env) in _SHOWING_ALL):
         env = env.env
-    said = getattr(env, "frame_stacks", {})
+    said = getattr(env, "frame_stacks", _stacks_of_gymnasium(env))
     why = _why_not(said, env)
     if why:
         raise UserError(
@@ -58,6 +78,20 @@ def frame_stacks_of(env: Any) -> dict[str, FrameStacking]:
             "gymnasium.Wrapper around an environment hides it)"
         )
     return {key: stacking for key, stacking in said.items() if stacking.frames > 1}
+
+
+def _stacks_of_gymnasium(env: Any) -> dict[str, FrameStacking]:
+    """What Gymnasium's own `FrameStackObservation` shows of arrays: frames on a new first axis; before an episode's first one
+    its copies, or `padding_value`, which is zeros where the bounds have room for them. Nothing of any other environment."""
+    if type(env) is not FrameStackObservation:
+        return {}
+    copies, shown, found = env.padding_type == "reset", obs_specs(env.observation_space), {}
+    for path, frame in walk(env.env.observation_space):
+        key, size = key_of(path), int(env.stack_size)
+        is_stacked = isinstance(frame, spaces.Box) and key in shown and shown[key].shape == (size, *frame.shape)
+        if is_stacked and key != ACTION_MASK and (copies or not np.any(value_at(path, env.padding_value))):
+            found[key] = FrameStacking(size, 0, copies)
+    return found
 
 
 def _why_not(said: Any, env: Any) -> str:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from arl_core.envs.faults import EnvironmentFault, close_quietly, failed
 from arl_core.envs.group_env import GroupEnv
 from arl_core.envs.make import constructor_arguments
-from arl_core.envs.spaces import ActionLayout, obs_specs
+from arl_core.envs.next_step import NextStepGroup
+from arl_core.envs.spaces import ActionLayout
 from arl_core.envs.state import load_env_state, save_env_state
 from arl_core.envs.wrappers.base import WrappedGroup
-from arl_core.interfaces import JSON, ArraySpec, EnvContext, EnvGroup, EpisodeEnds, StepViews, UserError, load_object
-from arl_core.spaces import leaves_of, value_at
+from arl_core.interfaces import JSON, EnvContext, EnvGroup, EpisodeEnds, StepViews, UserError, load_object
 
 
 def make_group(
@@ -42,7 +42,7 @@ def make_single(*, options: Any, context: EnvContext, **target: Any) -> VectorOf
     return VectorOfOne(lambda context: make_group(options=options, contexts=[context], **target), context)
 
 
-class VectorEnvGroup:
+class VectorEnvGroup(NextStepGroup):
     """`EnvGroup` over a `gymnasium.vector.VectorEnv` of `len(contexts)` environments, which it owns.
 
     The vector environment resets in the step after an ending (`AutoresetMode.NEXT_STEP`, what Gymnasium takes it for where its
@@ -55,14 +55,11 @@ class VectorEnvGroup:
         if mode != AutoresetMode.NEXT_STEP or env.num_envs != len(contexts):
             close_quietly(env)
             raise UserError(_unfit(env, mode, len(contexts)))
+        super().__init__(len(contexts), env.single_observation_space)
         self.env = env
-        self.num_envs = len(contexts)
-        self.obs_specs: Mapping[str, ArraySpec] = obs_specs(env.single_observation_space)
         self._context = contexts[0]
-        self._paths = {key: path for key, (path, _) in leaves_of(env.single_observation_space).items()}
         self._batched = _batcher(env.single_action_space, self.num_envs)
         self._actions: Any = None
-        self._ended = np.zeros(self.num_envs, np.bool_)  # rows that the next step resets
 
     def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:
         """See `EnvGroup`."""
@@ -78,27 +75,7 @@ class VectorEnvGroup:
     def recv_into(self, views: StepViews) -> EpisodeEnds | None:
         """See `EnvGroup`. Raises EnvironmentFault."""
         with self._told("step"):
-            obs, rewards, terminated, truncated, info = self.env.step(self._actions)
-            self._write(obs, views.obs)
-            views.rewards[:] = rewards
-            views.terminated[:] = terminated
-            views.truncated[:] = truncated
-        np.logical_not(self._ended, out=views.valid)
-        if self._ended.any():
-            for array in (views.rewards, views.terminated, views.truncated):
-                array[self._ended] = 0
-        np.logical_or(views.terminated, views.truncated, out=self._ended)
-        if not self._ended.any():
-            return None
-        rows = np.flatnonzero(self._ended)
-        return EpisodeEnds(rows, dict(_numbers(info, rows)))
-
-    def _write(self, batch: Any, out: Mapping[str, NDArray[Any]]) -> None:
-        for key, path in self._paths.items():
-            value = value_at(path, batch)
-            if np.shape(value) != out[key].shape:  # NumPy would stretch it
-                raise ValueError(f"observations '{key}' have shape {np.shape(value)}, their space says {out[key].shape}")
-            np.copyto(out[key], value, casting="unsafe")
+            return self._take(self.env.step(self._actions), views)
 
     @contextmanager
     def _told(self, where: str) -> Iterator[None]:
@@ -174,13 +151,3 @@ def _batcher(space: gymnasium.Space[Any], num_envs: int) -> Callable[[NDArray[An
         return lambda columns: np.array(layout.to_env(columns), space.dtype)
     empty = create_empty_array(space, num_envs)
     return lambda columns: concatenate(space, layout.to_env(columns), empty)
-
-
-def _numbers(info: Mapping[str, Any], rows: NDArray[np.int64], prefix: str = "") -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """What `info` has one number an environment of, at `rows`; NaN where its mask (`_key`) says that there is none."""
-    for key, value in info.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, rows, f"{prefix}{key}.")
-        elif not key.startswith("_") and isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "biuf":
-            given = np.asarray(info.get(f"_{key}", True))
-            yield f"{prefix}{key}", np.where(given[rows] if given.ndim else given, value[rows], np.nan).astype(float)

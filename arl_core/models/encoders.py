@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from gymnasium import spaces
@@ -102,9 +103,18 @@ class ConvEncoder(_Images):
             if not is_image(space):
                 raise UserError(
                     f"encoder '{network or 'conv'}' needs image observations (three axes), but '{key}' has shape "
-                    f"{network_shape(space)}; use encoder 'mlp', or leave encoder unset to mix both"
+                    f"{network_shape(space)}. {_instead_of_images(obs_space, space)}"
                 )
         super().__init__(obs_space, _chosen(cfg, choices, network), cfg)
+
+
+def _instead_of_images(obs_space: spaces.Dict, other: spaces.Space[Any]) -> str:
+    """What to choose where `other` of the observations is no image."""
+    if any(map(is_image, obs_space.spaces.values())):
+        return "Choose encoder multi, for images and the rest"
+    if len(network_shape(other)) > 3:
+        return "Choose encoder mlp, or join a stack of images on their channels (wrapper frame-stack does)"
+    return "Choose encoder mlp: there is no image"
 
 
 class ResnetEncoder(ConvEncoder):

@@ -58,6 +58,7 @@ class GroupRunner:
         self._squash = Squash(shape.squashed) if shape.squashed else None
         self._observed = ObservedRows(arena, shape, index)
         self._has_stacks = bool(shape.stackings)
+        self._beginning_unseen = self._has_stacks  # of an episode after another one: its stack has not been looked at
         self._valid: NDArray[np.bool_] = arena["valid"]
         self._last_valid: NDArray[np.bool_] = arena["group.last_valid"][index]
         self._request: NDArray[np.int64] = arena["group.request"][index]
@@ -153,6 +154,10 @@ class GroupRunner:
             self.report.add_metrics(ends)
         if self._has_stacks:
             self._observed.keep_newest(slot, t + 1)
+            if self._beginning_unseen and not self._valid[slot, t].all():
+                self._beginning_unseen = False
+                self._check_finite(slot, t + 1)  # what is no number equals nothing
+                self._check_stacks(slot, t + 1)
         self._last_valid[:] = self._valid[slot, t]
         self.t = t + 1
         if self._casting is not None:
@@ -165,7 +170,7 @@ class GroupRunner:
     def _finish(self, slot: int) -> None:
         frames = self._account(slot, self._shape.rollout)
         if self._has_stacks:
-            self._check_stacks(slot)
+            self._check_stacks(slot, self._shape.rollout)
         total = self._frames[:, 0] + frames
         self._sequence[slot] = time.monotonic_ns()
         self._observed.end(slot)
@@ -211,14 +216,15 @@ class GroupRunner:
         who = f"environment {self.index * self._shape.envs_per_group + environment}"
         return f"{who}, agent {agent}," if self._shape.num_agents > 1 else who
 
-    def _check_stacks(self, slot: int) -> None:
-        wrong = self._observed.unlike_their_frames(slot, self._shape.rollout)
+    def _check_stacks(self, slot: int, rows: int) -> None:
+        wrong = self._observed.unlike_their_frames(slot, rows)
         if wrong is not None:
             key, row = wrong
             raise UserError(
-                f"{self._who(row)} says in frame_stacks that its observation '{key}' is {self._shape.stackings[key]}, and it "
-                "is not: other frames, another order, or something else before the first frame of an episode. Correct "
-                "frame_stacks, or leave it out"
+                f"{self._who(row)} says in frame_stacks (or by Gymnasium's FrameStackObservation) that its observation '{key}' "
+                f"is {self._shape.stackings[key]}, and it is not: other frames, another order, or something else before the "
+                "first frame of an episode. Correct frame_stacks, or leave it out. Inside FrameStackObservation an environment "
+                "has to return a new array at every step (a gymnasium.Wrapper around it: stacks are stored as they are)"
             )
 
     def restart_slot(self) -> None:

@@ -75,7 +75,7 @@ class ObservedRows:
 
     def unlike_their_frames(self, slot: int, rows: int) -> tuple[str, int] | None:
         """After `rows` steps in `slot`: key and row of E of a present stack that its frames do not give; None where all do.
-        What an environment says of its stacks is looked at here, once a slot."""
+        What an environment says of its stacks is looked at here, once a slot and where an episode first follows another."""
         for key, stacks in self._stacks.items():
             k = self._stackings[key].frames
             first = max(rows + 1 - k, 0)  # of the last k rows

@@ -18,7 +18,9 @@ STEPS, MOST_STEPS = 100, 2000  # until episodes have ended
 
 
 @rule(
-    "env.stacks", "correct frame_stacks (arl_core/interfaces.py, FrameStacking), or leave it out: stacks are stored whole then"
+    "env.stacks",
+    "correct frame_stacks (arl_core/interfaces.py, FrameStacking), or leave it out: stacks are stored whole then; inside "
+    "Gymnasium's FrameStackObservation return a new array at every step",
 )
 def stacks_are_of_frames(variant: Variant) -> Result:
     """Every observation that `frame_stacks` names is made of its last frames, over the ends of episodes too."""

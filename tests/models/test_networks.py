@@ -106,6 +106,21 @@ def test_an_encoder_has_its_size_and_gradients_or_says_why_not(name: str, which:
         assert encoder({key: row[:0] for key, row in rows.items()}).shape == (0, encoder.output_size)
 
 
+@pytest.mark.parametrize(
+    ("space", "choice", "why"),
+    [
+        (spaces.Box(-1.0, 1.0, (16,)), "mlp", ": there is no image"),
+        (spaces.Dict(eye=FRAMES, place=spaces.Discrete(3)), "multi", ", for images and the rest"),
+        (image(4, 84, 84, 3), "mlp", ", or join a stack of images on their channels (wrapper frame-stack does)"),
+    ],
+)
+def test_convolutions_of_what_is_no_image_say_what_to_choose(space: spaces.Space[Any], choice: str, why: str) -> None:
+    with pytest.raises(UserError) as refused:
+        build("nature", space)
+    assert str(refused.value).endswith(f". Choose encoder {choice}{why}")
+    assert build(choice, space).output_size
+
+
 def test_every_network_is_an_encoder_and_every_summary_says_something() -> None:
     assert set(NAMES) == {"auto", "multi", "conv", "resnet", *NETWORKS, *MLPS}
     assert all(spec.summary for spec in arl_encoders())

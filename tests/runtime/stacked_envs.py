@@ -8,6 +8,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.wrappers import FrameStackObservation
 from torch import nn
 
 from arl_core.envs.wrappers import FrameStack
@@ -68,6 +69,27 @@ class WithNan(WithZeros):
         return self.stack.copy(), info
 
 
+class BeginningsInTheMiddle(WithZeros):
+    """Says the wrong thing of what lies before an episode's first frame. Of 16 rows, row 8 alone follows another episode."""
+
+    frame_stacks = {"obs": FrameStacking(FRAMES, 1, copies_first=True)}  # noqa: RUF012
+    steps = 0
+
+    def step(self, action: Any) -> Any:
+        observation, reward, *_ = super().step(action)
+        self.steps += 1
+        over = self.steps == 7 or (self.steps > 7 and (self.steps - 7) % 15 == 0)
+        return observation, reward, over, False, {}
+
+
+class NanInTheMiddle(BeginningsInTheMiddle):
+    """All of its first stack after another episode is none."""
+
+    def reset(self, **keywords: Any) -> Any:
+        observation, info = super().reset(**keywords)
+        return observation * (np.nan if self.steps else 1), info
+
+
 class Whole(gym.Wrapper):
     """Says nothing of its stacks."""
 
@@ -97,6 +119,14 @@ def zeros_whole() -> gym.Env:
     return Whole(zeros_once())
 
 
+def wrong_in_the_middle() -> gym.Env:
+    return BeginningsInTheMiddle(Numbered())
+
+
+def nan_in_the_middle() -> gym.Env:
+    return NanInTheMiddle(Numbered())
+
+
 def before_it_nan() -> gym.Env:
     return WithNan(Numbered())
 
@@ -117,6 +147,48 @@ class Beside(gym.ObservationWrapper):
         return {"stack": observation, "newest": observation[-1:]}
 
 
+class InParts(gym.ObservationWrapper):
+    """The frame as a number, as a row of two, and as a class."""
+
+    observation_space = spaces.Dict(
+        number=spaces.Box(0.0, 1.0, (), np.float32), row=spaces.Box(-1.0, 1.0, (2,), np.float64), kind=spaces.Discrete(10)
+    )
+
+    def observation(self, observation: Any) -> Any:
+        number = observation[0]
+        return {"number": number, "row": np.array([number, -number], np.float64), "kind": int(number) % 10}
+
+
+class Reusing(gym.ObservationWrapper):
+    """Returns the same array at every step."""
+
+    array = np.zeros(1, np.float32)
+
+    def observation(self, observation: Any) -> Any:
+        self.array[:] = observation
+        return self.array
+
+
+def gymnasium_once() -> gym.Env:
+    return FrameStackObservation(Numbered(), FRAMES)
+
+
+def gymnasium_whole() -> gym.Env:
+    return Whole(gymnasium_once())
+
+
+def parts_once() -> gym.Env:
+    return FrameStackObservation(InParts(Numbered()), FRAMES, padding_type="zero")
+
+
+def parts_whole() -> gym.Env:
+    return Whole(parts_once())
+
+
+def reusing() -> gym.Env:
+    return FrameStackObservation(Reusing(Numbered()), FRAMES)
+
+
 class Looking(nn.Module):
     """Raises for a stack that is not of consecutive frames of one episode. Features are small functions of them."""
 
@@ -127,6 +199,8 @@ class Looking(nn.Module):
 
     def forward(self, obs: Any) -> Any:
         stack = obs.get("stack", obs.get("obs"))
+        if stack.shape[1:] == (FRAMES, 1):  # of Gymnasium
+            stack = stack[:, :, 0]
         has_zeros = stack.dim() == 3
         if has_zeros:
             assert torch.equal(stack[:, 0], stack[:, 1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from arl_core.envs.spaces import ActionLayout, obs_specs
-from arl_core.interfaces import ArraySpec, EnvContext, EpisodeEnds, StepViews
-from arl_core.spaces import leaves_of
+from arl_core.envs.next_step import NextStepGroup
+from arl_core.envs.spaces import ActionLayout
+from arl_core.interfaces import EnvContext, EpisodeEnds, StepViews
 from arl_plugin_envpool.options import EnvPoolOptions
 from arl_plugin_envpool.pool import action_space, forget_names, make_pool, observation_space
 
@@ -25,7 +25,7 @@ def make(*, options: EnvPoolOptions | None, contexts: Sequence[EnvContext], task
     return EnvPoolGroup(task_id, contexts, num_threads=chosen.num_threads, arguments=chosen.arguments)
 
 
-class EnvPoolGroup:
+class EnvPoolGroup(NextStepGroup):
     """`EnvGroup` over one synchronous pool of EnvPool, one environment a context, seeded by its context alone.
 
     EnvPool resets as the engine wants it, in the step after an ending, and returns the true final observation before; that
@@ -46,13 +46,10 @@ class EnvPoolGroup:
         ours = {} if render_mode is None else {"render_mode": render_mode}
         self._make = partial(make_pool, task_id, [context.seed for context in contexts], num_threads, arguments, **ours)
         self.pool = self._make()
-        self.num_envs = len(contexts)
         self.observation_space = observation_space(self.pool)
         self.action_space = action_space(task_id, self.pool)
-        self.obs_specs: Mapping[str, ArraySpec] = obs_specs(self.observation_space)
-        self._paths = {key: path for key, (path, _) in leaves_of(self.observation_space).items()}
+        super().__init__(len(contexts), self.observation_space, unreported=_BOOKKEEPING)
         self._layout = ActionLayout(self.action_space)
-        self._ended = np.zeros(self.num_envs, np.bool_)  # rows that the next step resets
         self._is_new = True
 
     def reset_into(self, obs: Mapping[str, NDArray[Any]]) -> None:
@@ -74,26 +71,7 @@ class EnvPoolGroup:
 
     def recv_into(self, views: StepViews) -> EpisodeEnds | None:
         """See `EnvGroup`; waits for the pool's threads."""
-        obs, rewards, terminated, truncated, info = self.pool.recv()
-        self._write(obs, views.obs)
-        np.copyto(views.rewards, rewards, casting="unsafe")
-        np.copyto(views.terminated, terminated)
-        np.copyto(views.truncated, truncated)
-        np.logical_not(self._ended, out=views.valid)
-        if self._ended.any():
-            for array in (views.rewards, views.terminated, views.truncated):
-                array[self._ended] = 0
-        np.logical_or(terminated, truncated, out=self._ended)
-        rows = np.flatnonzero(views.terminated | views.truncated)
-        return EpisodeEnds(rows, {name: values[rows].astype(float) for name, values in _numbers(info)}) if rows.size else None
-
-    def _write(self, obs: Any, out: Mapping[str, NDArray[Any]]) -> None:
-        for key, path in self._paths.items():
-            value = obs
-            for part in path:
-                value = value[part]
-            target = out[key]
-            np.copyto(target, value.reshape(target.shape), casting="unsafe")
+        return self._take(self.pool.recv(), views)
 
     def get_state(self) -> None:
         """None: EnvPool cannot save its environments."""
@@ -107,13 +85,3 @@ class EnvPoolGroup:
         if self.pool is not None:
             self.pool.close()
             self.pool = None
-
-
-def _numbers(info: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
-    """What `info` has one number an environment of, by name."""
-    for key, value in info.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{name}.")
-        elif name not in _BOOKKEEPING and np.ndim(value) == 1 and value.dtype.kind in "biuf":
-            yield name, value
