@@ -149,6 +149,22 @@ def test_loading_into_a_run_that_has_gone_on(tmp_path: Path) -> None:
         assert engine_of(model).balance().exact
 
 
+def test_what_is_on_its_way_lags_no_more_in_a_run_that_has_gone_on(tmp_path: Path) -> None:
+    """Full slots came with the checkpoint: by the versions of a run that has gone on they would be too old."""
+    fields: dict[str, Any] = {"workers": 4, "envs": 8, "rollout": 8, "batch_size": 32, "max_policy_lag": 10}
+    with serial(**fields) as model, serial(**fields) as fresh:
+        model.train(40)
+        file = model.save(tmp_path / "a.pt")
+        model.train(900)
+        model.load(file)
+        fresh.load(file)
+        model.train(300)
+        fresh.train(300)
+        assert_equal(weights(model), weights(fresh))
+        assert engine_of(model).statistics.policies[0].lag_max == engine_of(fresh).statistics.policies[0].lag_max
+        assert engine_of(model).balance() == engine_of(fresh).balance()
+
+
 def test_a_checkpoint_of_other_environments_gives_its_weights(tmp_path: Path) -> None:
     with serial(workers=2, envs=3) as model, serial(workers=1, envs=1) as one, serial(workers=4, envs=4) as other:
         for source, target in ((model, other), (one, model)):

@@ -344,6 +344,10 @@ class SerialEngine:
         self.actor.noise.load_state_dict(state["acting_noise"])
         for intake, saved in zip(self.intakes, state["assemblers"], strict=True):
             intake.assembler.load_state_dict(saved)
+        for learner, intake, version in zip(self.learners, self.intakes, state["versions"], strict=True):
+            later = learner.version - version  # of a run that had gone on: what was sampled lags no more than it did
+            arena["versions"][learner.policy] += later
+            intake.assembler.column_versions += later
         self._books.loaded[:] = state["frames_loaded"].numpy()
 
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:
