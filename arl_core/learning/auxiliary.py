@@ -21,7 +21,7 @@ from arl_core.models.recipe import ModelRecipe, initial_weights
 log = logging.getLogger("arl")
 
 
-def made(what: str, recipe: ModelRecipe, maker: str, *arguments: Any, **options: Any) -> Any:
+def made(what: str, recipe: ModelRecipe, maker: str, /, *arguments: Any, **options: Any) -> Any:
     """What the `maker` of a plugin's part makes. Raises UserError that names the part where it raises, or ends, anything."""
     try:
         return recipe.load(maker)(*arguments, **options)

@@ -128,6 +128,23 @@ def test_a_loss_does_not_take_the_network_away(make_school: Any, part: str, name
     assert not torch.equal(learner.flat.params, before)
 
 
+class Optional(Steep):
+    """Options of any name."""
+
+    def __init__(self, model: Any, obs_space: Any, action_space: Any, cfg: Any, what: str, recipe: str, maker: str) -> None:
+        super().__init__(model, obs_space, action_space, cfg)
+        self.given = what, recipe, maker
+
+
+def test_options_of_a_loss_may_have_any_name(make_school: Any) -> None:
+    school = make_school()
+    options = {"what": "a", "recipe": "b", "maker": "c"}
+    parts = replace(school.recipe.parts, losses=(("test/optional", f"{__name__}:Optional", options),))
+    learner = Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu")
+    assert learner.auxiliaries is not None
+    assert learner.auxiliaries._losses["test/optional"].given == ("a", "b", "c")
+
+
 def test_an_algorithm_whose_loss_is_no_scalar_is_named(make_school: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     school = make_school()
     monkeypatch.setattr(type(school.learner.algorithm), "loss", lambda self, model, batch, *_, **__: (batch.rewards, {}))
