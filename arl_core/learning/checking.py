@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from arl_core.learning.auxiliary import check_losses
 from arl_core.learning.checkpoint import weights_in
 from arl_core.learning.optimizers import OPTIMIZERS, check_moments, make_optimizer
 from arl_core.learning.schedules import LearningRate
+from arl_core.learning.snapshots import check_snapshots
 from arl_core.models.checking import check_weights
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
@@ -38,15 +40,17 @@ def _check(recipe: ModelRecipe, state: Mapping[str, Any]) -> None:
     if missing:
         raise ValueError(f"it is not a checkpoint of a run: it has no {', '.join(sorted(missing))}")
     check_moments(OPTIMIZERS[recipe.cfg.optimizer], learner["optimizer"])
+    flat = flatten_module(model)
     trials: dict[str, Callable[[Any], object]] = {
-        "optimizer": make_optimizer(recipe.cfg, flatten_module(model)).load_state_dict,
+        "optimizer": make_optimizer(recipe.cfg, flat).load_state_dict,
         "version": _check_count,
         "frames": _check_count,
         "shuffle": torch.Generator().set_state,
         "learning_rate": LearningRate(recipe.cfg).load_state_dict,
+        "snapshots": partial(check_snapshots, weights_bytes=flat.nbytes),
     }
     for name, load in trials.items():
-        if name not in learner:  # "learning_rate": not in checkpoints of before there were adaptive schedules
+        if name not in learner:  # the last two: not before there were adaptive schedules, and not without self-play
             continue
         try:
             load(learner[name])
