@@ -303,6 +303,7 @@ class SerialEngine:
         arena = self._arena
         return {
             "environment": identity(self.plan.env),
+            "begun": self._begun,
             "arena": {n: torch.from_numpy(arena[n].copy()) for n in self.plan.table if not n.startswith(_NOT_SAVED)},
             "runners": [{k: torch.from_numpy(np.array(v)) for k, v in state.items()} for state in runners if state],
             "actions": self.actor.generator.get_state(),
@@ -333,7 +334,7 @@ class SerialEngine:
 
     def _load_sampler(self, state: Mapping[str, Any]) -> None:
         arena = self._arena
-        self._begun = True
+        self._begun = bool(state.get("begun", True))  # not in those from before, which had mostly begun
         for name, saved in state["arena"].items():
             arena[name][...] = saved.numpy()
         arena["slot.weights_epoch"][...] = arena["control.weights_epoch"][:, None]
