@@ -261,6 +261,25 @@ def test_a_policy_worker_answers_its_share_alone(make_site: Any) -> None:
     assert not worker._answer_waiting()
 
 
+def test_a_request_that_comes_while_an_older_one_is_answered_stays_open(make_site: Any) -> None:
+    """The second is that of a worker whose forerunner died while it waited."""
+    site = make_site(central=True)
+    worker = PolicyWorker(site.link("policy-0", Role.POLICY, 1), site.policy_spec)
+    requests, answers = site.world.arena["group.request"], site.world.arena["group.answer"][0][:, 0]
+    requests[:, 2], requests[:, 0] = 1, [0, 2]
+    act = worker.actor.act_many
+
+    def meanwhile(*rows: Any) -> None:
+        act(*rows)
+        requests[0, 2] = 2
+
+    worker.actor.act_many = meanwhile  # type: ignore[method-assign]
+    assert worker._answer_waiting()
+    assert answers.tolist() == [1, 1]
+    assert worker._answer_waiting()
+    assert answers.tolist() == [2, 1]
+
+
 @pytest.mark.parametrize("central", [False, True])
 def test_what_an_environment_raises_ends_the_worker_and_closes_the_environments(make_site: Any, central: bool) -> None:
     closed: list[int] = []
