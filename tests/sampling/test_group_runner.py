@@ -162,6 +162,14 @@ def test_a_death_within_the_hand_over_of_a_slot_loses_no_frame(make_world: Any, 
 # --------------------------------------------------------------------------- recurrence
 
 
+def test_environments_of_a_worker_that_replaces_another_begin_without_memory(make_world: Any) -> None:
+    world = make_world()
+    fill(world.runner(), world.actor(), 1)
+    assert world.arena["group.last_valid"].all()
+    world.runner()
+    assert not world.arena["group.last_valid"].any()
+
+
 @pytest.mark.parametrize("options", [{"rnn_type": "gru"}, {"rnn_type": "lstm", "actor_critic_share_weights": False}])
 def test_recurrent_state_is_that_of_the_learner(make_world: Any, options: dict[str, Any]) -> None:
     """From the state stored at row 0 the learner's unrolling gives the very outputs of acting, over every episode's end."""
