@@ -191,8 +191,11 @@ class SerialEngine:
         """All at the same moment, policy 0 last: its checkpoint has what is on its way for all, and is read as the newest."""
         due = self.savers[0].due()
         if any(due):
-            for saver in reversed(self.savers):
-                self.saves += len(saver.save_due(due))
+            try:
+                for saver in reversed(self.savers):
+                    self.saves += len(saver.save_due(due))
+            except UserError as error:  # a full disk may be emptied: training goes on, and the next save is tried
+                log.warning("%s", error)
 
     def _report(self, now: float) -> None:
         elapsed = now - self._reported
