@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from arl_core.config.limits import MAX_FRAMES
-from arl_core.interfaces import UserError
+from arl_core.interfaces import MAX_PLAYERS, UserError
 from arl_core.learning.auxiliary import check_losses
 from arl_core.learning.checkpoint import weights_in
 from arl_core.learning.optimizers import OPTIMIZERS, check_moments, make_optimizer
@@ -20,6 +20,8 @@ from arl_core.models.checking import check_weights
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
 
+# of frames and optimiser steps: they are added up over policies, and a version is multiplied by three on its board
+_MOST = MAX_FRAMES // (MAX_PLAYERS + 1)
 _REQUIRED = {"model", "optimizer", "version", "frames", "shuffle"}
 
 
@@ -61,5 +63,5 @@ def _check(recipe: ModelRecipe, state: Mapping[str, Any]) -> None:
 
 
 def _check_count(value: Any) -> None:
-    if not isinstance(value, int) or not 0 <= value <= MAX_FRAMES:
-        raise ValueError(f"expected a whole number from 0 to {MAX_FRAMES}, got {str(value)[:40]}")
+    if not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise ValueError(f"expected a whole number from 0 to {_MOST}, got {str(value)[:40]}")
