@@ -242,8 +242,8 @@ class SingleEnvGroup:
             self._schedule([])
         if self._clock >= self._first_limit:
             self._first_limit = self._next_limit()
-            over = self._clock - self._born >= self._limits
-            np.logical_or(views.truncated, over & views.valid, out=views.truncated)
+            over = self._clock - self._born >= self._limits  # of no row that has just begun: a limit is at least one step
+            np.logical_or(views.truncated, over, out=views.truncated)
         done = views.terminated | views.truncated
         ended = np.flatnonzero(done)
         if not len(ended):

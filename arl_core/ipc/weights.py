@@ -50,9 +50,14 @@ class WeightsBoard:
         """The latest complete version, -1 before the first."""
         return int(self._latest[0]) // _BUFFERS
 
+    @property
+    def _oldest(self) -> int:
+        """The buffer behind the latest one; the first where there is none."""
+        return (int(self._latest[0]) + 1) % _BUFFERS
+
     def buffer_to_write(self) -> NDArray[np.uint8]:
         """The buffer for the next `publish`, [size_bytes]; it is marked as torn from here on."""
-        buffer = (int(self._latest[0]) + 1) % _BUFFERS if self._latest[0] >= 0 else 0
+        buffer = self._oldest
         self._mark[buffer] = -1
         fence()
         view: NDArray[np.uint8] = self._data[buffer]
@@ -61,10 +66,9 @@ class WeightsBoard:
     def publish(self, version: int) -> None:
         """Make what was written into `buffer_to_write()` the latest. Raises ValueError where `version` does not rise: a
         reader tells a torn copy by it."""
-        latest = int(self._latest[0])
         if version <= self.version:
             raise ValueError(f"version {version} was to be published after version {self.version}")
-        buffer = (latest + 1) % _BUFFERS if latest >= 0 else 0
+        buffer = self._oldest
         fence()
         self._mark[buffer] = version
         fence()

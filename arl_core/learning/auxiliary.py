@@ -21,7 +21,7 @@ from arl_core.models.recipe import ModelRecipe, initial_weights
 log = logging.getLogger("arl")
 
 
-def made(what: str, recipe: ModelRecipe, maker: str, *arguments: Any, **options: Any) -> Any:
+def made(what: str, recipe: ModelRecipe, maker: str, /, *arguments: Any, **options: Any) -> Any:
     """What the `maker` of a plugin's part makes. Raises UserError that names the part where it raises, or ends, anything."""
     try:
         return recipe.load(maker)(*arguments, **options)
@@ -40,6 +40,18 @@ def check_scalar(loss: Any, whose: str) -> None:
         raise UserError(f"{whose} is of shape {tuple(loss.shape)}, not a scalar: take the mean over valid entries")
 
 
+def _check_apart(name: str, loss: nn.Module, model: nn.Module) -> None:
+    """Raise UserError where a loss has tensors of the network among its own: they would be moved away from what is published,
+    and the policy that acts would stay as it began."""
+    network = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    for key, tensor in (*loss.named_parameters(), *loss.named_buffers()):
+        if id(tensor) in network:
+            raise UserError(
+                f"loss '{name}' has the network's '{key}' among its own parameters. loss() is given the network; to keep it, "
+                "put it where torch does not look for parts, such as a tuple: self.network = (model,)"
+            )
+
+
 class Auxiliaries:
     """They live in the learner alone: nothing of them is published to those who act."""
 
@@ -51,6 +63,7 @@ class Auxiliaries:
                 loss = made(f"loss '{name}'", recipe, maker, model, recipe.obs_space, recipe.action_space, cfg, **options)
                 if not isinstance(loss, AuxiliaryLoss):
                     raise UserError(f"loss '{name}' is {type(loss).__name__}, not an AuxiliaryLoss")
+                _check_apart(name, loss, model)
                 self._losses[name] = loss
         self._modules = nn.ModuleList(self._losses.values()).to(device)
         trained = [parameter for parameter in self._modules.parameters() if parameter.requires_grad]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from arl_core.config.limits import MAX_FRAMES
-from arl_core.interfaces import UserError
+from arl_core.interfaces import MAX_PLAYERS, UserError
 from arl_core.learning.auxiliary import check_losses
 from arl_core.learning.checkpoint import weights_in
 from arl_core.learning.optimizers import OPTIMIZERS, check_moments, make_optimizer
 from arl_core.learning.schedules import LearningRate
+from arl_core.learning.snapshots import check_snapshots
 from arl_core.models.checking import check_weights
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
 
+# of frames and optimiser steps: they are added up over policies, and a version is multiplied by three on its board
+_MOST = MAX_FRAMES // (MAX_PLAYERS + 1)
 _REQUIRED = {"model", "optimizer", "version", "frames", "shuffle"}
 
 
@@ -38,15 +42,17 @@ def _check(recipe: ModelRecipe, state: Mapping[str, Any]) -> None:
     if missing:
         raise ValueError(f"it is not a checkpoint of a run: it has no {', '.join(sorted(missing))}")
     check_moments(OPTIMIZERS[recipe.cfg.optimizer], learner["optimizer"])
+    flat = flatten_module(model)
     trials: dict[str, Callable[[Any], object]] = {
-        "optimizer": make_optimizer(recipe.cfg, flatten_module(model)).load_state_dict,
+        "optimizer": make_optimizer(recipe.cfg, flat).load_state_dict,
         "version": _check_count,
         "frames": _check_count,
         "shuffle": torch.Generator().set_state,
         "learning_rate": LearningRate(recipe.cfg).load_state_dict,
+        "snapshots": partial(check_snapshots, weights_bytes=flat.nbytes),
     }
     for name, load in trials.items():
-        if name not in learner:  # "learning_rate": not in checkpoints of before there were adaptive schedules
+        if name not in learner:  # the last two: not before there were adaptive schedules, and not without self-play
             continue
         try:
             load(learner[name])
@@ -57,5 +63,5 @@ def _check(recipe: ModelRecipe, state: Mapping[str, Any]) -> None:
 
 
 def _check_count(value: Any) -> None:
-    if not isinstance(value, int) or not 0 <= value <= MAX_FRAMES:
-        raise ValueError(f"expected a whole number from 0 to {MAX_FRAMES}, got {str(value)[:40]}")
+    if not isinstance(value, int) or not 0 <= value <= _MOST:
+        raise ValueError(f"expected a whole number from 0 to {_MOST}, got {str(value)[:40]}")

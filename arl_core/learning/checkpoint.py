@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -20,6 +22,7 @@ import torch
 from arl_core.files import remove_leftovers, write_atomic
 from arl_core.interfaces import UserError
 
+log = logging.getLogger("arl")
 _NAME = re.compile(r"checkpoint_(\d{9,})_(\d+)_([0-9a-f]{16})\.pt")
 
 
@@ -27,7 +30,7 @@ def save_state(target: Path, state: Mapping[str, Any], *, version: int, frames: 
     """Write a checkpoint atomically. `target` is one file (`*.pt`), or the folder of a run's checkpoints.
 
     In a folder the newest `keep` (None: all) up to this version stay; older ones, another one of this version, and what
-    interrupted saves left behind are removed. Raises UserError where it cannot be written.
+    interrupted saves left behind are removed, as far as they can be. Raises UserError where it cannot be written.
     """
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
@@ -42,18 +45,29 @@ def save_state(target: Path, state: Mapping[str, Any], *, version: int, frames: 
         return _write(target, content)
     digest = hashlib.sha256(content).hexdigest()[:16]
     path = _write(target / f"checkpoint_{version:09d}_{frames}_{digest}.pt", content)
-    _prune(path, version, keep)
-    remove_leftovers(target, "checkpoint_*")
+    with _tidying(target):
+        _prune(path, version, keep)
+        remove_leftovers(target, "checkpoint_*")
     return path
 
 
 def save_only(folder: Path, state: Mapping[str, Any], *, version: int, frames: int) -> Path:
     """`save_state` into a folder of one checkpoint; the one before stays until the new one is whole."""
     path = save_state(folder, state, version=version, frames=frames, keep=1)
-    for other in checkpoints(folder):
-        if other != path:
-            other.unlink(missing_ok=True)
+    with _tidying(folder):
+        for other in checkpoints(folder):
+            if other != path:
+                other.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def _tidying(folder: Path) -> Iterator[None]:
+    """Around what removes files beside a checkpoint that is written: what cannot be removed is told, and ends nobody."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("what an older checkpoint has left in %s cannot be removed: %s", folder, error.strerror)
 
 
 def _prune(newest: Path, version: int, keep: int | None) -> None:

@@ -73,6 +73,7 @@ class Learner:
         self.auxiliaries = Auxiliaries(recipe, self.model, self.device) if recipe.parts.losses else None
         self.snapshots: SnapshotPool | None = None  # with self-play
         self.beat: Callable[[], None] = lambda: None  # called after each optimiser step: an iteration may take long
+        self._is_seen = False  # to train without replacing what is published
         self._shuffle = torch.Generator()
         self._shuffle.manual_seed(cfg.seed)
 
@@ -124,6 +125,8 @@ class Learner:
         if self.model.returns_norm is not None:
             self.model.returns_norm.update(*(torch.cat(parts) for parts in zip(*returns, strict=True)))
         self.frames += frames
+        if not self._is_seen:
+            self._check_in_place()
         self.publish()
         if self.snapshots is not None:
             self.snapshots.consider(self.frames, self.flat)
@@ -132,6 +135,16 @@ class Learner:
             self.metrics["learning_rate"] = self.optimizer.lr
             if not math.isfinite(self.metrics["grad_norm"]):  # a GPU is not waited for at every step: found here
                 raise LearnerFault(f"the gradient was not finite at optimiser step {self.version}; the last checkpoint is good")
+
+    def _check_in_place(self) -> None:
+        """After the first batch. Raises UserError where the network has replaced a tensor: nobody who acts would see it."""
+        replaced = self.flat.replaced_in(self.model)
+        if replaced:
+            raise UserError(
+                f"the network has put another tensor in the place of its '{replaced}' while it trained (self.x = ...). Who "
+                "acts does not see that: change parameters and buffers in place (self.x.copy_(...), mul_, add_)"
+            )
+        self._is_seen = True
 
     def _draws_transitions(self, batch: TrainingBatch) -> bool:
         """Whether minibatches are drawn from all transitions (PPO: Schulman et al. 2017, algorithm 1), not from trajectories:

@@ -63,7 +63,8 @@ class SlotIntake:
         self._granted: NDArray[np.int64] = arena["group.granted"][:, 0]
         self._handed_over: NDArray[np.int64] = arena["group.slots"][:, 1:3]  # so far; with the one that is just handed over
         self._grant_all()
-        self.lags: list[tuple[float, int]] = []  # (mean, max) of each trained batch since the last report
+        self._batches = self._lag_max = 0  # since the last report
+        self._lag_sum = 0.0
         self._versions: NDArray[np.int64] = arena["versions"][policy]
         self._own = OwnFrames(arena, policy)
         self._epochs: NDArray[np.int64] = arena["slot.weights_epoch"][policy]
@@ -120,7 +121,9 @@ class SlotIntake:
         batch = self.assembler.take()
         frames = int(batch.valid.sum())
         lag = self._version() - self.assembler.column_versions
-        self.lags.append((float(lag.mean()), int(lag.max())))
+        self._batches += 1
+        self._lag_sum += float(lag.mean())
+        self._lag_max = max(self._lag_max, int(lag.max()))
         if self._learner.cfg.sampler_only:
             self._learner.frames += frames
         else:
@@ -155,10 +158,12 @@ class SlotIntake:
 
     def drain_report(self) -> dict[str, Any]:
         """Lag of the batches since the last call."""
-        lags, self.lags = self.lags, []
-        if not lags:
+        if not self._batches:
             return {}
-        return {"lag_mean": float(np.mean([m for m, _ in lags])), "lag_max": max(m for _, m in lags)}
+        report = {"lag_mean": self._lag_sum / self._batches, "lag_max": self._lag_max}
+        self._batches = self._lag_max = 0
+        self._lag_sum = 0.0
+        return report
 
 
 class LearnerProcess:

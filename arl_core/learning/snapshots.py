@@ -53,3 +53,12 @@ class SnapshotPool:
             board.buffer_to_write()[:] = weights.numpy()
             board.publish(board.version + 1)
         self._due, self._oldest = int(state["due"]), int(state["oldest"]) % len(self._boards)
+
+
+def check_snapshots(state: Mapping[str, Any], weights_bytes: int) -> None:
+    """Raise ValueError, or whatever values of wrong types raise, where no pool could return to `state`."""
+    for weights in state["weights"]:
+        if weights.dtype is not torch.uint8 or weights.shape != (weights_bytes,):
+            found = f"{list(weights.shape)} {weights.dtype}"
+            raise ValueError(f"a snapshot is {found}, not the {weights_bytes} bytes of this network's weights")
+    int(state["due"]), int(state["oldest"])

@@ -38,6 +38,15 @@ class FlatState:
         """Replace parameters and buffers by what `write_to` of an equal module left in buf, uint8 [nbytes]."""
         self._storage.copy_(buf)
 
+    def replaced_in(self, module: nn.Module) -> str:
+        """The name of a parameter or buffer of the flattened `module` that lies elsewhere by now, because something has put
+        another tensor in its place; "" where all are in theirs."""
+        begin = self._storage.data_ptr()
+        for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+            if tensor.numel() and not begin <= tensor.data_ptr() < begin + self.nbytes:
+                return name
+        return ""
+
     def zero_grad(self) -> None:
         """Zero all gradients in place; the module's `.grad`s stay views of `grads`."""
         self.grads.zero_()

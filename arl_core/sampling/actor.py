@@ -188,7 +188,8 @@ class Actor(Replica):
         if repeated:
             state.copy_(seen)
         else:
-            state *= self._last_valid[group].unsqueeze(-1)  # an episode begins: memory is empty
+            # an episode begins: memory is empty, also of a dead worker's NaN, which no product makes 0
+            state.masked_fill_(self._last_valid[group].logical_not().unsqueeze(-1), 0.0)
             seen.copy_(state)
         if t == 0:
             self._rnn_state[slot].copy_(state)

@@ -71,7 +71,7 @@ class CastActor(Actor):
         if repeated:
             self.state[at].copy_(self._seen_state[at])
         else:
-            self.state[at] *= self._last_valid[at + self._first_group].unsqueeze(-1)
+            self.state[at].masked_fill_(self._last_valid[at + self._first_group].logical_not().unsqueeze(-1), 0.0)
             self._seen_state[at].copy_(self.state[at])
 
     def _act_rows(self, replica: Replica, at: NDArray[Any], slot: NDArray[Any], time: NDArray[Any], rows: NDArray[Any]) -> None:

@@ -14,6 +14,7 @@ from arl_core.ipc.slots import SlotShape
 from arl_core.models.action_dist import ActionDist
 
 AHEAD = 1 << 14  # numbers that a group draws at once, unless one slot needs more
+MOST_SLOTS = 16  # that it draws for at once: each of their steps has a view, of some hundred bytes
 
 
 class ActingNoise:
@@ -28,7 +29,7 @@ class ActingNoise:
     ) -> None:
         self._dist, self._generator, self._steps = dist, generator, shape.rollout
         a_slot = shape.rollout * shape.group_size * dist.noise_size
-        self.ahead = max(AHEAD // max(a_slot, 1), 1)
+        self.ahead = min(max(AHEAD // max(a_slot, 1), 1), MOST_SLOTS)
         size = (groups, self.ahead * shape.rollout, shape.group_size, dist.noise_size)
         self._drawn = dist.draw_noise(torch.empty(size, device=device), generator)
         self._first = np.zeros(groups, np.int64)  # of each group's present slot, among its drawn steps

@@ -68,7 +68,7 @@ class Player:
         """Actions [n, A] as environments take them; memory is emptied in rows whose last step was a reset (`valid` False)."""
         with torch.inference_mode():
             if self._state is not None:
-                self._state = self._state * torch.from_numpy(valid).unsqueeze(-1)
+                self._state = self._state.masked_fill(torch.from_numpy(~valid).unsqueeze(-1), 0.0)
             tensors = {key: torch.from_numpy(value) for key, value in obs.items()}
             out = self._model.act(tensors, self._state, self._generator, deterministic=self._deterministic)
             self._state = out.state

@@ -69,6 +69,9 @@ def test_ages_spread_over_the_episode_and_stay_so() -> None:
     group, obs, contexts = clocks(64)
     on_their_way = Decorrelation(LENGTH - 1, Clock.action_space).play(group, obs, contexts)
     first = obs["obs"][:, 0].astype(int)
+    seeds = [np.random.SeedSequence(context.seed, spawn_key=(1,)) for context in contexts]
+    drawn = [np.random.default_rng(seed).integers(LENGTH) for seed in seeds]
+    np.testing.assert_array_equal(first, drawn, "each as old as the number that it drew, from 0 to all steps")
     np.testing.assert_array_equal(on_their_way, first > 0)
     assert (obs["obs"][:, 1] <= 2).all(), "began at most once more"
     for ages in (first, ages_after(group, obs, 200)):

@@ -111,8 +111,12 @@ def test_a_crash_loop_exhausts_the_budget(caplog: pytest.LogCaptureFixture) -> N
     assert not descendants()
 
 
-def test_nothing_of_a_poisoned_rollout_is_trained_on(tmp_path: Path) -> None:
-    with small(partial(Faulty, "nan", "step", 30, str(tmp_path / "once"))) as model:
+@pytest.mark.parametrize(
+    ("what", "fields"),
+    [("nan", {}), ("blind", {}), ("blind", {"inference": "central", "use_rnn": True})],  # the policy worker's memory lives on
+)
+def test_nothing_of_a_poisoned_rollout_is_trained_on(tmp_path: Path, what: str, fields: dict[str, Any]) -> None:
+    with small(partial(Faulty, what, "step", 30, str(tmp_path / "once")), **fields) as model:
         assert model.train(2_000) == 0
         assert model._trainer.engine.balance().exact
         assert (tmp_path / "once").exists()

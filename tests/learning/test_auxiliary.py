@@ -41,6 +41,14 @@ class Misshapen(AuxiliaryLoss):
         return {"bonus": batch.rewards[0], "constant": 1.0}.get(self.gives)
 
 
+class Keeping(Steep):
+    """Keeps `part` of the network, as a part that torch finds or as one that it does not."""
+
+    def __init__(self, model: Any, obs_space: Any, action_space: Any, cfg: Any, part: str) -> None:
+        super().__init__(model, obs_space, action_space, cfg, slope=1.0)
+        self.kept = {"network": model, "encoder": model.actor.encoder, "norms": model.preprocess.norms, "tuple": (model,)}[part]
+
+
 def with_loss(school: Any, **options: Any) -> Learner:
     parts = replace(school.recipe.parts, losses=(("test/steep", f"{__name__}:Steep", options),))
     return Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu")
@@ -99,6 +107,42 @@ def test_a_loss_or_bonus_of_the_wrong_shape_is_named(make_school: Any, gives: st
     learner = Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu")
     with pytest.raises(UserError, match=complaint):
         train(learner, school)
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [("network", "kept.actor.encoder"), ("encoder", "kept.mlp"), ("norms", "kept.0.mean"), ("tuple", "")],
+)
+def test_a_loss_does_not_take_the_network_away(make_school: Any, part: str, named: str) -> None:
+    """As a part of the loss the network would be trained apart from what is published: nobody would act with it."""
+    school = make_school(normalize_input=True)
+    parts = replace(school.recipe.parts, losses=(("test/keeping", f"{__name__}:Keeping", {"part": part}),))
+    recipe = replace(school.recipe, parts=parts)
+    if named:
+        with pytest.raises(UserError, match=f"loss 'test/keeping' has the network's '{named}"):
+            Learner(recipe, school.learner.board, "cpu")
+        return
+    learner = Learner(recipe, school.learner.board, "cpu")
+    before = learner.flat.params.clone()
+    train(learner, school)
+    assert not torch.equal(learner.flat.params, before)
+
+
+class Optional(Steep):
+    """Options of any name."""
+
+    def __init__(self, model: Any, obs_space: Any, action_space: Any, cfg: Any, what: str, recipe: str, maker: str) -> None:
+        super().__init__(model, obs_space, action_space, cfg)
+        self.given = what, recipe, maker
+
+
+def test_options_of_a_loss_may_have_any_name(make_school: Any) -> None:
+    school = make_school()
+    options = {"what": "a", "recipe": "b", "maker": "c"}
+    parts = replace(school.recipe.parts, losses=(("test/optional", f"{__name__}:Optional", options),))
+    learner = Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu")
+    assert learner.auxiliaries is not None
+    assert learner.auxiliaries._losses["test/optional"].given == ("a", "b", "c")
 
 
 def test_an_algorithm_whose_loss_is_no_scalar_is_named(make_school: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import torch
 
 from arl_core.files import remove_leftovers
 from arl_core.interfaces import UserError
-from arl_core.learning.checkpoint import checkpoints, load_file, load_newest, save_state
+from arl_core.learning.checkpoint import checkpoints, load_file, load_newest, save_only, save_state
 
 KILLS = 40
 
@@ -202,6 +202,19 @@ def test_leftovers_of_interrupted_saves_are_removed(folder: Path) -> None:
     save(folder, 2)
     assert not leftover.exists()
     assert other.exists()
+
+
+def test_what_cannot_be_removed_is_told_and_the_new_checkpoint_stands(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Here a folder by the name of a checkpoint; elsewhere a file of another user's, or one that somebody holds open."""
+    (folder / f"checkpoint_000000001_10_{'0' * 16}.pt").mkdir(parents=True)
+    path = save(folder, 2, keep=1)
+    assert "cannot be removed" in caplog.text
+    found = load_newest(folder, quiet)
+    assert found is not None
+    assert found[1] == path
+    best = save_only(folder, {"best": {"value": 1.0}}, version=3, frames=30)
+    assert best.exists()
+    assert not path.exists()
 
 
 def test_files_with_other_names_are_no_checkpoints(folder: Path) -> None:

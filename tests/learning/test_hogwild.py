@@ -13,9 +13,10 @@ from arl_core.algorithms.a3c import A3c
 from arl_core.algorithms.batch import TrainingBatch
 from arl_core.interfaces import RunParts
 from arl_core.ipc.arena import Arena
+from arl_core.ipc.slots import SlotShape, SlotState, slot_specs
 from arl_core.ipc.weights import WeightsBoard, weights_specs
-from arl_core.learning.hogwild import KeeperLearner, WorkerLearner, hogwild_specs
-from arl_core.learning.process import DROPPED_EPOCH
+from arl_core.learning.hogwild import KeeperLearner, WorkerLearner, hogwild_specs, settle_worker
+from arl_core.learning.process import DROPPED_EPOCH, DROPPED_LAG, STAGED, TRAINED
 from arl_core.models.flat import flatten_module
 from arl_core.models.recipe import ModelRecipe
 
@@ -131,3 +132,32 @@ def test_hyperparameters_reach_workers_that_are_there_and_those_that_come(factor
         assert (worker.cfg.learning_rate, worker.cfg.ppo_epochs, worker.optimizer.lr) == (0.5, 3, 0.5)
         assert isinstance(worker.cfg.ppo_epochs, int)
         assert worker.cfg.gamma == factory.school.cfg.gamma
+
+
+def test_what_a_dead_worker_had_taken_is_dropped_and_what_is_full_stays() -> None:
+    shape = SlotShape(
+        num_policies=1,
+        num_groups=2,
+        slots_per_group=3,
+        rollout=4,
+        group_size=2,
+        obs={},
+        action_size=1,
+        action_dtype="int64",
+        params_size=2,
+        state_size=0,
+    )
+    arena = Arena.create({**slot_specs(shape), **hogwild_specs(2, 64, "rmsprop")})
+    state, counts = arena["slot.state"][0], arena["shared.counts"]
+    state[:] = SlotState.TRAINING
+    state[4:] = SlotState.FULL, SlotState.FREE
+    arena["valid"][4:] = True
+    arena["valid"][4, 0, 0] = False
+    arena["group.frames"][0, 1, 0] = 50
+    counts[1, [TRAINED, DROPPED_LAG, DROPPED_EPOCH, STAGED]] = 20, 5, 3, 9
+    for _ in range(2):
+        settle_worker(arena, 1, 1, shape.ring(1))
+        assert state.tolist() == [SlotState.TRAINING] * 3 + [SlotState.FREE, SlotState.FULL, SlotState.FREE]
+        assert counts[1, [TRAINED, DROPPED_LAG, DROPPED_EPOCH, STAGED]].tolist() == [20, 5, 50 - 20 - 5 - 7, 0]
+        assert not counts[0].any()
+    arena.close()

@@ -202,6 +202,21 @@ def test_lag_is_reported_once(make_desk: Any) -> None:
     assert intake.drain_report() == {}
 
 
+def test_what_is_kept_for_a_report_does_not_grow(make_desk: Any) -> None:
+    """Nothing is reported while the trainer is busy with a callback, for hours perhaps."""
+    desk = make_desk()
+    intake, _ = intake_of(desk)
+    sizes = []
+    for _ in range(5):
+        desk.fill(0, version=0)
+        desk.fill(1, version=0)
+        intake.collect()
+        intake.train(with_metrics=False)
+        sizes.append(sum(len(value) for value in vars(intake).values() if isinstance(value, list | dict)))
+    assert sizes == sizes[:1] * 5
+    assert intake.drain_report()["lag_max"] == 4
+
+
 def test_sampling_only_counts_and_trains_nothing(make_desk: Any) -> None:
     desk = make_desk(sampler_only=True)
     intake, learner = intake_of(desk)

@@ -93,6 +93,19 @@ MIXED: dict[str, Any] = {
 }
 
 
+def test_memory_is_emptied_of_anything() -> None:
+    """Also of NaN, which an environment's observation has left there before its worker was replaced."""
+    with serial(Staggered, **MIXED, use_rnn=True) as model:
+        model.train(100)
+        engine: Any = model._trainer.engine
+        engine.actor.state.fill_(torch.nan)
+        engine._arena["group.last_valid"][:] = False
+        for runner in engine.runners:
+            runner.ready()
+            engine.actor.act_one(runner.index, runner.slot, runner.t)
+        assert engine.actor.state.isfinite().all()
+
+
 @pytest.mark.parametrize("fields", [{"use_rnn": True}, {"normalize_input": True}])
 def test_it_is_reproducible_and_resumes_bit_for_bit(tmp_path: Path, fields: dict[str, Any]) -> None:
     fields = MIXED | fields

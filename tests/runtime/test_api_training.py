@@ -278,9 +278,10 @@ def test_save_and_load(model: APPO, tmp_path: Path) -> None:
 
 
 ODD_FIELDS: list[tuple[str, Any]] = [
-    *((name, value) for name in ("version", "frames") for value in (None, "x", [1], torch.zeros(3), -1, 2**80, math.nan)),
+    *((name, value) for name in ("version", "frames") for value in (None, "x", [1], torch.zeros(3), -1, 2**62, math.nan)),
     *(("shuffle", value) for value in (None, "x", torch.zeros(3), torch.zeros(5056, dtype=torch.uint8))),
     *(("learning_rate", value) for value in (None, "x", {}, {"base": "x", "value": 0.1})),
+    *(("snapshots", value) for value in (None, {}, {"weights": [torch.zeros(3, dtype=torch.uint8)], "due": 1, "oldest": 0})),
     *(("optimizer", value) for value in (None, {}, {"step": torch.zeros(3), "exp_avg": torch.zeros(3), "exp_avg_sq": None})),
 ]
 

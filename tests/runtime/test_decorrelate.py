@@ -41,10 +41,11 @@ def test_serial_runs_are_reproducible_and_only_whole_episodes_are_reported() -> 
             assert statistics.length_mean == 4, "one that began with random steps would seem shorter"
 
 
-def test_a_resumed_serial_run_does_not_play_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frames", [0, 300])
+def test_a_resumed_serial_run_plays_if_it_had_not_and_does_not_play_again(frames: int, tmp_path: Path) -> None:
     fields = {"serial": True, "decorrelate_steps": 20}
     with small(**fields) as one, small(**fields) as two:
-        one.train(300)
+        one.train(frames)
         two.load(one.save(tmp_path / "a.pt"))
         for model in (one, two):
             model.train(300)

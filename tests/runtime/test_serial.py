@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from run_support import SMALL, descendants, script, small
 from tiny_envs import Bandit, Memory
 
 from arl_core import APPO, UserError
+from arl_core.files import write_atomic
 from arl_core.runtime.engines.serial_engine import SerialEngine
 
 
@@ -147,6 +150,41 @@ def test_loading_into_a_run_that_has_gone_on(tmp_path: Path) -> None:
         model.train(300)
         assert_equal(weights(model), expected)
         assert engine_of(model).balance().exact
+
+
+def test_what_is_on_its_way_is_not_too_old_for_a_run_that_has_gone_on(tmp_path: Path) -> None:
+    """Full slots came with the checkpoint: by the versions and epochs of a run that has gone on they would be dropped."""
+    fields: dict[str, Any] = {"workers": 4, "envs": 8, "rollout": 8, "batch_size": 32, "max_policy_lag": 10}
+    with serial(**fields) as model, serial(**fields) as fresh:
+        model.train(40)
+        file = model.save(tmp_path / "a.pt")
+        model.train(900)
+        model.set_parameters(model.get_parameters())
+        model.load(file)
+        fresh.load(file)
+        model.train(300)
+        fresh.train(300)
+        assert_equal(weights(model), weights(fresh))
+        assert engine_of(model).statistics.policies[0].lag_max == engine_of(fresh).statistics.policies[0].lag_max
+        assert engine_of(model).balance() == engine_of(fresh).balance()
+
+
+def test_a_disk_that_is_full_for_a_while_does_not_end_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[Path] = []
+
+    def write(path: Path, content: memoryview) -> None:
+        tried.append(path)
+        if len(tried) == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_atomic(path, content)
+
+    monkeypatch.setattr("arl_core.learning.checkpoint.write_atomic", write)
+    with serial(experiment="full", train_dir=str(tmp_path), save_every_sec=0.05) as model:
+        assert model.train(3_000) == 0
+        assert engine_of(model).saves == len(tried) - 1 > 1
+    assert "No space left on device" in caplog.text
 
 
 def test_a_checkpoint_of_other_environments_gives_its_weights(tmp_path: Path) -> None:

@@ -315,6 +315,28 @@ def test_nothing_is_printed_into_files_that_have_the_numbers_of_streams(tmp_path
     assert (done.returncode, (tmp_path / "own.txt").read_text()) == (0, "trained")
 
 
+@pytest.mark.parametrize("where", [">/dev/full", "| true"])
+def test_an_output_that_cannot_be_written_ends_nobody_else(where: str, tmp_path: Path) -> None:
+    file = tmp_path / "trainer.py"
+    file.write_text(
+        "import sys\n"
+        "from arl_core.runtime.processes.zygote import Zygote, wait_for_end\n"
+        "z = Zygote([])\n"
+        "other = z.spawn('other', 'zygote_targets:sleep', {})\n"
+        "pid = z.spawn('printer', 'zygote_targets:print_words', {})\n"
+        "found = []\n"
+        "while not found:\n"
+        "    found = z.exits()\n"
+        "wait_for_end([z], 0.5)\n"
+        "z.close() if other in z.pids else sys.exit('the other one has ended')\n"
+        "assert [(exit_.pid, exit_.code) for exit_ in found] == [(pid, 3)], found\n"
+    )
+    buffered = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
+    command = f"set -o pipefail; {sys.executable} {file} {where}"
+    done = subprocess.run(["bash", "-c", command], env=buffered, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @both
 def test_killing_the_trainer_ends_all(own_session: bool, tmp_path: Path) -> None:
     kwargs = {"file": str(tmp_path / "child"), "own_session": own_session}

@@ -196,6 +196,8 @@ class Faulty(Bandit):
         observation, reward, terminated, truncated, info = super().step(action)
         if broken and self.what == "nan":
             reward = float("nan")
+        if broken and self.what == "blind":
+            observation = np.full_like(observation, np.nan)
         if broken and self.what == "slow":
             time.sleep(0.01)
         return observation, reward, terminated, truncated, info

@@ -63,6 +63,11 @@ def write_numbers(*, fds: Any) -> int:
     return 0
 
 
+def print_words(*, fds: Any) -> int:
+    print("words", end="")
+    return 3
+
+
 def print_modules(*, fds: Any) -> int:
     print("torch:", "torch" in sys.modules, "script:", "unguarded" in sys.modules, flush=True)
     return 0

@@ -160,6 +160,20 @@ def test_an_observation_acted_on_again_is_seen_once_by_the_memory(make_world: An
     assert not np.allclose(outputs(world, 2, 0)["params"], first["params"]), "without it the memory would move twice"
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_memory_is_emptied_of_anything(make_world: Any, many: bool) -> None:
+    """Also of NaN, which an environment's observation has left there before its worker was replaced."""
+    world = make_world(use_rnn=True)
+    fill_observations(world)
+    world.arena["group.last_valid"][:] = False
+    actor, fresh = world.actor(), world.actor()
+    actor.state.fill_(torch.nan)
+    for each in (fresh, actor):
+        each.act_many([0], [1], [0], [False]) if many else each.act_one(0, 1, 0)
+        assert not world.arena["rnn_state"][1].any()
+    torch.testing.assert_close(actor.state, fresh.state)
+
+
 def test_memory_is_kept_by_group(make_world: Any) -> None:
     world = make_world(num_groups=3, use_rnn=True)
     fill_observations(world)

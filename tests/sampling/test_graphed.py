@@ -76,6 +76,16 @@ def test_a_pass_that_cannot_be_recorded_stays_plain() -> None:
     assert tried == 1
 
 
+def test_a_row_of_nan_is_no_other_result() -> None:
+    graphed = GraphedPass(compute, CPU, unit=1, largest=4, record=again)
+    inputs = rows(4, 0)
+    inputs["x"][3] = torch.nan
+    for count in (4, 3):  # the second time it is left over from the first
+        part = {name: each[:count] for name, each in inputs.items()}
+        torch.testing.assert_close(graphed(part), compute(part), equal_nan=True)
+        assert not graphed.refusal
+
+
 def test_a_recording_that_gives_other_results_is_not_used() -> None:
     def record(run: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
         outputs = run()

@@ -10,7 +10,7 @@ import torch
 from gymnasium import spaces
 
 from arl_core.envs.group import SingleEnvGroup, make_contexts
-from arl_core.ipc.slots import SlotState
+from arl_core.ipc.slots import SlotState, settle_hand_over
 from arl_core.sampling.actor import Actor
 from arl_core.sampling.group_runner import GroupRunner, RewardOrObservationFault
 
@@ -138,7 +138,36 @@ def test_groups_share_nothing(make_world: Any) -> None:
     assert world.arena["group.frames"][0][:, 0].tolist() == [int(world.rows(0)["valid"].sum()), 0]
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_death_within_the_hand_over_of_a_slot_loses_no_frame(make_world: Any, given: bool) -> None:
+    """`given`: whether the learner has the slot already."""
+    world = make_world()
+    runner, actor = world.runner(), world.actor()
+    hand_over = runner._ring.hand_over
+
+    def die(*arguments: Any) -> None:
+        if given:
+            hand_over(*arguments)
+        raise KeyboardInterrupt
+
+    runner._ring.hand_over = die
+    with pytest.raises(KeyboardInterrupt):
+        fill(runner, actor, world.shape.rollout)
+    settle_hand_over(world.arena, 0)
+    assert world.inbox.oldest_full() == 0
+    assert world.arena["group.frames"][0, 0, :2].tolist() == [np.count_nonzero(world.arena["valid"][0]), 0]
+    assert world.arena["group.slots"][0, :2].tolist() == [0, 1]
+
+
 # --------------------------------------------------------------------------- recurrence
+
+
+def test_environments_of_a_worker_that_replaces_another_begin_without_memory(make_world: Any) -> None:
+    world = make_world()
+    fill(world.runner(), world.actor(), 1)
+    assert world.arena["group.last_valid"].all()
+    world.runner()
+    assert not world.arena["group.last_valid"].any()
 
 
 @pytest.mark.parametrize("options", [{"rnn_type": "gru"}, {"rnn_type": "lstm", "actor_critic_share_weights": False}])

@@ -8,7 +8,7 @@ import torch
 
 from arl_core.ipc.slots import SlotShape
 from arl_core.models.distributions import Categorical
-from arl_core.sampling.noise import AHEAD, ActingNoise
+from arl_core.sampling.noise import AHEAD, MOST_SLOTS, ActingNoise
 
 ROLLOUT, ACTIONS = 4, 3
 
@@ -40,9 +40,12 @@ def slots_of(noise: ActingNoise, group: int, slots: int) -> list[Any]:
     return drawn
 
 
-@pytest.mark.parametrize(("group_size", "ahead"), [(1, AHEAD // (ROLLOUT * ACTIONS)), (700, 1), (10_000, 1)])
+@pytest.mark.parametrize(("group_size", "ahead"), [(1, MOST_SLOTS), (200, AHEAD // 2_400), (700, 1), (10_000, 1)])
 def test_small_groups_draw_for_many_slots_at_once_large_ones_for_one(group_size: int, ahead: int) -> None:
-    assert noise_of(group_size).ahead == ahead
+    """But not for so many that the views of their steps weigh more than the numbers: those of 128 groups of one were 600 MB."""
+    noise = noise_of(group_size)
+    assert noise.ahead == ahead
+    assert [len(views) for views in noise._rows] == [ahead * ROLLOUT] * 2
 
 
 @pytest.mark.parametrize("group_size", [100, 2000])

@@ -21,8 +21,8 @@ class MaskFromInfo(Wrapper):
     """Adds `info[key]` to the observation as "action_mask"; an observation that is no `Dict` becomes "obs" beside it.
 
     The mask is one array over all choices, or has the structure of the action space: an array for each part, for a
-    `MultiDiscrete` one for each component if need be. An ending may leave it out, for no action follows. Raises ValueError
-    where it is missing otherwise, or does not fit.
+    `MultiDiscrete` one for each component if need be. An ending may leave it out, for no action follows. Raises UserError
+    where it is missing otherwise, ValueError where it does not fit.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any], key: str = ACTION_MASK) -> None:

@@ -191,8 +191,11 @@ class SerialEngine:
         """All at the same moment, policy 0 last: its checkpoint has what is on its way for all, and is read as the newest."""
         due = self.savers[0].due()
         if any(due):
-            for saver in reversed(self.savers):
-                self.saves += len(saver.save_due(due))
+            try:
+                for saver in reversed(self.savers):
+                    self.saves += len(saver.save_due(due))
+            except UserError as error:  # a full disk may be emptied: training goes on, and the next save is tried
+                log.warning("%s", error)
 
     def _report(self, now: float) -> None:
         elapsed = now - self._reported
@@ -306,6 +309,7 @@ class SerialEngine:
         arena = self._arena
         return {
             "environment": identity(self.plan.env),
+            "begun": self._begun,
             "arena": {n: torch.from_numpy(arena[n].copy()) for n in self.plan.table if not n.startswith(_NOT_SAVED)},
             "runners": [{k: torch.from_numpy(np.array(v)) for k, v in state.items()} for state in runners if state],
             "actions": self.actor.generator.get_state(),
@@ -336,7 +340,7 @@ class SerialEngine:
 
     def _load_sampler(self, state: Mapping[str, Any]) -> None:
         arena = self._arena
-        self._begun = True
+        self._begun = bool(state.get("begun", True))  # not in those from before, which had mostly begun
         for name, saved in state["arena"].items():
             arena[name][...] = saved.numpy()
         arena["slot.weights_epoch"][...] = arena["control.weights_epoch"][:, None]
@@ -347,6 +351,10 @@ class SerialEngine:
         self.actor.noise.load_state_dict(state["acting_noise"])
         for intake, saved in zip(self.intakes, state["assemblers"], strict=True):
             intake.assembler.load_state_dict(saved)
+        for learner, intake, version in zip(self.learners, self.intakes, state["versions"], strict=True):
+            later = learner.version - version  # of a run that had gone on: what was sampled lags no more than it did
+            arena["versions"][learner.policy] += later
+            intake.assembler.column_versions += later
         self._books.loaded[:] = state["frames_loaded"].numpy()
 
     def set_hyperparameters(self, values: Mapping[str, Any]) -> None:

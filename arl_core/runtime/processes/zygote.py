@@ -309,8 +309,7 @@ def _answer(
         _send(connection, "answer", len(fds))
         return
     _, name, target, kwargs = message
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     parent = os.getpid()
     pid = os.fork()
     if pid:
@@ -327,9 +326,15 @@ def _answer(
     except BaseException:  # noqa: BLE001  # nothing may return into the nursery's loop
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os._exit(code)
+
+
+def _flush() -> None:
+    """Write what was printed, where it can be written: a full disk, or a reader that is gone, ends nobody."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # an environment may have put anything in their place
+            stream.flush()
 
 
 def _run_child(name: str, target: str, kwargs: bytes, shared: Mapping[str, list[int]], parent: int) -> int:
