@@ -205,9 +205,10 @@ class GroupRunner:
         for name, values, before in suspects:
             if np.isfinite(values).all():
                 continue
-            t, row = (int(x) for x in np.argwhere(~np.isfinite(values))[0][:2])
+            first = tuple(np.argwhere(~np.isfinite(values))[0])
+            t, row = (int(x) for x in first[:2])
             raise RewardOrObservationFault(
-                f"{self._who(row)} gave {name} that is not finite ({values[t, row]}) at step {max(t - before, 0)} of its "
+                f"{self._who(row)} gave {name} that is not finite ({values[first]}) at step {max(t - before, 0)} of its "
                 "rollout; training on it would poison the weights"
             )
 
