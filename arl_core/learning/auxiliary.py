@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -38,6 +39,17 @@ def check_scalar(loss: Any, whose: str) -> None:
         raise UserError(f"{whose} is {type(loss).__name__}, not a tensor")
     if loss.dim():
         raise UserError(f"{whose} is of shape {tuple(loss.shape)}, not a scalar: take the mean over valid entries")
+
+
+def _named_metrics(name: str, metrics: Any) -> dict[str, Tensor]:
+    """The metrics of the loss `name`, called "<loss>/<metric>". Raises UserError for one that is no number."""
+    if not isinstance(metrics, Mapping):
+        raise UserError(f"loss '{name}': its metrics are {type(metrics).__name__}, not a dict of numbers")
+    for metric, value in metrics.items():
+        if not (value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, int | float | np.number)):
+            found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__} {value!r:.40}"
+            raise UserError(f"loss '{name}': its metric '{metric}' is {found}, not one number")
+    return {f"{name}/{metric}": value for metric, value in metrics.items()}
 
 
 class Auxiliaries:
@@ -85,7 +97,7 @@ class Auxiliaries:
                     raise UserError(f"loss '{name}': loss gives {type(result).__name__}, not (loss, metrics)")
                 check_scalar(result[0], f"loss '{name}'")
                 total = total + result[0]
-                metrics |= {f"{name}/{metric}": value for metric, value in result[1].items()}
+                metrics |= _named_metrics(name, result[1])
         return total, metrics
 
     def grad_norm(self) -> Tensor:

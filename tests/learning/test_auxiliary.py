@@ -27,14 +27,16 @@ class Steep(AuxiliaryLoss):
 
 
 class Misshapen(AuxiliaryLoss):
-    """What `gives` says: a loss for each transition, a bonus for each environment, or what is no tensor: all of them wrong."""
+    """What `gives` says: a loss for each transition, a bonus for each environment, what is no number: all wrong."""
 
     def __init__(self, model: Any, obs_space: Any, action_space: Any, cfg: Any, gives: str) -> None:
         super().__init__()
         self.gives = gives
 
     def loss(self, model: Any, batch: Any) -> Any:
-        wrong = {"loss": (batch.rewards.square(), {}), "number": (0.5, {}), "alone": batch.rewards.mean()}
+        mean = batch.rewards.mean()
+        wrong = {"loss": (batch.rewards.square(), {}), "number": (0.5, {}), "alone": mean, "pair": (mean, [mean])}
+        wrong |= {"text": (mean, {"level": "high"}), "each": (mean, {"error": batch.rewards})}
         return wrong.get(self.gives)
 
     def bonus(self, batch: Any) -> Any:
@@ -89,6 +91,9 @@ def test_parameters_of_a_loss_that_are_not_finite_are_not_saved(make_school: Any
         ("loss", r"'test/it' is of shape"),
         ("number", r"'test/it' is float, not a tensor"),
         ("alone", r"'test/it': loss gives Tensor, not \(loss, metrics\)"),
+        ("pair", r"'test/it': its metrics are list, not a dict of numbers"),
+        ("text", r"'test/it': its metric 'level' is str 'high', not one number"),
+        ("each", r"'test/it': its metric 'error' is of shape \(\d+, \d+\), not one number"),
         ("bonus", r"'test/it': bonus is \(\d+,\)"),
         ("constant", r"'test/it': bonus is float, not of each transition"),
     ],
