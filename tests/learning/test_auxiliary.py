@@ -140,3 +140,30 @@ def test_a_maker_that_fails_or_exits_is_named(make_school: Any, maker: str, why:
         with pytest.raises(UserError) as told:
             Learner(replace(school.recipe, parts=chosen), school.learner.board, "cpu")
         assert str(told.value) == f"{what} ({code}) cannot be made: {why}"
+
+
+def named(school: Any, name: str) -> Learner:
+    parts = replace(school.recipe.parts, losses=((name, f"{__name__}:Steep", {}),))
+    return Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("saved", "now", "is_same"),
+    [
+        ("py:__main__:Novelty", "py:my_script:Novelty", True),
+        ("py:my_script:Novelty", "py:__main__:Novelty", True),
+        ("py:__main__:Novelty", "py:my_script:Curious", False),
+        ("py:__main__:Novelty", "my-lab/Novelty", False),
+        ("py:one:Novelty", "py:other:Novelty", False),
+    ],
+)
+def test_a_loss_that_a_script_defines_is_known_by_its_module_too(make_school: Any, saved: str, now: str, is_same: bool) -> None:
+    school = make_school()
+    first, second = named(school, saved).auxiliaries, named(school, now).auxiliaries
+    assert first is not None
+    assert second is not None
+    if is_same:
+        second.load_state_dict(first.state_dict())
+    else:
+        with pytest.raises(ValueError, match=f"they are {saved}, this run's are {now}"):
+            second.load_state_dict(first.state_dict())
