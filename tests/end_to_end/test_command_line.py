@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import struct
 import zlib
 from pathlib import Path
@@ -179,3 +180,32 @@ def test_a_mistake_leaves_no_directory(words: tuple[str, ...], tmp_path: Path) -
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
         assert not list(tmp_path.rglob("*/*")), "nothing but train_dir itself"
+
+
+STOPPING = """
+import os, signal
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Stopping(CartPoleEnv):
+    def step(self, action):
+        if not os.path.exists("stopped"):
+            open("stopped", "w").close()
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().step(action)
+"""
+
+
+def test_the_commands_that_a_run_tells_at_its_end_name_all_of_ones_own_code(tmp_path: Path) -> None:
+    parts = (Path(HERE) / "own_parts.py").read_text()
+    (tmp_path / "parts_of_mine.py").write_text(parts + STOPPING)
+    losses = '[{"name": "py:parts_of_mine:Shrink", "options": {"weight": 0.2}}]'
+    own = ("--env", "py:parts_of_mine:Stopping", "--encoder", "py:parts_of_mine:Net", "--losses", losses)
+    stopped = arl_apart("run", *own, *RUN, "--serial", "--train_for_env_steps", "600", cwd=tmp_path)
+    assert stopped.returncode == 130, stopped.stderr
+    again = shlex.split(stopped.stdout.rpartition("go on with: ")[2])
+    ended = arl_apart(*again[1:], cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    see = shlex.split(ended.stdout.rpartition("See it play: ")[2])
+    assert see[-4:] == ["--env", "py:parts_of_mine:Stopping", "--encoder", "py:parts_of_mine:Net"]
+    assert arl_apart(*see[1:], "--episodes", "2", cwd=tmp_path).returncode == 0
