@@ -85,6 +85,32 @@ def test_parameters_of_a_loss_that_are_not_finite_are_not_saved(make_school: Any
         train(with_loss(school, slope=float("inf")), school)
 
 
+class Poisoned(AuxiliaryLoss):
+    """Its bonus is not finite."""
+
+    def __init__(self, model: Any, obs_space: Any, action_space: Any, cfg: Any) -> None:
+        super().__init__()
+
+    def bonus(self, batch: Any) -> Any:
+        return batch.rewards * float("nan")
+
+
+def test_a_gradient_that_is_not_finite_says_where_to_look(make_school: Any) -> None:
+    school = make_school()
+    parts = replace(school.recipe.parts, losses=(("test/it", f"{__name__}:Poisoned", {}),))
+    with pytest.raises(LearnerFault, match=r"this step was not made\. The bonus of a further loss is not finite"):
+        train(Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu"), school)
+    with pytest.raises(LearnerFault, match=r"No step was made before: look at network, algorithm, further losses"):
+        train(with_loss(school, slope=float("inf")), school)
+    learner = with_loss(school, slope=1.0)
+    train(learner, school)
+    assert learner.auxiliaries is not None
+    for loss in learner.auxiliaries._losses.values():
+        loss.slope = float("inf")
+    with pytest.raises(LearnerFault, match="A lower learning_rate or reward_scale usually helps"):
+        train(learner, school)
+
+
 @pytest.mark.parametrize(
     ("gives", "complaint"),
     [
