@@ -176,6 +176,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert notes["action_space"] == "Discrete(2)"
     assert notes["checkpoint"] == "latest"
     assert not list(tmp_path.glob(".*.partial"))
+    words = [sys.executable, "-m", "arl_plugin_export", str(run), "--output", str(onnx_file)]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stderr == ""
     code = f"import torch; p = torch.load({str(torch_file)!r}, weights_only=False); print(p(torch.ones(2, 4)).params.tolist())"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     policy = load_policy(run)
