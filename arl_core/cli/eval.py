@@ -71,7 +71,8 @@ def command(arguments: list[str]) -> int:
             per_episode=bool(parsed.values.get("json")),
         )
     except EnvironmentFault as fault:  # its author's affair: how it came to this, in their code
-        traceback.print_exception(fault.__cause__)
+        if fault.__cause__ is not None:
+            traceback.print_exception(fault.__cause__)
         print(f"error: {fault}", file=sys.stderr)
         return 1
     if parsed.values.get("json"):

@@ -93,7 +93,7 @@ def _one_hot(x: Tensor, num_classes: int, start: int, key: str) -> Tensor:
         if not len(wrong):
             raise
         told = f"observation '{key}' is {int(wrong[0])}, its space has {start} to {start + num_classes - 1}"
-        raise ValueError(told) from error
+        raise UserError(told) from error
 
 
 def _one_hots(x: Tensor, sizes: tuple[int, ...], starts: tuple[int, ...], key: str) -> Tensor:

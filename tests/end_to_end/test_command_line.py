@@ -182,6 +182,36 @@ def test_a_mistake_leaves_no_directory(words: tuple[str, ...], tmp_path: Path) -
         assert not list(tmp_path.rglob("*/*")), "nothing but train_dir itself"
 
 
+UNFIT = """
+import os
+import numpy as np
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Unfit(CartPoleEnv):
+    def step(self, action):
+        observation, reward, *rest = super().step(action)
+        if os.path.exists("reward"):
+            reward = float("nan")
+        if os.path.exists("observation"):
+            observation = np.full(4, np.inf, np.float32)
+        return observation, reward, *rest
+"""
+
+
+@pytest.mark.parametrize("what", ["reward", "observation"])
+def test_an_evaluation_refuses_what_is_not_finite_as_training_does(what: str, tmp_path: Path) -> None:
+    (tmp_path / "unfit.py").write_text(UNFIT)
+    named = ("--env", "py:unfit:Unfit")
+    assert arl_apart("run", *named, *RUN, "--serial", "--train_for_env_steps", "100", cwd=tmp_path).returncode == 0
+    (tmp_path / what).touch()
+    failed = arl_apart("eval", "runs/r", *named, "--json", cwd=tmp_path)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("error: environment 0 of the evaluation gave a")
+    assert "not finite" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
 STOPPING = """
 import os, signal
 from gymnasium.envs.classic_control import CartPoleEnv

@@ -66,7 +66,7 @@ def test_each_space() -> None:
     ],
 )
 def test_a_value_outside_a_discrete_space_is_named(space: spaces.Space[Any], values: list[Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(UserError, match=told):
         Preprocessor(space, RunConfig())({"obs": torch.tensor(values)})
 
 
