@@ -84,6 +84,10 @@ def _pixels(x: Tensor, offset: float, scale: float) -> Tensor:
     return x.sub_(offset / scale) if offset else x
 
 
+class OutsideSpace(ValueError):
+    """An environment gave a class that its space has not. No `UserError`: what happens once in a long run costs a restart."""
+
+
 def _one_hot(x: Tensor, num_classes: int, start: int, key: str) -> Tensor:
     indices = x.long()
     try:
@@ -93,7 +97,7 @@ def _one_hot(x: Tensor, num_classes: int, start: int, key: str) -> Tensor:
         if not len(wrong):
             raise
         told = f"observation '{key}' is {int(wrong[0])}, its space has {start} to {start + num_classes - 1}"
-        raise UserError(told) from error
+        raise OutsideSpace(told) from error
 
 
 def _one_hots(x: Tensor, sizes: tuple[int, ...], starts: tuple[int, ...], key: str) -> Tensor:

@@ -14,6 +14,7 @@ from arl_core.envs.faults import EnvironmentFault
 from arl_core.envs.spaces import Squash
 from arl_core.interfaces import EnvGroup, EpisodeEnds, StepViews, UserError
 from arl_core.models.policy import PolicyNetwork
+from arl_core.models.preprocess import OutsideSpace
 
 MAX_EPISODE_STEPS = 1_000_000  # an episode that is longer does not end, for all we know
 
@@ -122,7 +123,11 @@ class EpisodesPlay:
         """One step of every environment; True when all episodes are played. Raises UserError for one that does not end,
         EnvironmentFault for an environment that breaks its contract."""
         views = self._views
-        self._group.send(self._actions())
+        try:
+            actions = self._actions()
+        except OutsideSpace as error:
+            raise EnvironmentFault(f"an environment of the evaluation broke its contract: {error}") from None
+        self._group.send(actions)
         ends = self._group.recv_into(views)
         self._check_finite()
         self._returns += views.rewards

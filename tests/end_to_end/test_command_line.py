@@ -184,6 +184,7 @@ def test_a_mistake_leaves_no_directory(words: tuple[str, ...], tmp_path: Path) -
 
 UNFIT = """
 import os
+import gymnasium
 import numpy as np
 from gymnasium.envs.classic_control import CartPoleEnv
 
@@ -196,19 +197,40 @@ class Unfit(CartPoleEnv):
         if os.path.exists("observation"):
             observation = np.full(4, np.inf, np.float32)
         return observation, reward, *rest
+
+
+class Outside(gymnasium.Env):
+    observation_space, action_space = gymnasium.spaces.Discrete(3), gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action):
+        return 7 if os.path.exists("class") else 0, 1.0, bool(self.np_random.random() < 0.1), False, {}
 """
 
 
-@pytest.mark.parametrize("what", ["reward", "observation"])
-def test_an_evaluation_refuses_what_is_not_finite_as_training_does(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("what", "env", "told"),
+    [
+        ("reward", "Unfit", "environment 0 of the evaluation gave a reward that is not finite (nan), 0 steps into its episode"),
+        ("observation", "Unfit", "environment 0 of the evaluation gave an observation 'obs' that is not finite"),
+        (
+            "class",
+            "Outside",
+            "an environment of the evaluation broke its contract: observation 'obs' is 7, its space has 0 to 2",
+        ),
+    ],
+)
+def test_an_evaluation_refuses_what_training_refuses(what: str, env: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "unfit.py").write_text(UNFIT)
-    named = ("--env", "py:unfit:Unfit")
+    named = ("--env", f"py:unfit:{env}")
     assert arl_apart("run", *named, *RUN, "--serial", "--train_for_env_steps", "100", cwd=tmp_path).returncode == 0
     (tmp_path / what).touch()
     failed = arl_apart("eval", "runs/r", *named, "--json", cwd=tmp_path)
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr.startswith("error: environment 0 of the evaluation gave a")
-    assert "not finite" in failed.stderr
+    assert failed.stderr.startswith(f"error: {told}")
     assert failed.stderr.count("\n") == 1
 
 

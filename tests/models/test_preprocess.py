@@ -12,7 +12,7 @@ from gymnasium import spaces
 from arl_core.config import RunConfig
 from arl_core.envs.spaces import obs_specs
 from arl_core.interfaces import UserError
-from arl_core.models.preprocess import Preprocessor
+from arl_core.models.preprocess import OutsideSpace, Preprocessor
 
 NORMALIZED = RunConfig(normalize_input=True)
 
@@ -66,7 +66,7 @@ def test_each_space() -> None:
     ],
 )
 def test_a_value_outside_a_discrete_space_is_named(space: spaces.Space[Any], values: list[Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(OutsideSpace, match=told):
         Preprocessor(space, RunConfig())({"obs": torch.tensor(values)})
 
 
