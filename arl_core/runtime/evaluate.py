@@ -21,8 +21,7 @@ from arl_core.envs.make import build_any
 from arl_core.envs.multi_agent import MultiAgentGroup, is_parallel
 from arl_core.envs.picture import write_png
 from arl_core.interfaces import EnvContext, ResolvedEnv, UserError
-from arl_core.learning.checkpoint import load_best, load_file, load_newest, weights_in
-from arl_core.learning.saving import BEST
+from arl_core.learning.checkpoint import BEST, load_best, load_file, load_newest, weights_in
 from arl_core.models.checking import check_weights
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
