@@ -21,7 +21,9 @@ def dispatch(package: str, prefix: str, commands: Mapping[str, str], arguments: 
         raise mistake(f"no command '{prefix}{name}'.{hint}")
     module = import_module(f"{package}.{name}")
     if HELP.intersection(rest) and hasattr(module, "USAGE"):
-        print(module.USAGE)
+        from arl_core.cli.output import line_width, usage_lines
+
+        print("\n".join(usage_lines(module.USAGE, line_width())))
         return 0
     code: int = module.command(rest)
     return code

@@ -5,14 +5,10 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from arl_core.cli.flags import Parsed, parse, whole
+from arl_core.cli.flags import parse, whole
 from arl_core.cli.output import print_json, print_table
 from arl_core.interfaces import UserError
-
-if TYPE_CHECKING:
-    from arl_core.config.layers import Layer
 
 FLAGS = {
     **dict.fromkeys(("episodes", "seed", "picture", "checkpoint", "policy", "env", "encoder", "model"), False),
@@ -50,7 +46,7 @@ def command(arguments: list[str]) -> int:
     picture = parsed.values.get("picture")
     if isinstance(picture, str) and Path(picture).suffix.lower() != ".png":
         raise UserError(f"--picture: expected a file that ends in .png, got '{picture}'")
-    from arl_core.cli.request import CORE_ALONE
+    from arl_core.cli.request import CORE_ALONE, own_layer_of
     from arl_core.config.layers import Layer
     from arl_core.envs.faults import EnvironmentFault
     from arl_core.runtime.evaluate import evaluate_run
@@ -59,7 +55,7 @@ def command(arguments: list[str]) -> int:
     layers = [CORE_ALONE] if parsed.values.get("no_plugins") else []
     layers += [Layer(f"--{name}", {name: parsed.values[name]}) for name in ("encoder", "model") if name in parsed.values]
     if parsed.options:
-        layers.append(_own_options(parsed, run_dir, env))
+        layers.append(own_layer_of(parsed.options, run_dir, env))
 
     try:
         result = evaluate_run(
@@ -75,7 +71,8 @@ def command(arguments: list[str]) -> int:
             per_episode=bool(parsed.values.get("json")),
         )
     except EnvironmentFault as fault:  # its author's affair: how it came to this, in their code
-        traceback.print_exception(fault.__cause__)
+        if fault.__cause__ is not None:
+            traceback.print_exception(fault.__cause__)
         print(f"error: {fault}", file=sys.stderr)
         return 1
     if parsed.values.get("json"):
@@ -83,16 +80,6 @@ def command(arguments: list[str]) -> int:
     else:
         print_table(("metric", "value"), [(name, _number(value)) for name, value in result.items()])
     return 0
-
-
-def _own_options(parsed: Parsed, run_dir: Path, env: str | None) -> Layer:
-    """`--maze.size 5`: options of the run's environment that are others now."""
-    from arl_core.cli.request import own_layer
-    from arl_core.registry.names import family_of
-    from arl_core.registry.provenance import saved_run
-
-    named = saved_run(run_dir)[0].get("env") if env is None else env
-    return own_layer(parsed.options, str(named), family_of(str(named)))
 
 
 def _number(value: float | int | str) -> str:

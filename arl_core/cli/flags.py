@@ -61,9 +61,16 @@ def parse(
         elif len(parsed.positional) < len(positional):
             parsed.positional.append(token)
         else:
-            example = f", such as --env {token}" if "env" in flags else ""
-            raise mistake(f"'{token}' is not a flag; flags are written --name VALUE{example}")
+            raise mistake(f"'{token}' is not a flag; flags are written --name VALUE{_example(token, flags)}")
     return parsed
+
+
+def _example(word: str, flags: Collection[str]) -> str:
+    """How a word without a flag may have been meant."""
+    name = word.partition("=")[0]
+    if "=" in word and (name.replace("-", "_") in flags or "." in name):
+        return f", such as --{word}"
+    return f", such as --env {word}" if "env" in flags and word.lower() not in TRUE | FALSE else ""
 
 
 def _flag(
@@ -115,7 +122,8 @@ def _switch(name: str, text: str | None) -> bool:
         return True
     if text.lower() in FALSE:
         return False
-    raise mistake(f"--{name}: expected true or false, got '{text}'")
+    hint = ". --experiment names the run" if name == "resume" else ""
+    raise mistake(f"--{name}: expected true or false, got '{text}'{hint}")
 
 
 def _is_number(text: str) -> bool:

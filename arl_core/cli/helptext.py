@@ -10,7 +10,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
-from arl_core.cli.output import WIDTH, aligned, shown, wrapped
+from arl_core.cli.output import LEAST, aligned, line_width, shown, wrapped
 from arl_core.config.layers import core_defaults
 from arl_core.config.schema import FIELD_GROUPS, RunConfig
 from arl_core.config.sources import choices_of
@@ -49,7 +49,7 @@ def option_lines(fields: Mapping[str, FieldInfo], prefix: str = "") -> list[str]
 
 def entry(flag: str, text: str) -> list[str]:
     """A flag and its wrapped description, in two columns."""
-    body = textwrap.wrap(text, WIDTH - COLUMN) or [""]
+    body = textwrap.wrap(text, max(line_width() - COLUMN, LEAST), break_on_hyphens=False) or [""]
     head = f"  {flag}"
     first = [f"{head:<{COLUMN}}{body.pop(0)}"] if len(head) < COLUMN - 1 else [head]
     return [line.rstrip() for line in (*first, *(" " * COLUMN + line for line in body))]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import sys
 import textwrap
@@ -10,6 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 WIDTH = 100
+LEAST = 30  # characters of a column of text
+_KEPT = "\0"  # a space at which no line is broken
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, fold: bool = False) -> None:
@@ -31,7 +35,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, fold: 
 def _folded(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     """Rows whose last cell goes on in further rows, so that lines have at most `WIDTH` characters (but room for 30)."""
     widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)][:-1]
-    room = max(WIDTH - sum(widths) - 2 * len(widths), 30)
+    room = max(WIDTH - sum(widths) - 2 * len(widths), LEAST)
     folded: list[Sequence[str]] = []
     for row in rows:
         first, *further = textwrap.wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
@@ -45,13 +49,32 @@ def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> list[str]:
     return [indent + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
-def line_width() -> int:
-    """Characters of a line: those of the terminal, at most `WIDTH`."""
-    return min(shutil.get_terminal_size((WIDTH, 24)).columns, WIDTH)
+def line_width(most: int = WIDTH) -> int:
+    """Characters of a line: those of the terminal, or of COLUMNS, at most `most`, which it is elsewhere."""
+    if "COLUMNS" not in os.environ and not sys.stdout.isatty():
+        return most
+    return min(shutil.get_terminal_size((most, 24)).columns, most)
 
 
-def wrapped(text: str, indent: str = "", width: int = WIDTH) -> list[str]:
+def usage_lines(text: str, width: int) -> list[str]:
+    """A command's help with its longer lines wrapped: a flag's description below itself, a [part] of the usage whole."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        head = re.match(r"usage: arl( [a-z]+)+ |  \S+( \S+)*  +| *", line)
+        assert head is not None
+        indent = " " * head.end()
+        if len(line) <= width or head.end() > width - LEAST:
+            lines.append(line)
+            continue
+        rest = re.sub(r"\[[^]]*\]", lambda part: part[0].replace(" ", _KEPT), line[head.end() :])
+        body = textwrap.wrap(rest, width - head.end(), break_long_words=False, break_on_hyphens=False)
+        lines += [f"{head[0]}{body[0]}", *(indent + more for more in body[1:])]
+    return [line.replace(_KEPT, " ") for line in lines]
+
+
+def wrapped(text: str, indent: str = "", width: int | None = None) -> list[str]:
     """A paragraph as lines of at most `width` characters; the further ones are indented by two more. Words stay whole."""
+    width = line_width() if width is None else width
     return textwrap.wrap(
         text, width, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False
     )

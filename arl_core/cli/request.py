@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from arl_core.cli.flags import Parsed, parse
@@ -14,6 +15,7 @@ from arl_core.config.schema import LEGACY_NAMES, RunConfig
 from arl_core.config.sources import NO_VALUE, Text, environment_layer, field_value, yaml_layer
 from arl_core.interfaces import ResolvedEnv, UserError
 from arl_core.registry.names import family_of
+from arl_core.registry.provenance import saved_run
 from arl_core.registry.selection import SELECTION_FIELDS, PluginSelection, selection_of
 
 ORIGIN = "command line"
@@ -98,3 +100,9 @@ def own_layer(options: Mapping[tuple[str, str], str | None], env: str, family: s
     return Layer(
         ORIGIN, {"env_options": {name: NO_VALUE if value is None else Text(value) for (_, name), value in options.items()}}
     )
+
+
+def own_layer_of(options: Mapping[tuple[str, str], str | None], run_dir: Path, env: str | None) -> Layer:
+    """`--maze.size 5`: options of a saved run's environment that are others now, of `env` where it is named again."""
+    named = str(saved_run(run_dir)[0].get("env") if env is None else env)
+    return own_layer(options, named, family_of(named))

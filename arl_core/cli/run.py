@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from arl_core.cli.helptext import entry, env_lines, field_lines
+from arl_core.cli.output import line_width, usage_lines
 from arl_core.cli.request import Request, named_field, named_selection, parse_request, resolve_request
 from arl_core.registry.discovery import plugin_records
 from arl_core.registry.selection import PluginSelection
@@ -33,7 +34,8 @@ def command(arguments: list[str]) -> int:
 
 
 def _help(request: Request) -> list[str]:
-    lines = ["usage: arl run --env ENV [--field VALUE ...] [--config FILE.yaml] [--resume] [--no-plugins]", ""]
+    usage = "usage: arl run --env ENV [--field VALUE ...] [--config FILE.yaml] [--resume] [--no-plugins]"
+    lines = [*usage_lines(usage, line_width()), ""]
     lines += entry("--config FILE.yaml", "values from a file; environment variables ARL_FIELD and flags win over it")
     lines += entry("--resume", "go on with --experiment (default: the newest run); only what is named now changes")
     lines += entry("--no-plugins", "use the core alone")

@@ -107,6 +107,8 @@ FOREIGN_NAMES: dict[str, str] = {
     "capture_video": "arl eval --picture FILE.png draws the end of an episode",
     "torch_deterministic": "serial runs are reproducible bit for bit: --serial with a seed",
     "cuda": "device",
+    "policy": "the network follows from the observations, or is named by encoder and use_rnn",
+    "policy_class": "the network follows from the observations, or is named by encoder and use_rnn",
     "net_arch": "encoder_layers (how many) and hidden_size (units)",
     "activation_fn": "nonlinearity",
     "features_extractor_class": "encoder, a class of your own too (docs/encoders.md)",

@@ -96,6 +96,8 @@ def complaint(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
     choices = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
     hint = nearest(str(error["input"]), choices)
+    if error["type"] == "list_type" and error["input"] is None:
+        hint = " For none at all write []"
     return f"{message[0].lower()}{message[1:]}, got {error['input']!r}{'.' if hint else ''}{hint}"
 
 

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,6 +51,25 @@ def _check_apart(name: str, loss: nn.Module, model: nn.Module) -> None:
                 f"loss '{name}' has the network's '{key}' among its own parameters. loss() is given the network; to keep it, "
                 "put it where torch does not look for parts, such as a tuple: self.network = (model,)"
             )
+
+
+def _named_metrics(name: str, metrics: Any) -> dict[str, Tensor]:
+    """The metrics of the loss `name`, called "<loss>/<metric>". Raises UserError for one that is no number."""
+    if not isinstance(metrics, Mapping):
+        raise UserError(f"loss '{name}': its metrics are {type(metrics).__name__}, not a dict of numbers")
+    for metric, value in metrics.items():
+        if not (value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, int | float | np.number)):
+            found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{type(value).__name__} {value!r:.40}"
+            raise UserError(f"loss '{name}': its metric '{metric}' is {found}, not one number")
+    return {f"{name}/{metric}": value for metric, value in metrics.items()}
+
+
+def _is_same(saved: str, own: str) -> bool:
+    """Whether two names are of one loss: a script's has the name `py:__main__:Novelty` in the script's own runs, and that of a
+    module everywhere else."""
+    (*place, loss), (*own_place, own_loss) = saved.split(":"), own.split(":")
+    in_script = ["py", "__main__"] in (place, own_place) and place[:1] == own_place[:1]
+    return saved == own or (in_script and loss == own_loss)
 
 
 class Auxiliaries:
@@ -98,7 +118,7 @@ class Auxiliaries:
                     raise UserError(f"loss '{name}': loss gives {type(result).__name__}, not (loss, metrics)")
                 check_scalar(result[0], f"loss '{name}'")
                 total = total + result[0]
-                metrics |= {f"{name}/{metric}": value for metric, value in result[1].items()}
+                metrics |= _named_metrics(name, result[1])
         return total, metrics
 
     def grad_norm(self) -> Tensor:
@@ -131,7 +151,7 @@ class Auxiliaries:
         own = list(self._losses)
         saved = state.get("names", own)  # not in checkpoints of before they were written, and once as typed, "dist::name"
         saved = [name.rpartition("::")[2] for name in saved]
-        if saved != own:
+        if len(saved) != len(own) or not all(map(_is_same, saved, own)):
             raise ValueError(f"they are {', '.join(saved)}, this run's are {', '.join(own)}")
         self._modules.load_state_dict(state["modules"])
         if self._optimizer is not None:

@@ -22,6 +22,7 @@ import torch
 from arl_core.files import remove_leftovers, write_atomic
 from arl_core.interfaces import UserError
 
+MILESTONES, BEST = "milestones", "best"  # folders beside the newest checkpoints
 log = logging.getLogger("arl")
 _NAME = re.compile(r"checkpoint_(\d{9,})_(\d+)_([0-9a-f]{16})\.pt")
 
@@ -129,9 +130,10 @@ def weights_in(state: Mapping[str, Any]) -> Any:
 
 
 def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[dict[str, Any], Path] | None:
-    """The newest intact checkpoint; `warn` hears of damaged ones. None only if there is none at all: where there are some
-    and none is intact, a UserError, never a silent start from scratch."""
-    found = checkpoints(folder)
+    """The newest intact checkpoint, else that of the best and the milestones beside it; `warn` hears of damaged ones. None only
+    if there is none at all: where there are some and none is intact, a UserError, never a silent start from scratch."""
+    beside = sorted((*_numbered(folder / BEST), *_numbered(folder / MILESTONES)), reverse=True)
+    found = [*checkpoints(folder), *(path for _, path in beside)]
     for path in found:
         try:
             return load_file(path), path

@@ -146,6 +146,14 @@ class Learner:
             )
         self._is_seen = True
 
+    def _cure(self, batch: TrainingBatch) -> str:
+        """What to do where a step cannot be made."""
+        if batch.bonus is not None and not bool(torch.isfinite(batch.bonus).all()):
+            return "The bonus of a further loss is not finite"
+        if not self.version:
+            return "No step was made before: look at network, algorithm, further losses and the size of rewards"
+        return "A lower learning_rate or reward_scale usually helps"
+
     def _draws_transitions(self, batch: TrainingBatch) -> bool:
         """Whether minibatches are drawn from all transitions (PPO: Schulman et al. 2017, algorithm 1), not from trajectories:
         where neither network nor further losses go along trajectories. The targets are known."""
@@ -192,10 +200,8 @@ class Learner:
         if self.auxiliaries is not None:
             norm = torch.hypot(norm, self.auxiliaries.grad_norm())
         if self.device.type == "cpu" and not math.isfinite(norm.item()):
-            raise LearnerFault(
-                f"the gradient is not finite at optimiser step {self.version} (loss {loss.item()}); "
-                "the last good weights are in the checkpoint. A lower learning_rate or reward_scale usually helps"
-            )
+            told = f"the gradient is not finite at optimiser step {self.version} (loss {loss.item()})"
+            raise LearnerFault(f"{told}, and this step was not made. {self._cure(batch)}")
         if self.cfg.max_grad_norm > 0:
             scale = (self.cfg.max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
             self.flat.grads.mul_(scale)

@@ -9,10 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from arl_core.learning.checkpoint import save_only, save_state
+from arl_core.learning.checkpoint import BEST, MILESTONES, save_only, save_state
 from arl_core.learning.learner import Learner
-
-MILESTONES, BEST = "milestones", "best"  # folders beside the newest checkpoints
 
 
 class Saver:

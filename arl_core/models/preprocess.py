@@ -84,14 +84,25 @@ def _pixels(x: Tensor, offset: float, scale: float) -> Tensor:
     return x.sub_(offset / scale) if offset else x
 
 
-def _one_hot(x: Tensor, num_classes: int, start: int) -> Tensor:
+class OutsideSpace(ValueError):
+    """An environment gave a class that its space has not. No `UserError`: what happens once in a long run costs a restart."""
+
+
+def _one_hot(x: Tensor, num_classes: int, start: int, key: str) -> Tensor:
     indices = x.long()
-    return F.one_hot(indices - start if start else indices, num_classes).float()
+    try:
+        return F.one_hot(indices - start if start else indices, num_classes).float()
+    except RuntimeError as error:  # torch does not say which observation, nor what it is
+        wrong = indices[(indices < start) | (indices >= start + num_classes)]
+        if not len(wrong):
+            raise
+        told = f"observation '{key}' is {int(wrong[0])}, its space has {start} to {start + num_classes - 1}"
+        raise OutsideSpace(told) from error
 
 
-def _one_hots(x: Tensor, sizes: tuple[int, ...], starts: tuple[int, ...]) -> Tensor:
+def _one_hots(x: Tensor, sizes: tuple[int, ...], starts: tuple[int, ...], key: str) -> Tensor:
     columns = x.flatten(1).unbind(1)
-    return torch.cat([_one_hot(*column) for column in zip(columns, sizes, starts, strict=True)], 1)
+    return torch.cat([_one_hot(*column, key) for column in zip(columns, sizes, starts, strict=True)], 1)
 
 
 class Preprocessor(nn.Module):
@@ -119,10 +130,10 @@ class Preprocessor(nn.Module):
                 f"({MAX_CLASSES}); wrap the environment to give a Box"
             )
         if isinstance(space, spaces.Discrete):
-            return partial(_one_hot, num_classes=int(space.n), start=int(space.start))
+            return partial(_one_hot, num_classes=int(space.n), start=int(space.start), key=key)
         if isinstance(space, spaces.MultiDiscrete):
             sizes, starts = np.ravel(space.nvec).tolist(), np.ravel(space.start).tolist()
-            return partial(_one_hots, sizes=tuple(sizes), starts=tuple(starts))
+            return partial(_one_hots, sizes=tuple(sizes), starts=tuple(starts), key=key)
         convert: Callable[[Tensor], Tensor] = _to_float
         if isinstance(space, spaces.Box):
             if space.dtype == np.uint8:

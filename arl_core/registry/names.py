@@ -111,6 +111,8 @@ def _unknown(name: str, records: Collection[PluginRecord]) -> str:
     if not hint:
         if re.fullmatch(r"[\w./-]+-v\d+", name):
             return f"no environment '{name}'. Gymnasium's ids are written gym:{name}"
+        if re.fullmatch(r"(Mlp|Cnn|MultiInput)(Lstm)?Policy", name):  # Stable-Baselines3: PPO("MlpPolicy", env)
+            return f"no environment '{name}'. The environment comes first; the network follows from its observations"
         has = f"Installed: {', '.join(installed)}; arl envs PATTERN searches their variants"
         return f"no environment '{name}'. {has}. One of your own is py:my_module:MyEnv"
     near = hint.split("'")[1]

@@ -13,7 +13,8 @@ from arl_core.registry.options import named_entry, of_part
 from arl_core.registry.provenance import LOCAL, by_itself
 from arl_core.registry.selection import ALL, PluginSelection
 
-PART_FIELDS = ("encoder", "model", "algo", "losses")  # what may be code of the user's own
+NETWORK_FIELDS = ("encoder", "model")
+PART_FIELDS = (*NETWORK_FIELDS, "algo", "losses")  # what may be code of the user's own
 
 
 def run_parts(cfg: RunConfig, selection: PluginSelection = ALL) -> RunParts:
@@ -42,12 +43,17 @@ def _parts(
     return RunParts(encoder, algorithm, model, losses, codes(makers))
 
 
+def local_names(cfg: RunConfig, field: str) -> list[str]:
+    """The names of code of the user's own in one of the `PART_FIELDS`."""
+    named = getattr(cfg, field)
+    names = [entry.get("name") for entry in named] if field == "losses" else [named]
+    return [name for name in names if isinstance(name, str) and name.startswith(LOCAL)]
+
+
 def refuse_local_parts(cfg: RunConfig, fields: Sequence[str], origin_of: Callable[[str], str], files: Collection[str]) -> None:
     """Raise UserError where, in one of these fields, one of these files names code of the user's own: a file alone may not."""
     for field in fields:
-        named = getattr(cfg, field)
-        names = [entry.get("name") for entry in named] if field == "losses" else [named]
-        own = [name for name in names if isinstance(name, str) and name.startswith(LOCAL)]
+        own = local_names(cfg, field)
         if own and origin_of(field) in files:
             raise UserError(f"{origin_of(field)}: {by_itself(own[0], field)}")
 

@@ -21,7 +21,7 @@ SCRIPT = f"{LOCAL}__main__:"  # begins the names of environments that the user's
 def by_itself(name: str, field: str) -> str:
     """What is to be done where a file alone names code of the user's own, as `name`."""
     told = f"a file alone may not name code to run, such as '{name}'."
-    if name.startswith(f"{LOCAL}{given.__name__}:"):
+    if name.startswith(f"{LOCAL}{given.__name__}:") or "<" in name:  # a lambda, or in a function: no module leads to it
         return f"{told} Give it again as the script did: {field}=..."
     yours = name.replace("__main__", "my_script", 1) + ", of my_script.py" if name.startswith(SCRIPT) else name
     return f"{told} Name it yourself: --{field} {yours}"

@@ -21,15 +21,14 @@ from arl_core.envs.make import build_any
 from arl_core.envs.multi_agent import MultiAgentGroup, is_parallel
 from arl_core.envs.picture import write_png
 from arl_core.interfaces import EnvContext, ResolvedEnv, UserError
-from arl_core.learning.checkpoint import load_best, load_file, load_newest, weights_in
-from arl_core.learning.saving import BEST
+from arl_core.learning.checkpoint import BEST, load_best, load_file, load_newest, weights_in
 from arl_core.models.checking import check_weights
 from arl_core.models.policy import PolicyNetwork
 from arl_core.models.recipe import ModelRecipe
 from arl_core.models.standalone import StandalonePolicy
 from arl_core.models.threads import kernel_threads
 from arl_core.registry import resolve_env, selection_of
-from arl_core.registry.parts import network_parts, refuse_local_parts
+from arl_core.registry.parts import NETWORK_FIELDS, network_parts, refuse_local_parts
 from arl_core.registry.provenance import saved_run
 from arl_core.registry.runs import check_required, refuse_local_code, with_names
 from arl_core.runtime.plan import probe_spaces
@@ -151,7 +150,7 @@ class _SavedRun:
         check_required(selection)
         if env is None:
             refuse_local_code(self.cfg.env, selection, file)
-        refuse_local_parts(self.cfg, ("encoder", "model"), resolved.origin, {file})
+        refuse_local_parts(self.cfg, NETWORK_FIELDS, resolved.origin, {file})
         env = resolve_env(self.cfg.env if env is None else env, self.cfg.env_options, self.cfg.wrappers, selection)
         trained.check_environment(env)
         self.env = env

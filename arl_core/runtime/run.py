@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.live import LiveView, stdout_is_live
 from arl_core.monitoring.runlog import close_run_log, open_run_log
 from arl_core.monitoring.snapshot import Snapshot
+from arl_core.registry.parts import NETWORK_FIELDS, PART_FIELDS, local_names
 from arl_core.runtime.processes.nurseries import Nurseries
 from arl_core.runtime.records import Records, writing_to
 
@@ -106,9 +109,7 @@ def _ending(trainer: Trainer, outcome: Outcome, path: Path, begin: int | None) -
         return 1, f"failed: {trainer.failure}. The log is {path / 'run.log'}; {_saved(path)}"
     snapshot = trainer.snapshot
     assert snapshot is not None
-    own_code = not trainer.env.dist or trainer.env.imports  # the user's: a file alone may not name it
-    named = f" --env {shlex.quote(trainer.cfg.env)}" if own_code else ""
-    see = f"See it play: arl eval {shlex.quote(str(path))}{named}"
+    see = f"See it play: arl eval {shlex.quote(str(path))}{_named_again(trainer, NETWORK_FIELDS)}"
     if begin is not None and snapshot.frames == begin and not trainer.signal:
         more = "--train_for_env_steps N, with a larger N, trains on"
         return int(outcome), f"nothing to do: the run has its {begin:,} frames; {more}. {see}"
@@ -119,8 +120,20 @@ def _ending(trainer: Trainer, outcome: Outcome, path: Path, begin: int | None) -
         train_dir = trainer.cfg.train_dir
         again = f"arl run --resume --experiment {shlex.quote(path.name)}"
         again += f" --train-dir {shlex.quote(train_dir)}" if train_dir != "train_dir" else ""
-        return 128 + trainer.signal, f"interrupted after {done}{result}. Saved; go on with: {again}{named}"
+        again += _named_again(trainer, PART_FIELDS)
+        return 128 + trainer.signal, f"interrupted after {done}{result}. Saved; go on with: {again}"
     return int(outcome), f"{done}{result}. {see}"
+
+
+def _named_again(trainer: Trainer, fields: Sequence[str]) -> str:
+    """The flags for what is code of the user's own, which a file alone may not name: the environment, and these fields."""
+    own_env = not trainer.env.dist or trainer.env.imports
+    words = ["--env", trainer.cfg.env] if own_env else []
+    for field in fields:
+        if local_names(trainer.cfg, field):
+            value = getattr(trainer.cfg, field)
+            words += [f"--{field}", value if isinstance(value, str) else json.dumps(value)]
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def _saved(path: Path) -> str:

@@ -17,8 +17,7 @@ from arl_core.config import ResolvedConfig
 from arl_core.config.layers import AUTO_ORIGIN
 from arl_core.files import remove_leftovers
 from arl_core.interfaces import ResolvedEnv, UserError
-from arl_core.learning.checkpoint import checkpoints
-from arl_core.learning.saving import BEST, MILESTONES
+from arl_core.learning.checkpoint import BEST, MILESTONES, checkpoints
 from arl_core.monitoring.summary import write_json_atomic
 from arl_core.runtime.plan import RunPlan
 from arl_core.runtime.records import writing_to

@@ -11,8 +11,7 @@ from typing import Any
 
 from arl_core.config import RunConfig
 from arl_core.interfaces import UserError
-from arl_core.learning.checkpoint import load_best
-from arl_core.learning.saving import BEST
+from arl_core.learning.checkpoint import BEST, load_best
 from arl_core.monitoring.episodes import EpisodeStatistics
 from arl_core.monitoring.snapshot import Snapshot
 from arl_core.runtime.engines.engine import Engine

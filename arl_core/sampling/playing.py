@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from arl_core.envs.faults import EnvironmentFault
 from arl_core.envs.spaces import Squash
 from arl_core.interfaces import EnvGroup, EpisodeEnds, StepViews, UserError
 from arl_core.models.policy import PolicyNetwork
+from arl_core.models.preprocess import OutsideSpace
 
 MAX_EPISODE_STEPS = 1_000_000  # an episode that is longer does not end, for all we know
 
@@ -118,10 +120,16 @@ class EpisodesPlay:
         self._returns, self._lengths = np.zeros(rows), np.zeros(rows, np.int64)
 
     def step(self) -> bool:
-        """One step of every environment; True when all episodes are played. Raises UserError for one that does not end."""
+        """One step of every environment; True when all episodes are played. Raises UserError for one that does not end,
+        EnvironmentFault for an environment that breaks its contract."""
         views = self._views
-        self._group.send(self._actions())
+        try:
+            actions = self._actions()
+        except OutsideSpace as error:
+            raise EnvironmentFault(f"an environment of the evaluation broke its contract: {error}") from None
+        self._group.send(actions)
         ends = self._group.recv_into(views)
+        self._check_finite()
         self._returns += views.rewards
         self._lengths += views.valid
         done = views.terminated | views.truncated
@@ -132,6 +140,18 @@ class EpisodesPlay:
         if self._lengths.max() > MAX_EPISODE_STEPS:
             raise UserError(f"an episode has not ended after {MAX_EPISODE_STEPS:,} steps")
         return not self._share.any()
+
+    def _check_finite(self) -> None:
+        """Raise EnvironmentFault for what training refuses too: its mean would say nothing, or the policy acted on nothing."""
+        named = [("a reward", self._views.rewards)]
+        named += [(f"an observation '{key}'", value) for key, value in self._views.obs.items() if value.dtype.kind == "f"]
+        for name, values in named:
+            if not np.isfinite(values).all():
+                row, *_ = np.argwhere(~np.isfinite(values))[0]
+                who = f"environment {row // self._num_agents} of the evaluation"
+                raise EnvironmentFault(
+                    f"{who} gave {name} that is not finite ({values[row]}), {self._lengths[row]} steps into its episode"
+                )
 
     def _actions(self) -> NDArray[Any]:
         """Actions [rows, A] of every player."""

@@ -93,6 +93,11 @@ def test_help_imports_nothing_heavy(words: str) -> None:
             "its options: arl plugins show cpca",
         ),
         ("run --ent-coef 0.01", "--ent-coef: 'ent_coef' is not an option here. Instead: exploration_loss_coeff"),
+        ("run --losses=", "losses (from command line): input should be a valid list, got None. For none at all write []"),
+        ("run gamma=0.9", "'gamma=0.9' is not a flag; flags are written --name VALUE, such as --gamma=0.9"),
+        ("run maze.size=3", "'maze.size=3' is not a flag; flags are written --name VALUE, such as --maze.size=3"),
+        ("run --no-serial true", "'true' is not a flag; flags are written --name VALUE"),
+        ("run --resume maze-7", "--resume: expected true or false, got 'maze-7'. --experiment names the run"),
         ("run maze", "'maze' is not a flag; flags are written --name VALUE, such as --env maze"),
         (
             "config --env_options 2023-13-45",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import struct
 import zlib
 from pathlib import Path
@@ -179,3 +180,84 @@ def test_a_mistake_leaves_no_directory(words: tuple[str, ...], tmp_path: Path) -
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
         assert not list(tmp_path.rglob("*/*")), "nothing but train_dir itself"
+
+
+UNFIT = """
+import os
+import gymnasium
+import numpy as np
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Unfit(CartPoleEnv):
+    def step(self, action):
+        observation, reward, *rest = super().step(action)
+        if os.path.exists("reward"):
+            reward = float("nan")
+        if os.path.exists("observation"):
+            observation = np.full(4, np.inf, np.float32)
+        return observation, reward, *rest
+
+
+class Outside(gymnasium.Env):
+    observation_space, action_space = gymnasium.spaces.Discrete(3), gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action):
+        return 7 if os.path.exists("class") else 0, 1.0, bool(self.np_random.random() < 0.1), False, {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "env", "told"),
+    [
+        ("reward", "Unfit", "environment 0 of the evaluation gave a reward that is not finite (nan), 0 steps into its episode"),
+        ("observation", "Unfit", "environment 0 of the evaluation gave an observation 'obs' that is not finite"),
+        (
+            "class",
+            "Outside",
+            "an environment of the evaluation broke its contract: observation 'obs' is 7, its space has 0 to 2",
+        ),
+    ],
+)
+def test_an_evaluation_refuses_what_training_refuses(what: str, env: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "unfit.py").write_text(UNFIT)
+    named = ("--env", f"py:unfit:{env}")
+    assert arl_apart("run", *named, *RUN, "--serial", "--train_for_env_steps", "100", cwd=tmp_path).returncode == 0
+    (tmp_path / what).touch()
+    failed = arl_apart("eval", "runs/r", *named, "--json", cwd=tmp_path)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith(f"error: {told}")
+    assert failed.stderr.count("\n") == 1
+
+
+STOPPING = """
+import os, signal
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class Stopping(CartPoleEnv):
+    def step(self, action):
+        if not os.path.exists("stopped"):
+            open("stopped", "w").close()
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().step(action)
+"""
+
+
+def test_the_commands_that_a_run_tells_at_its_end_name_all_of_ones_own_code(tmp_path: Path) -> None:
+    parts = (Path(HERE) / "own_parts.py").read_text()
+    (tmp_path / "parts_of_mine.py").write_text(parts + STOPPING)
+    losses = '[{"name": "py:parts_of_mine:Shrink", "options": {"weight": 0.2}}]'
+    own = ("--env", "py:parts_of_mine:Stopping", "--encoder", "py:parts_of_mine:Net", "--losses", losses)
+    stopped = arl_apart("run", *own, *RUN, "--serial", "--train_for_env_steps", "600", cwd=tmp_path)
+    assert stopped.returncode == 130, stopped.stderr
+    again = shlex.split(stopped.stdout.rpartition("go on with: ")[2])
+    ended = arl_apart(*again[1:], cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    see = shlex.split(ended.stdout.rpartition("See it play: ")[2])
+    assert see[-4:] == ["--env", "py:parts_of_mine:Stopping", "--encoder", "py:parts_of_mine:Net"]
+    assert arl_apart(*see[1:], "--episodes", "2", cwd=tmp_path).returncode == 0

@@ -27,14 +27,16 @@ class Steep(AuxiliaryLoss):
 
 
 class Misshapen(AuxiliaryLoss):
-    """What `gives` says: a loss for each transition, a bonus for each environment, or what is no tensor: all of them wrong."""
+    """What `gives` says: a loss for each transition, a bonus for each environment, what is no number: all wrong."""
 
     def __init__(self, model: Any, obs_space: Any, action_space: Any, cfg: Any, gives: str) -> None:
         super().__init__()
         self.gives = gives
 
     def loss(self, model: Any, batch: Any) -> Any:
-        wrong = {"loss": (batch.rewards.square(), {}), "number": (0.5, {}), "alone": batch.rewards.mean()}
+        mean = batch.rewards.mean()
+        wrong = {"loss": (batch.rewards.square(), {}), "number": (0.5, {}), "alone": mean, "pair": (mean, [mean])}
+        wrong |= {"text": (mean, {"level": "high"}), "each": (mean, {"error": batch.rewards})}
         return wrong.get(self.gives)
 
     def bonus(self, batch: Any) -> Any:
@@ -91,12 +93,41 @@ def test_parameters_of_a_loss_that_are_not_finite_are_not_saved(make_school: Any
         train(with_loss(school, slope=float("inf")), school)
 
 
+class Poisoned(AuxiliaryLoss):
+    """Its bonus is not finite."""
+
+    def __init__(self, model: Any, obs_space: Any, action_space: Any, cfg: Any) -> None:
+        super().__init__()
+
+    def bonus(self, batch: Any) -> Any:
+        return batch.rewards * float("nan")
+
+
+def test_a_gradient_that_is_not_finite_says_where_to_look(make_school: Any) -> None:
+    school = make_school()
+    parts = replace(school.recipe.parts, losses=(("test/it", f"{__name__}:Poisoned", {}),))
+    with pytest.raises(LearnerFault, match=r"this step was not made\. The bonus of a further loss is not finite"):
+        train(Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu"), school)
+    with pytest.raises(LearnerFault, match=r"No step was made before: look at network, algorithm, further losses"):
+        train(with_loss(school, slope=float("inf")), school)
+    learner = with_loss(school, slope=1.0)
+    train(learner, school)
+    assert learner.auxiliaries is not None
+    for loss in learner.auxiliaries._losses.values():
+        loss.slope = float("inf")
+    with pytest.raises(LearnerFault, match="A lower learning_rate or reward_scale usually helps"):
+        train(learner, school)
+
+
 @pytest.mark.parametrize(
     ("gives", "complaint"),
     [
         ("loss", r"'test/it' is of shape"),
         ("number", r"'test/it' is float, not a tensor"),
         ("alone", r"'test/it': loss gives Tensor, not \(loss, metrics\)"),
+        ("pair", r"'test/it': its metrics are list, not a dict of numbers"),
+        ("text", r"'test/it': its metric 'level' is str 'high', not one number"),
+        ("each", r"'test/it': its metric 'error' is of shape \(\d+, \d+\), not one number"),
         ("bonus", r"'test/it': bonus is \(\d+,\)"),
         ("constant", r"'test/it': bonus is float, not of each transition"),
     ],
@@ -179,3 +210,30 @@ def test_a_maker_that_fails_or_exits_is_named(make_school: Any, maker: str, why:
         with pytest.raises(UserError) as told:
             Learner(replace(school.recipe, parts=chosen), school.learner.board, "cpu")
         assert str(told.value) == f"{what} ({code}) cannot be made: {why}"
+
+
+def named(school: Any, name: str) -> Learner:
+    parts = replace(school.recipe.parts, losses=((name, f"{__name__}:Steep", {}),))
+    return Learner(replace(school.recipe, parts=parts), school.learner.board, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("saved", "now", "is_same"),
+    [
+        ("py:__main__:Novelty", "py:my_script:Novelty", True),
+        ("py:my_script:Novelty", "py:__main__:Novelty", True),
+        ("py:__main__:Novelty", "py:my_script:Curious", False),
+        ("py:__main__:Novelty", "my-lab/Novelty", False),
+        ("py:one:Novelty", "py:other:Novelty", False),
+    ],
+)
+def test_a_loss_that_a_script_defines_is_known_by_its_module_too(make_school: Any, saved: str, now: str, is_same: bool) -> None:
+    school = make_school()
+    first, second = named(school, saved).auxiliaries, named(school, now).auxiliaries
+    assert first is not None
+    assert second is not None
+    if is_same:
+        second.load_state_dict(first.state_dict())
+    else:
+        with pytest.raises(ValueError, match=f"they are {saved}, this run's are {now}"):
+            second.load_state_dict(first.state_dict())

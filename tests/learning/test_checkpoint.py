@@ -20,7 +20,7 @@ import torch
 
 from arl_core.files import remove_leftovers
 from arl_core.interfaces import UserError
-from arl_core.learning.checkpoint import checkpoints, load_file, load_newest, save_only, save_state
+from arl_core.learning.checkpoint import BEST, MILESTONES, checkpoints, load_file, load_newest, save_only, save_state
 
 KILLS = 40
 
@@ -146,6 +146,22 @@ def test_where_none_is_intact_nothing_starts_from_scratch(folder: Path) -> None:
         flip(save(folder, version))
     with pytest.raises(UserError, match=r"none of the 2 checkpoints in .* is intact"):
         load_newest(folder, lambda _: None)
+
+
+def test_the_best_and_milestones_stand_in_where_no_newest_is_intact(folder: Path) -> None:
+    newest = save(folder, 9)
+    for version, kept in ((5, folder / MILESTONES), (7, folder / BEST), (8, folder / BEST)):
+        path = save(kept, version)
+    flip(path)
+    warnings: list[str] = []
+    found = load_newest(folder, warnings.append)
+    assert found is not None
+    assert found[1] == newest
+    newest.unlink()
+    found = load_newest(folder, warnings.append)
+    assert found is not None
+    assert (found[0]["version"], found[1].parent) == (7, folder / BEST)
+    assert len(warnings) == 1
 
 
 def test_a_damaged_file_without_checksum_is_an_error_too(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from gymnasium import spaces
 from arl_core.config import RunConfig
 from arl_core.envs.spaces import obs_specs
 from arl_core.interfaces import UserError
-from arl_core.models.preprocess import Preprocessor
+from arl_core.models.preprocess import OutsideSpace, Preprocessor
 
 NORMALIZED = RunConfig(normalize_input=True)
 
@@ -56,9 +57,17 @@ def test_each_space() -> None:
     assert all(torch.equal(obs[key], kept[key]) for key in obs)
 
 
-def test_a_value_outside_a_discrete_space_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="smaller than num_classes"):
-        Preprocessor(spaces.Discrete(3), RunConfig())({"obs": torch.tensor([3])})
+@pytest.mark.parametrize(
+    ("space", "values", "told"),
+    [
+        (spaces.Discrete(3), [2, 3], "observation 'obs' is 3, its space has 0 to 2"),
+        (spaces.Discrete(3, start=-1), [1, -2], "observation 'obs' is -2, its space has -1 to 1"),
+        (spaces.MultiDiscrete([2, 4]), [[1, 3], [0, 4]], "observation 'obs' is 4, its space has 0 to 3"),
+    ],
+)
+def test_a_value_outside_a_discrete_space_is_named(space: spaces.Space[Any], values: list[Any], told: str) -> None:
+    with pytest.raises(OutsideSpace, match=told):
+        Preprocessor(space, RunConfig())({"obs": torch.tensor(values)})
 
 
 def test_running_statistics_are_those_of_all_valid_rows() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from arl_core.interfaces import UserError
-from arl_core.registry.provenance import saved_run
+from arl_core.registry.provenance import by_itself, saved_run
 
 SMALL = [
     "--serial",
@@ -69,6 +69,11 @@ def renamed_variant(fakes: Any) -> None:
     other_version(fakes)
     source = fakes.folder / "arl_plugin_corridor.py"
     source.write_text(source.read_text().replace('"short"', '"brief"'))
+
+
+@pytest.mark.parametrize("name", ["py:__main__:<lambda>", "py:lab:outer.<locals>.Maze"])
+def test_what_no_module_leads_to_is_given_again_in_python(name: str) -> None:
+    assert by_itself(name, "env").endswith("Give it again as the script did: env=...")
 
 
 def test_a_run_stays_what_it_is_where_a_longer_prefix_comes_to_claim_its_historical_name(fakes: Any) -> None:

@@ -288,5 +288,9 @@ def test_fields_that_are_no_keywords_are_shown_their_place() -> None:
         APPO("gym:CartPole-v1", num_workers=1, policy_kwargs={"num_workers": 3})
     model = APPO("gym:CartPole-v1", num_workers=3, policy_kwargs={"num_workers": 3})
     assert model.config.num_workers == 3
+    with pytest.raises(UserError, match=r"no environment 'MlpPolicy'\. The environment comes first; the network follows"):
+        APPO("MlpPolicy", "gym:CartPole-v1")
+    with pytest.raises(UserError, match=r"'policy' is not an option here\. Instead: the network follows"):
+        APPO(policy="MlpPolicy", env="gym:CartPole-v1")
     with pytest.raises(UserError, match=r"'lr' is not an option here\. Instead: learning_rate"):
         model.set_hyperparameters(lr=1e-3)

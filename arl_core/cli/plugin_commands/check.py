@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from arl_core.cli.flags import parse, positive
-from arl_core.cli.output import print_json
+from arl_core.cli.output import LEAST, line_width, print_json
 from arl_core.registry.discovery import plugin_records
 from arl_core.registry.selection import CORE
 
@@ -89,10 +89,10 @@ def _lines(report: Report) -> list[str]:
     """A check's line; below it the cure of a failure, and notes."""
     result = report.result
     mark = {"ok": "note" if result.notes else "ok", "fail": "FAIL", "skip": "skip"}[result.outcome]
-    head = f"  {mark:<6}{report.id:<{ID_COLUMN}} "
-    lines = textwrap.wrap(result.message or report.title, WIDTH - TEXT_COLUMN, break_long_words=False)
+    head, width = f"  {mark:<6}{report.id:<{ID_COLUMN}} ", line_width(WIDTH)
+    lines = textwrap.wrap(result.message or report.title, max(width - TEXT_COLUMN, LEAST), break_long_words=False)
     text = [head + lines[0], *(" " * TEXT_COLUMN + line for line in lines[1:])]
     below = [("cure", result.cure)] if result.cure else []
     for label, said in [*below, *(("note", note) for note in result.notes)]:
-        text += textwrap.wrap(said, WIDTH, initial_indent=f"        {label}: ", subsequent_indent=" " * 14)
+        text += textwrap.wrap(said, width, initial_indent=f"        {label}: ", subsequent_indent=" " * 14)
     return text

@@ -176,6 +176,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert notes["action_space"] == "Discrete(2)"
     assert notes["checkpoint"] == "latest"
     assert not list(tmp_path.glob(".*.partial"))
+    words = [sys.executable, "-m", "arl_plugin_export", str(run), "--output", str(onnx_file)]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stderr == ""
     code = f"import torch; p = torch.load({str(torch_file)!r}, weights_only=False); print(p(torch.ones(2, 4)).params.tolist())"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     policy = load_policy(run)
@@ -185,9 +187,29 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == f"error: {run} has no policy 1: they are numbered from 0 to 0\n"
 
 
+def test_a_network_of_ones_own_and_options_that_are_others_now_are_named_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from arl_core.models.encoders import MlpEncoder\n\n\nclass Net(MlpEncoder):\n    pass\n"
+    (tmp_path / "own_net.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = {"train_dir": str(tmp_path), "experiment": "r", "serial": True}
+    with APPO("gym:CartPole-v1", "py:own_net:Net", num_workers=1, num_envs_per_worker=16, policy_kwargs=own) as model:
+        model.train(1000)
+    words = [str(tmp_path / "r"), "--torch", str(tmp_path / "p.pt")]
+    assert main(words) == 2
+    assert "Name it yourself: --encoder py:own_net:Net" in capsys.readouterr().err
+    assert main([*words, "--encoder", "py:own_net:Net", "--gym.sutton_barto_reward", "true"]) == 0
+    assert main([*words, "--encoder", "py:own_net:Net", "--gym.sutton_bart", "true"]) == 2
+    assert "Did you mean 'sutton_barto_reward'?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        ([], "name the run's directory"),
+        ([".", "--ouput", "p.onnx"], "Did you mean --output?"),
+        ([".", "--output", "p.onnx", "--policy", "first"], "--policy: expected a whole number"),
         (["nowhere", "--output", "p.onnx"], "no directory nowhere"),
         (["."], "--output FILE.onnx, --torch FILE.pt"),
         ([".", "--torch", "p.pt", "--check"], "--check compares an ONNX file"),

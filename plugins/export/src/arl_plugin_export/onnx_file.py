@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -70,7 +71,7 @@ def export_onnx(policy: StandalonePolicy, path: str | Path, notes: Mapping[str, 
     example = flat.example()
     batch = torch.export.Dim("batch", min=1)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), _without_torchvision():
             warnings.simplefilter("ignore")  # torch's own deprecations, and that all batch axes are one
             program = torch.onnx.export(
                 flat,
@@ -91,6 +92,18 @@ def export_onnx(policy: StandalonePolicy, path: str | Path, notes: Mapping[str, 
     for key, value in _notes(policy, notes or {}).items():
         proto.metadata_props.add(key=key, value=value)
     return _write(Path(path), proto.SerializeToString())
+
+
+@contextlib.contextmanager
+def _without_torchvision() -> Iterator[None]:
+    """torch warns four times that torchvision's operators are not there: no policy has any."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def save_torch(policy: StandalonePolicy, path: str | Path) -> Path:
