@@ -33,11 +33,22 @@ def resolve_gym(variant: str) -> LocalEnvSpec:
     legacy = _legacy_registry()
     if env_id in legacy:
         return _legacy(legacy[env_id], variant, imports)
-    hint = nearest(f"gym:{env_id}", [f"gym:{known}" for known in (*registry, *legacy)])
+    hint = _elsewhere(env_id) or nearest(f"gym:{env_id}", [f"gym:{known}" for known in (*registry, *legacy)])
     raise UserError(
         f"no environment 'gym:{variant}'.{hint} "
         "Ids that another package registers are written gym:<module>:<id>, with the module to import"
     )
+
+
+def _elsewhere(env_id: str) -> str:
+    """Which plugin has an id that is not registered here, as a sentence; "" where none has."""
+    from arl_core.registry.names import family_of
+
+    try:
+        family = family_of(env_id)
+    except UserError:
+        return ""
+    return f" Did you mean '{env_id}' (plugin {family})?" if family != "gym" else ""
 
 
 def resolve_gym_vector(variant: str) -> LocalEnvSpec:

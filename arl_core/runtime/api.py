@@ -122,6 +122,12 @@ class APPO:
                 directory.close()
             raise
 
+    def __repr__(self) -> str:
+        cfg, snapshot = self.config, self._trainer.snapshot
+        frames = snapshot.frames if snapshot else 0
+        workers = f"num_workers={cfg.num_workers}, num_envs_per_worker={cfg.num_envs_per_worker}"
+        return f"{type(self).__name__}({self.resolved_env.id!r}, {workers}, frames={frames})"
+
     @property
     def config(self) -> RunConfig:
         """The run's configuration."""

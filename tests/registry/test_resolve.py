@@ -63,6 +63,9 @@ MISTAKES = {
         "pip install arl-plugin-neverland"
     ),
     "gym:CartPol-v1": f"error: no environment 'gym:CartPol-v1'. Did you mean 'gym:CartPole-v1'? {GYM_HINT}",
+    "gym:corridor-long-v0": (
+        "error: no environment 'gym:corridor-long-v0'. Did you mean 'corridor-long-v0' (plugin corridor)? " + GYM_HINT
+    ),
     "gym": (
         "error: environment 'gym' needs a variant, gym:NAME: "
         "any id registered with Gymnasium or the legacy gym package: gym:CartPole-v1, gym:<module>:<id>"
