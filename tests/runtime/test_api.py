@@ -33,7 +33,7 @@ def test_the_constructor_starts_no_process_and_weights_are_there_by_value() -> N
 
 
 def test_a_model_says_what_it_trains_and_how_far_it_is() -> None:
-    with arl_core.IMPALA("CartPole-v1", num_workers=1, num_envs_per_worker=4, policy_kwargs={"serial": True}) as model:
+    with arl_core.IMPALA("gym:CartPole-v1", num_workers=1, num_envs_per_worker=4, policy_kwargs={"serial": True}) as model:
         assert repr(model) == "IMPALA('gym:CartPole-v1', num_workers=1, num_envs_per_worker=4, frames=0)"
         frames = model.train(200).frames
         assert repr(model).endswith(f", frames={frames})")
