@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,11 +33,20 @@ def resolve_gym(variant: str) -> LocalEnvSpec:
     legacy = _legacy_registry()
     if env_id in legacy:
         return _legacy(legacy[env_id], variant, imports)
-    hint = _elsewhere(env_id) or nearest(f"gym:{env_id}", [f"gym:{known}" for known in (*registry, *legacy)])
+    hint = _elsewhere(env_id) or _similar(env_id, [*legacy, *registry])
     raise UserError(
         f"no environment 'gym:{variant}'.{hint} "
         "Ids that another package registers are written gym:<module>:<id>, with the module to import"
     )
+
+
+def _similar(env_id: str, known: Iterable[str]) -> str:
+    """The id that may be meant, as a sentence: the last of the nearest name. What is nearest is seen without the versions,
+    which all ids have."""
+    last = {each.partition("-v")[0]: each for each in known}
+    hint = nearest(env_id.partition("-v")[0], last)
+    name = hint.split("'")[1] if hint else ""
+    return hint.replace(f"'{name}'", f"'gym:{last[name]}'") if hint else ""
 
 
 def _elsewhere(env_id: str) -> str:

@@ -1,7 +1,8 @@
 """What a name means, from metadata alone: which plugin provides it, and what is left for that plugin to resolve.
 
 Spellings: `family`, `family:variant`, `dist::family[:variant]`, and historical ones that begin with a registered prefix
-(`gym_CartPole-v1`, `maze-random-10x10-plus-v0`), longest prefix first.
+(`gym_CartPole-v1`, `maze-random-10x10-plus-v0`), longest prefix first. What looks like an id and is nobody's (`CartPole-v1`)
+is Gymnasium's.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def spell(name: str, selection: PluginSelection = ALL) -> Spelling:
     for family, prefix in families.items():
         variant = rest[len(prefix) :].lstrip("-_/")
         return Spelling(only_record(family, dist, name, records), variant, rest, dist)
+    if not dist and "gym" in names and _may_be_gymnasiums(rest, records):
+        return Spelling(only_record("gym", dist, name, records), rest, rest, dist)
     raise UserError(_unknown(rest, records))
 
 
@@ -100,17 +103,25 @@ def only_record(
     return standing[0]
 
 
+def _may_be_gymnasiums(name: str, records: Collection[PluginRecord]) -> bool:
+    """Whether a name that no plugin claims looks like an id of Gymnasium's, and like nobody else's."""
+    looks = re.fullmatch(r"[\w./-]+-v\d+", name) is not None
+    return looks and not known_family(name) and not _near(name, records)[1]
+
+
+def _near(name: str, records: Collection[PluginRecord]) -> tuple[list[str], str]:
+    """Families that are installed, and a hint at the one that is meant, of these and the known ones."""
+    installed = sorted({record.name for record in records if record.usable} - set(KNOWN_PARTS))
+    return installed, nearest(name.partition(":")[0], [*installed, *KNOWN_FAMILIES])
+
+
 def _unknown(name: str, records: Collection[PluginRecord]) -> str:
-    """Why no plugin is named so: not installed, mistyped, or Gymnasium's; and what to do."""
+    """Why no plugin is named so: not installed, or mistyped; and what to do."""
     known = known_family(name)
     if known:
         return _not_there(f"environment '{name}'", known, records)
-    installed = sorted({record.name for record in records if record.usable} - set(KNOWN_PARTS))
-    head = name.partition(":")[0]
-    hint = nearest(head, [*installed, *KNOWN_FAMILIES])
+    installed, hint = _near(name, records)
     if not hint:
-        if re.fullmatch(r"[\w./-]+-v\d+", name):
-            return f"no environment '{name}'. Gymnasium's ids are written gym:{name}"
         if re.fullmatch(r"(Mlp|Cnn|MultiInput)(Lstm)?Policy", name):  # Stable-Baselines3: PPO("MlpPolicy", env)
             return f"no environment '{name}'. The environment comes first; the network follows from its observations"
         has = f"Installed: {', '.join(installed)}; arl envs PATTERN searches their variants"

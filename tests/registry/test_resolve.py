@@ -103,9 +103,10 @@ def test_message(name: str, corridor_results: dict[str, str]) -> None:
     assert all(line.startswith("  ") for line in corridor_results[name].splitlines()[1:])
 
 
-def test_gymnasium_ids_are_hinted_at() -> None:
-    with pytest.raises(UserError, match=r"no environment 'CartPole-v1'\. Gymnasium's ids are written gym:CartPole-v1$"):
-        resolve_env("CartPole-v1")
+def test_an_id_that_no_plugin_claims_is_gymnasiums() -> None:
+    assert resolve_env("CartPole-v1").id == "gym:CartPole-v1"
+    with pytest.raises(UserError, match=r"no environment 'gym:CartPol-v1'\. Did you mean 'gym:CartPole-v1'\?"):
+        resolve_env("CartPol-v1")
 
 
 def test_conflict_names_both_and_the_way_out(fakes: Any) -> None:
