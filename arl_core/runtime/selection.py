@@ -41,8 +41,8 @@ class PeriodicEvaluation:
             self._last = snapshot.seconds, snapshot.frames
 
     def finish(self, engine: Engine, trained_s: float, go_on: Callable[[], bool]) -> None:
-        """At the end of a call of `train` that has trained for `trained_s`: have the evaluation under way count, unless that
-        takes too long. Where a program trains in many short calls, it goes on in the next one."""
+        """At the end of a call of `train` that has trained for `trained_s` (infinite: of a whole run): have the evaluation under
+        way count, unless that takes too long. Where a program trains in many short calls, it goes on in the next one."""
         limit_s, begin, told = min(MAX_WAIT_S, trained_s), time.monotonic(), False
 
         def wait_on() -> bool:
@@ -54,9 +54,7 @@ class PeriodicEvaluation:
 
         if not engine.finish_evaluation(limit_s, wait_on) and go_on():
             level = logging.WARNING if told else logging.INFO  # in short calls, one after the other, nobody has seen a wait
-            log.log(
-                level, "the evaluation has not ended in %.1f s more: it counts if there is a further call of train", limit_s
-            )
+            log.log(level, "the evaluation has not ended in %.1f s more: only a further call of train lets it count", limit_s)
 
 
 class BestCheckpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -229,7 +230,7 @@ class Trainer:
             with EndSignals(_announce) as signals:  # around both: a signal that comes between them ends no run unsaved
                 outcome = self._train(frames, seconds, observer, additional, signals)
                 if outcome is not Outcome.FAILURE:
-                    outcome = self._finish(outcome, seconds_before, signals)
+                    outcome = self._finish(outcome, seconds_before if additional else -math.inf, signals)
             self.signal = signals.received
         except Exception as error:  # the observer's own, or a mistake that shows when the engine starts
             self._extensions.finished("failed", cause(error))
@@ -294,7 +295,8 @@ class Trainer:
 
     def _finish(self, outcome: Outcome, seconds_before: float, signals: EndSignals) -> Outcome:
         """Write the last checkpoint, have the evaluation under way count unless somebody wants the end, write the summary. A
-        signal meanwhile waits for what is written; a second one does not."""
+        signal meanwhile waits for what is written; a second one does not. `seconds_before`: of training, when a call began
+        that others may follow."""
         snapshot = self.snapshot
         assert snapshot is not None
         try:

@@ -248,6 +248,14 @@ def test_an_evaluation_under_way_at_the_end_counts(tmp_path: Path) -> None:
         assert best_of(tmp_path)["best"]["frames"] == found["frames"]
 
 
+def test_a_whole_run_waits_longer_than_it_has_trained() -> None:
+    """As `arl run`, after which nothing goes on with an evaluation."""
+    with small(Brief, eval_every_frames=500, eval_episodes=3_000) as model:
+        assert model._trainer.train(1_000) == 0
+        assert model._trainer.engine.statistics.evaluation["episodes"] == 3_000
+        assert model._trainer.snapshot.seconds < model._trainer.engine.statistics.evaluation["elapsed_s"]
+
+
 def test_an_evaluation_that_does_not_end_is_waited_for_as_long_as_was_trained(caplog: pytest.LogCaptureFixture) -> None:
     with small(Slow, eval_every_frames=100) as model:
         begin = time.monotonic()
