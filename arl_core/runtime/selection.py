@@ -41,7 +41,7 @@ class PeriodicEvaluation:
             self._last = snapshot.seconds, snapshot.frames
 
     def finish(self, engine: Engine, trained_s: float, go_on: Callable[[], bool]) -> None:
-        """At the end of a call of `train` that has trained for `trained_s` (infinite: of a whole run): have the evaluation under
+        """At the end of a call of `train` that has trained for `trained_s` (infinite: a whole run): have the evaluation under
         way count, unless that takes too long. Where a program trains in many short calls, it goes on in the next one."""
         limit_s, begin, told = min(MAX_WAIT_S, trained_s), time.monotonic(), False
 
