@@ -89,7 +89,7 @@ def test_killed_workers_are_replaced(inference: str, roles: list[str], caplog: p
             assert model.train(500) == 0
             assert f"{role}-" in caplog.text
         assert pids_of(model)["learner-0"] == learner
-        assert model._trainer.engine._restarts >= 2 * len(roles)
+        assert model._trainer.engine.restarts.used >= 2 * len(roles)
         assert re.search(r"rollout-\d was ended by signal 9; restarting it \(1 of 1000\)", caplog.text)
 
 
@@ -104,7 +104,7 @@ def test_killed_while_handing_over(before: bool, tmp_path: Path) -> None:
     with small(partial(KillsAtHandOver, str(tmp_path / "once"), before), envs=1) as model:
         assert model.train(500) == 0
         assert (tmp_path / "once").exists()
-        assert model._trainer.engine._restarts == 1
+        assert model._trainer.engine.restarts.used == 1
         assert unaccounted(model) == 0
 
 
@@ -186,7 +186,7 @@ def test_an_iteration_may_take_longer_than_the_heartbeat_timeout(hogwild: bool, 
         assert status == 0, status.error
         engine = model._trainer.engine
         assert engine.counts()["optimiser_steps"] >= 6_000
-        assert engine._restarts == 0
+        assert engine.restarts.used == 0
 
 
 @pytest.mark.parametrize("inference", ["local", "central"])
@@ -196,7 +196,7 @@ def test_environments_together_may_take_longer_than_the_heartbeat_timeout(infere
     with small(SlowToBegin, envs=8, heartbeat_timeout_s=1.5, **fields) as model:
         status = model.train(10**6, lambda values: not (values["evaluation"] and values["frames"]))
         assert status == 1, status.error
-        assert model._trainer.engine._restarts == 0
+        assert model._trainer.engine.restarts.used == 0
 
 
 def test_the_end_of_the_nursery_is_a_failure() -> None:

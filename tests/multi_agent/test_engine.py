@@ -68,7 +68,7 @@ def test_a_killed_worker_costs_no_frame_of_any_policy(tmp_path: Path) -> None:
     with small(Kills, workers=2, envs=2, **fields) as model:
         assert model.train(4_000) == 0, model._trainer.failure
         assert eventually((tmp_path / "once").exists)
-        assert model._trainer.engine._restarts == 1  # type: ignore[attr-defined]
+        assert model._trainer.engine.restarts.used == 1  # type: ignore[attr-defined]
         assert balances(model)
 
 

@@ -185,7 +185,7 @@ def test_killed_workers_are_replaced_and_no_frame_is_lost(model: APPO) -> None:
     assert model.train(10**9, lambda values: not done.is_set()) == 1
     thread.join(30)
     assert_books(model)
-    assert model._trainer.engine._restarts >= 3
+    assert model._trainer.engine.restarts.used >= 3
     assert model._trainer.frames > frames
     assert model.train(500) == 0
     assert_books(model)
@@ -197,7 +197,7 @@ def test_killed_while_training(when: str, tmp_path: Path) -> None:
     with hogwild(partial(KillsWhileTraining, str(tmp_path / "once"), when), workers=1, batch_size=24, envs=4) as model:
         assert model.train(500) == 0
         assert (tmp_path / "once").exists()
-        assert model._trainer.engine._restarts == 1
+        assert model._trainer.engine.restarts.used == 1
         assert_books(model)
         dropped = model._trainer.engine.balance().dropped_epoch
         assert dropped <= 2 * 32, "what it had taken, and no more"

@@ -23,6 +23,7 @@ from arl_core.ipc.slots import SlotState, settle_hand_over
 from arl_core.learning.hogwild import settle_worker
 from arl_core.runtime.engines.books import Balance, Books
 from arl_core.runtime.engines.engine import TICK_S, byte_vector, checkpoint_target, publish_first
+from arl_core.runtime.engines.restarts import RestartBudget
 from arl_core.runtime.engines.specs import body_of, spec_of
 from arl_core.runtime.engines.statistics import RunStatistics
 from arl_core.runtime.plan import RunPlan
@@ -58,7 +59,7 @@ class AsyncEngine:
         self._silence: dict[ComponentSpec, tuple[int, float]] = {}  # the last heartbeat, and seconds without one
         self._watched = time.monotonic()  # when we looked last
         self._failure: ComponentFailure | None = None
-        self._restarts = 0
+        self.restarts = RestartBudget(plan.cfg.max_worker_restarts)
         self._evaluating = False
         self.saves = 0
 
@@ -242,12 +243,11 @@ class AsyncEngine:
         if refuses:
             log.info("%s", detail.rstrip())
             what, detail = f"{component.name}: {message}", ""
-        if component.role is Role.LEARNER or never_ready or refuses or self._restarts >= self.plan.cfg.max_worker_restarts:
-            used = f" (after {self._restarts} restarts)" if self._restarts else ""
-            self._failure = ComponentFailure(what + used, detail)
+        used = self.restarts.used
+        if component.role is Role.LEARNER or never_ready or refuses or used >= self.restarts.most:
+            self._failure = ComponentFailure(what + (f" (after {used} restarts)" if used else ""), detail)
             raise self._failure
-        self._restarts += 1
-        log.warning("%s; restarting it (%d of %d)", what, self._restarts, self.plan.cfg.max_worker_restarts)
+        log.warning("%s; restarting it (%d of %d)", what, self.restarts.take(), self.restarts.most)
         if detail:
             log.info("%s", detail.rstrip())
         arena, c = self._arena, component.component
