@@ -62,9 +62,7 @@ class RunFields(BaseModel):
     heartbeat_timeout_s: float = Field(
         120.0, gt=0.0, description="a process silent for so long is taken for hung, and restarted or the run ended"
     )
-    max_worker_restarts: Count = Field(
-        10, description="rollout and policy workers that may die within an hour before a run ends as failed"
-    )
+    max_worker_restarts: Count = Field(10, description="rollout and policy workers that may die in an hour; more end the run")
     with_pbt: bool = Field(
         False, description="population-based training; with one policy, which has nobody to learn from, a plain run"
     )
