@@ -147,10 +147,10 @@ class EpisodesPlay:
         named += [(f"an observation '{key}'", value) for key, value in self._views.obs.items() if value.dtype.kind == "f"]
         for name, values in named:
             if not np.isfinite(values).all():
-                row, *_ = np.argwhere(~np.isfinite(values))[0]
-                who = f"environment {row // self._num_agents} of the evaluation"
+                first = tuple(np.argwhere(~np.isfinite(values))[0])
+                row, who = first[0], f"environment {first[0] // self._num_agents} of the evaluation"
                 raise EnvironmentFault(
-                    f"{who} gave {name} that is not finite ({values[row]}), {self._lengths[row]} steps into its episode"
+                    f"{who} gave {name} that is not finite ({values[first]}), {self._lengths[row]} steps into its episode"
                 )
 
     def _actions(self) -> NDArray[Any]:

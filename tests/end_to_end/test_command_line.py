@@ -215,7 +215,7 @@ class Outside(gymnasium.Env):
     ("what", "env", "told"),
     [
         ("reward", "Unfit", "environment 0 of the evaluation gave a reward that is not finite (nan), 0 steps into its episode"),
-        ("observation", "Unfit", "environment 0 of the evaluation gave an observation 'obs' that is not finite"),
+        ("observation", "Unfit", "environment 0 of the evaluation gave an observation 'obs' that is not finite (inf), "),
         (
             "class",
             "Outside",
