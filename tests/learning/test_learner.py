@@ -1,21 +1,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import nn
 
 from arl_core.algorithms.appo import Appo
 from arl_core.algorithms.impala import Impala
 from arl_core.interfaces import UserError
-from arl_core.ipc.arena import Arena
-from arl_core.ipc.weights import WeightsBoard, weights_specs
-from arl_core.learning.learner import LIVE_HYPERPARAMETERS, Learner, LearnerFault
-from arl_core.models.flat import flatten_module
+from arl_core.learning.learner import LIVE_HYPERPARAMETERS, LearnerFault
 
 
 class NaiveLearner:
@@ -149,56 +144,6 @@ def test_every_update_is_published_with_its_statistics(make_school: Any) -> None
         assert torch.equal(other.learner.model.state_dict()[key], value), key
     assert any("mean" in key and bool(value.any()) for key, value in learner.model.state_dict().items()), "normalisers too"
     assert learner.frames == int(school.batch(0).valid.sum())
-
-
-class Averaging(nn.Module):
-    """An encoder with a running mean of its own: changed in place or, where `replaces`, put anew."""
-
-    replaces = False
-
-    def __init__(self, obs_space: Any, cfg: Any) -> None:
-        super().__init__()
-        self.output_size = 6
-        self.scale = nn.Parameter(torch.ones(6))
-        self.register_buffer("mean", torch.zeros(6))
-        self.register_buffer("empty", torch.zeros(0))
-
-    def forward(self, obs: Any) -> Any:
-        if self.training and torch.is_grad_enabled():
-            mean = torch.lerp(self.mean, obs["obs"].mean(0), 0.1)
-            if self.replaces:
-                self.mean = mean
-            else:
-                self.mean.copy_(mean)
-        return (obs["obs"] - self.mean) * self.scale
-
-
-class Replacing(Averaging):
-    replaces = True
-
-
-def test_a_network_that_replaces_what_is_published_is_refused(make_school: Any) -> None:
-    """Who acts would go on with the statistics that the run began with."""
-    school = make_school(normalize_input=False)
-    batch = school.batch(1)
-    for encoder, is_refused in ((Averaging, False), (Replacing, True)):
-        parts = replace(school.recipe.parts, encoder=f"{__name__}:{encoder.__name__}")
-        recipe = replace(school.recipe, parts=parts)
-        arena = Arena.create(weights_specs(1, flatten_module(recipe.build()).nbytes))
-        board = WeightsBoard(arena, 0)
-        board.clear()
-        learner = Learner(recipe, board, "cpu")
-        if is_refused:
-            with pytest.raises(UserError, match=r"in the place of its 'actor\.encoder\.mean'"):
-                learner.train(batch, int(batch.valid.sum()), with_metrics=False)
-        else:
-            learner.train(batch, int(batch.valid.sum()), with_metrics=False)
-            published = torch.empty(learner.flat.nbytes, dtype=torch.uint8)
-            board.read_into(published.numpy())
-            acting = recipe.build()
-            flatten_module(acting).read_from(published)
-            assert acting.get_buffer("actor.encoder.mean").any()
-        arena.close()
 
 
 def test_every_optimiser_step_shows_that_the_learner_lives(make_school: Any) -> None:
